@@ -1,0 +1,124 @@
+//! RabbitMQ by lapin: one connection to publish, one to consume, so that a broker that holds back publishers does not
+//! hold back acknowledgements.
+//!
+//! Each connection is kept by a task of its own ([`link`]), for ever and with growing pauses. Lapin's own recovery gives up
+//! after a number of tries and does not rebuild a channel that was closed for a single error, so it is off here.
+
+mod consumer;
+mod link;
+mod publisher;
+
+use std::str::FromStr;
+
+use lapin::{
+    Connection,
+    options::{BasicGetOptions, QueueDeclareOptions},
+    types::FieldTable,
+    uri::AMQPUri,
+};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    broker::{Consumer, Guarantee, Message, QueueSpec, Target},
+    error::{ConnectError, PublishError},
+    names::Names,
+};
+
+use link::Link;
+use publisher::Publisher;
+
+/// The broker and we tell each other this often that we live; a dead connection is noticed after about twice as long.
+const HEARTBEAT_SECONDS: u16 = 10;
+
+pub(crate) struct Broker {
+    publisher: Link<Publisher>,
+    consuming: Link<Connection>,
+}
+
+impl Broker {
+    pub(crate) fn connect(url: &str, client_name: &str, names: &Names) -> Result<Self, ConnectError> {
+        let uri = parse(url)?;
+        let events = names.events();
+        let publisher = Link::start(uri.clone(), format!("{client_name} (publishing)"), move |connection| {
+            Publisher::open(connection, events.clone())
+        });
+        let consuming =
+            Link::start(uri, format!("{client_name} (consuming)"), async |connection| Ok(connection));
+        Ok(Self { publisher, consuming })
+    }
+
+    pub(crate) fn publishing(&self) -> watch::Receiver<bool> {
+        self.publisher.up()
+    }
+
+    pub(crate) async fn publish(
+        &self,
+        target: Target,
+        message: Message,
+        guarantee: Guarantee,
+    ) -> Result<(), PublishError> {
+        // A broker that refuses messages for now would only let them pile up on the connection.
+        let publisher = self.publisher.current().filter(|_| *self.publisher.up().borrow());
+        let publisher = publisher.ok_or(PublishError::Unavailable)?;
+        let outcome = publisher.publish(target, message, guarantee).await;
+        if publisher.is_broken() {
+            self.publisher.renew();
+        }
+        outcome
+    }
+
+    pub(crate) fn consume(&self, spec: QueueSpec, prefetch: u16) -> Consumer {
+        let (outgoing, incoming) = mpsc::channel(usize::from(prefetch).max(1));
+        let stop = CancellationToken::new();
+        tokio::spawn(consumer::run(self.consuming.watch(), spec, prefetch, outgoing, stop.clone()));
+        Consumer::new(incoming, stop)
+    }
+
+    pub(crate) async fn declare(&self, queue: &str, max_length: Option<u32>) -> Result<(), PublishError> {
+        let mut arguments = FieldTable::default();
+        if let Some(max) = max_length {
+            arguments.insert("x-max-length".into(), max.into());
+        }
+        let channel = self.channel().await?;
+        channel
+            .queue_declare(
+                queue.into(),
+                QueueDeclareOptions { durable: true, ..Default::default() },
+                arguments,
+            )
+            .await
+            .map_err(|error| unavailable(&error))?;
+        Ok(())
+    }
+
+    pub(crate) async fn take(&self, queue: &str) -> Result<Option<Message>, PublishError> {
+        let channel = self.channel().await?;
+        let taken = channel
+            .basic_get(queue.into(), BasicGetOptions { no_ack: true })
+            .await
+            .map_err(|error| unavailable(&error))?;
+        Ok(taken.map(|taken| consumer::message(taken.delivery.data, &taken.delivery.properties)))
+    }
+
+    async fn channel(&self) -> Result<lapin::Channel, PublishError> {
+        let connection = self.consuming.current().ok_or(PublishError::Unavailable)?;
+        connection.create_channel().await.map_err(|error| unavailable(&error))
+    }
+}
+
+fn unavailable(error: &lapin::Error) -> PublishError {
+    tracing::debug!(%error, "broker operation failed");
+    PublishError::Unavailable
+}
+
+/// Reads the URL. The parser's own message is not passed on, because it may quote the password.
+fn parse(url: &str) -> Result<AMQPUri, ConnectError> {
+    let explain = |what: &str| ConnectError::Url(what.to_owned());
+    url::Url::parse(url).map_err(|error| explain(&error.to_string()))?;
+    let mut uri = AMQPUri::from_str(url)
+        .map_err(|_| explain("it must look like amqp://user:password@host:5672/vhost"))?;
+    uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+    uri.query.connection_timeout.get_or_insert(5_000);
+    Ok(uri)
+}

@@ -1,0 +1,165 @@
+//! One connection that is kept for ever.
+
+use std::{sync::Arc, time::Duration};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures_util::StreamExt;
+use lapin::{Connection, ConnectionProperties, Event, uri::AMQPUri};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, timeout},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Includes the handshake and the opening of what goes on the connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pauses between attempts: 0.2 s growing to 3 s, with jitter, so that service is back within five seconds of the broker.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// A connection that lived so long was a good one: the pauses start small again.
+const GOOD_CONNECTION: Duration = Duration::from_secs(10);
+
+/// A connection and what was opened on it (`T`), while there is one.
+pub(super) struct Link<T> {
+    current: watch::Receiver<Option<Arc<T>>>,
+    up: watch::Receiver<bool>,
+    renew: Arc<Notify>,
+    _stop: DropGuard,
+}
+
+impl<T: Send + Sync + 'static> Link<T> {
+    /// Starts connecting; `open` opens what goes on each new connection.
+    pub(super) fn start<F, O>(uri: AMQPUri, name: String, open: F) -> Self
+    where
+        F: Fn(Arc<Connection>) -> O + Send + Sync + 'static,
+        O: Future<Output = lapin::Result<Arc<T>>> + Send + 'static,
+    {
+        let (current, seen) = watch::channel(None);
+        let (up, is_up) = watch::channel(false);
+        let renew = Arc::new(Notify::new());
+        let stop = CancellationToken::new();
+        let keeper = Keeper { uri, name, current, up, renew: Arc::clone(&renew) };
+        tokio::spawn(stop.clone().run_until_cancelled_owned(keeper.run(open)));
+        Self { current: seen, up: is_up, renew, _stop: stop.drop_guard() }
+    }
+
+    pub(super) fn current(&self) -> Option<Arc<T>> {
+        self.current.borrow().clone()
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<Option<Arc<T>>> {
+        self.current.clone()
+    }
+
+    pub(super) fn up(&self) -> watch::Receiver<bool> {
+        self.up.clone()
+    }
+
+    /// Drops the connection and makes a new one: something on it is beyond repair.
+    pub(super) fn renew(&self) {
+        self.renew.notify_one();
+    }
+}
+
+struct Keeper<T> {
+    uri: AMQPUri,
+    name: String,
+    current: watch::Sender<Option<Arc<T>>>,
+    up: watch::Sender<bool>,
+    renew: Arc<Notify>,
+}
+
+impl<T: Send + Sync + 'static> Keeper<T> {
+    async fn run<F, O>(self, open: F)
+    where
+        F: Fn(Arc<Connection>) -> O,
+        O: Future<Output = lapin::Result<Arc<T>>>,
+    {
+        let mut pauses = pauses();
+        loop {
+            match timeout(CONNECT_TIMEOUT, self.connect(&open)).await {
+                Ok(Ok((connection, opened))) => {
+                    tracing::info!(
+                        broker = self.address(),
+                        link = self.name,
+                        "connected to the message broker"
+                    );
+                    let since = Instant::now();
+                    self.hold(&connection, opened).await;
+                    metrics::counter!("bus_connections_lost_total").increment(1);
+                    if since.elapsed() >= GOOD_CONNECTION {
+                        pauses = self::pauses();
+                    }
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(broker = self.address(), link = self.name, %error, "cannot connect");
+                }
+                Err(_) => {
+                    tracing::warn!(broker = self.address(), link = self.name, "connecting took too long")
+                }
+            }
+            tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+        }
+    }
+
+    async fn connect<F, O>(&self, open: &F) -> lapin::Result<(Arc<Connection>, Arc<T>)>
+    where
+        F: Fn(Arc<Connection>) -> O,
+        O: Future<Output = lapin::Result<Arc<T>>>,
+    {
+        let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
+        let connection = Arc::new(Connection::connect_uri(self.uri.clone(), properties).await?);
+        let opened = open(Arc::clone(&connection)).await?;
+        Ok((connection, opened))
+    }
+
+    /// Lends the connection out until it is lost or beyond repair.
+    async fn hold(&self, connection: &Connection, opened: Arc<T>) {
+        let mut events = Box::pin(connection.events_listener());
+        self.current.send_replace(Some(opened));
+        self.up.send_replace(true);
+        // An event that came before the listener was made would be missed; the status would not.
+        while connection.status().connected() {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Event::ConnectionBlocked(reason)) => {
+                        tracing::warn!(link = self.name, reason, "the broker refuses messages for now");
+                        self.up.send_replace(false);
+                    }
+                    Some(Event::ConnectionUnblocked) => {
+                        tracing::info!(link = self.name, "the broker takes messages again");
+                        self.up.send_replace(true);
+                    }
+                    Some(Event::Error(error)) => {
+                        tracing::warn!(link = self.name, %error, "connection to the message broker lost");
+                        break;
+                    }
+                    Some(_) => {}
+                    None => break,
+                },
+                () = self.renew.notified() => {
+                    tracing::warn!(link = self.name, "a channel was closed by the broker; connecting anew");
+                    break;
+                }
+            }
+        }
+        self.up.send_replace(false);
+        self.current.send_replace(None);
+        // Already closed when it was lost; then there is nothing to be said.
+        let _ = timeout(Duration::from_secs(1), connection.close(200, "bye".into())).await;
+    }
+
+    fn address(&self) -> String {
+        format!("{}:{}", self.uri.authority.host, self.uri.authority.port)
+    }
+}
+
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .with_factor(1.5)
+        .without_max_times()
+        .with_jitter()
+        .build()
+}

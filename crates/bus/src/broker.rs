@@ -1,0 +1,188 @@
+//! The seam: what a broker does, for RabbitMQ and inside the process.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{amqp, error::PublishError, memory};
+
+/// A message with the properties that matter here. It has no `Debug`: a body may hold a key.
+#[derive(Clone, Default)]
+pub(crate) struct Message {
+    pub(crate) body: Bytes,
+    pub(crate) correlation_id: Option<String>,
+    pub(crate) reply_to: Option<String>,
+    /// How long the message is worth anything, from when it is published.
+    pub(crate) expiration: Option<Duration>,
+    pub(crate) headers: BTreeMap<String, String>,
+    /// Survives a restart of the broker, where the queue does.
+    pub(crate) persistent: bool,
+}
+
+/// Where a message goes.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    Queue(String),
+    /// A topic exchange and the message's topic.
+    Topic {
+        exchange: String,
+        key: String,
+    },
+}
+
+impl Target {
+    /// The AMQP exchange (`""` is the default one, which knows every queue by its name) and routing key.
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        match self {
+            Self::Queue(queue) => ("", queue),
+            Self::Topic { exchange, key } => (exchange, key),
+        }
+    }
+}
+
+/// How much the publisher has to know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guarantee {
+    /// Sent, and nothing more.
+    None,
+    /// The broker has it, though perhaps no queue.
+    Accepted,
+    /// The broker has put it into a queue.
+    Routed,
+}
+
+/// A queue to consume from; it is declared first.
+#[derive(Clone, Debug)]
+pub(crate) enum QueueSpec {
+    /// Durable and shared: each message goes to one of its consumers.
+    Shared(String),
+    /// This consumer's own, gone with it; optionally bound to topics of an exchange. Messages need no acknowledgement.
+    Private { bind: Option<Binding> },
+}
+
+/// Which topics of which exchange.
+#[derive(Clone, Debug)]
+pub(crate) struct Binding {
+    pub(crate) exchange: String,
+    pub(crate) keys: Vec<String>,
+}
+
+/// What a consumer sees.
+pub(crate) enum Incoming {
+    /// Consuming (again) from this queue. What was published to a private queue's topics before is missed.
+    Established {
+        queue: String,
+    },
+    /// The connection or the queue is gone; it will be established again.
+    Lost,
+    Delivery(Box<Delivery>),
+}
+
+pub(crate) struct Delivery {
+    pub(crate) message: Message,
+    pub(crate) redelivered: bool,
+    pub(crate) acker: Acker,
+}
+
+/// Says that a message was handled. Dropped unsaid, the message is delivered again once its consumer is gone.
+pub(crate) enum Acker {
+    /// The queue needs none.
+    None,
+    Amqp(lapin::Acker),
+    Memory(memory::Unacked),
+}
+
+impl Acker {
+    pub(crate) async fn ack(self) {
+        match self {
+            Self::None => {}
+            // It fails only when the channel is gone, and then the message is delivered again.
+            Self::Amqp(acker) => drop(acker.ack(lapin::options::BasicAckOptions::default()).await),
+            Self::Memory(unacked) => unacked.ack(),
+        }
+    }
+}
+
+/// Messages of one queue. Dropped, it stops consuming and gives back what was not acknowledged.
+pub(crate) struct Consumer {
+    incoming: mpsc::Receiver<Incoming>,
+    stop: CancellationToken,
+    _stop_on_drop: DropGuard,
+}
+
+impl Consumer {
+    pub(crate) fn new(incoming: mpsc::Receiver<Incoming>, stop: CancellationToken) -> Self {
+        Self { incoming, _stop_on_drop: stop.clone().drop_guard(), stop }
+    }
+
+    /// The next thing that happens; `None` only after the bus itself is gone or [`stop`](Self::stop).
+    pub(crate) async fn next(&mut self) -> Option<Incoming> {
+        self.incoming.recv().await
+    }
+
+    /// Takes no more messages; those taken can still be acknowledged until the consumer is dropped.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+}
+
+/// The two real brokers.
+pub(crate) enum Broker {
+    Amqp(amqp::Broker),
+    Memory(memory::Broker),
+}
+
+impl Broker {
+    pub(crate) async fn publish(
+        &self,
+        target: Target,
+        message: Message,
+        guarantee: Guarantee,
+    ) -> Result<(), PublishError> {
+        match self {
+            Self::Amqp(broker) => broker.publish(target, message, guarantee).await,
+            Self::Memory(broker) => broker.publish(&target, &message, guarantee),
+        }
+    }
+
+    /// Consumes from `queue`, at most `prefetch` unacknowledged messages at a time.
+    pub(crate) fn consume(&self, queue: QueueSpec, prefetch: u16) -> Consumer {
+        match self {
+            Self::Amqp(broker) => broker.consume(queue, prefetch),
+            Self::Memory(broker) => broker.consume(queue, prefetch),
+        }
+    }
+
+    /// Declares a durable queue; `max_length` drops the oldest messages beyond it.
+    pub(crate) async fn declare(&self, queue: &str, max_length: Option<u32>) -> Result<(), PublishError> {
+        match self {
+            Self::Amqp(broker) => broker.declare(queue, max_length).await,
+            Self::Memory(broker) => {
+                broker.declare(queue, max_length);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes one message off a queue.
+    pub(crate) async fn take(&self, queue: &str) -> Result<Option<Message>, PublishError> {
+        match self {
+            Self::Amqp(broker) => broker.take(queue).await,
+            Self::Memory(broker) => Ok(broker.take(queue)),
+        }
+    }
+
+    /// Whether messages can be published, and when that changes.
+    pub(crate) fn publishing(&self) -> watch::Receiver<bool> {
+        match self {
+            Self::Amqp(broker) => broker.publishing(),
+            Self::Memory(broker) => broker.publishing(),
+        }
+    }
+
+    pub(crate) fn can_publish(&self) -> bool {
+        *self.publishing().borrow()
+    }
+}

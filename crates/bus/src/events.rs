@@ -1,0 +1,61 @@
+//! Events: published with the broker's confirmation, watched by each replica for itself.
+
+use contracts::events::Event;
+
+use crate::{
+    Bus,
+    broker::{Binding, Consumer, Guarantee, Incoming, Message, QueueSpec, Target},
+    error::PublishError,
+};
+
+const WATCH_BUFFER: u16 = 256;
+
+/// What a watcher of events sees.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// Watching has (re)started: events before this may have been missed, so forget what they would have corrected.
+    Gap,
+    /// Something has happened.
+    Event(Event),
+}
+
+/// Events as they happen, for this replica alone. Nothing is kept for a watcher that is away.
+pub struct EventWatch {
+    consumer: Consumer,
+}
+
+impl Bus {
+    /// Publishes an event on the topic of its type; returns once the broker has it.
+    ///
+    /// # Errors
+    /// [`PublishError::Unavailable`]; the event may have been published all the same.
+    pub async fn publish_event(&self, event: &Event) -> Result<(), PublishError> {
+        let body = serde_json::to_vec(event).unwrap_or_default();
+        let message = Message { body: body.into(), persistent: true, ..Message::default() };
+        let target = Target::Topic { exchange: self.names.events(), key: event.routing_key() };
+        self.broker.publish(target, message, Guarantee::Accepted).await
+    }
+
+    /// Watches the topics that match one of `keys` (AMQP patterns, such as `api_key.*`).
+    pub fn watch_events(&self, keys: &[&str]) -> EventWatch {
+        let keys = keys.iter().map(|&key| key.to_owned()).collect();
+        let bind = Some(Binding { exchange: self.names.events(), keys });
+        EventWatch { consumer: self.broker.consume(QueueSpec::Private { bind }, WATCH_BUFFER) }
+    }
+}
+
+impl EventWatch {
+    /// The next notice; `None` only when the bus is gone.
+    pub async fn next(&mut self) -> Option<Notice> {
+        loop {
+            match self.consumer.next().await? {
+                Incoming::Established { .. } => return Some(Notice::Gap),
+                Incoming::Lost => {}
+                Incoming::Delivery(delivery) => match serde_json::from_slice(&delivery.message.body) {
+                    Ok(event) => return Some(Notice::Event(event)),
+                    Err(error) => tracing::warn!(%error, "an event cannot be understood"),
+                },
+            }
+        }
+    }
+}

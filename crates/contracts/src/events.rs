@@ -1,0 +1,89 @@
+//! What has happened, told to whoever listens on `kubesage.events`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::Timestamp;
+
+/// Something that has happened. It is delivered at least once: `event_id` tells repetitions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Event {
+    /// A UUID, the same in every delivery.
+    pub event_id: String,
+    /// What has happened.
+    pub event_type: EventType,
+    /// Whose thing it happened to.
+    pub user_id: String,
+    /// That user's name; empty where the sender does not know it.
+    pub username: String,
+    /// When, by the sender's clock.
+    pub occurred_at: Timestamp,
+    /// What the type says; never a secret.
+    pub data: Map<String, Value>,
+}
+
+impl Event {
+    /// The topic under which the event is published, `{entity}.{what}`.
+    pub fn routing_key(&self) -> String {
+        self.event_type.routing_key()
+    }
+
+    /// A text of `data`, if it is there.
+    pub fn text(&self, field: &str) -> Option<&str> {
+        self.data.get(field).and_then(Value::as_str)
+    }
+}
+
+/// What has happened. `data` of each is told here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EventType {
+    /// `{key_id, name, scopes}`
+    ApiKeyCreated,
+    /// `{key_id, name}`: the key is worth nothing from now on.
+    ApiKeyRevoked,
+    /// `{key_id, name, replaced_by, expires_at}`: the key ends at `expires_at`.
+    ApiKeyRotated,
+    /// `{user_id, roles}`
+    UserCreated,
+    /// `{user_id, is_active, roles}`: forget what you remembered of the user's keys.
+    UserUpdated,
+    /// `{cluster_id, agent_id, cluster_name, provider}`
+    ClusterCreated,
+    /// `{cluster_id, agent_id, cluster_name}`
+    ClusterDeleted,
+    /// `{cluster_id, agent_id, key_id}`
+    AgentKeyCreated,
+    /// `{cluster_id, agent_id, key_id}`
+    AgentKeyRevoked,
+    /// An event of a newer version, or of another service.
+    #[serde(untagged)]
+    Other(String),
+}
+
+impl EventType {
+    /// `{entity}.{what}`: the last underscore of the type becomes a dot.
+    pub fn routing_key(&self) -> String {
+        let name = match serde_json::to_value(self) {
+            Ok(Value::String(name)) => name,
+            _ => String::from("unknown"),
+        };
+        match name.rsplit_once('_') {
+            Some((entity, what)) => format!("{entity}.{what}"),
+            None => name,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_topic_is_entity_dot_what() {
+        assert_eq!(EventType::ApiKeyRevoked.routing_key(), "api_key.revoked");
+        assert_eq!(EventType::UserUpdated.routing_key(), "user.updated");
+        assert_eq!(EventType::Other("cluster_onboarded".into()).routing_key(), "cluster.onboarded");
+    }
+}

@@ -1,0 +1,66 @@
+//! The names of queues, exchanges and headers on the broker.
+
+/// The topic exchange that carries every event, with routing keys `{entity}.{what}`.
+pub const EVENTS_EXCHANGE: &str = "kubesage.events";
+
+/// Messages that could not be understood or whose handler failed, kept for a person to look at.
+pub const DEAD_LETTERS: &str = "kubesage.dead_letters";
+
+/// The AMQP header that carries the caller's `traceparent`.
+pub const TRACEPARENT_HEADER: &str = "traceparent";
+
+/// The queue of requests of one kind, and the queue on which callers without a reply queue find their answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Where requests wait; shared by all replicas of the answering service.
+    pub requests: &'static str,
+    /// Where the answers to requests without `reply_to` go.
+    pub results: &'static str,
+}
+
+/// Queries for a cluster's agent, answered by onboarding.
+pub const QUERIES: Route =
+    Route { requests: "cluster_namespace_requests", results: "cluster_namespace_results" };
+
+/// Which agents of a user are connected, answered by onboarding.
+pub const CONNECTED_AGENTS: Route =
+    Route { requests: "connected_agents_requests", results: "connected_agents_results" };
+
+/// A service that asks user-auth to verify API keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The cluster service.
+    Cluster,
+    /// The onboarding service.
+    Onboarding,
+    /// The optimizer.
+    Optimizer,
+    /// The provisioner.
+    Provisioner,
+}
+
+impl Service {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Cluster, Self::Onboarding, Self::Optimizer, Self::Provisioner];
+
+    /// The service's name, as messages carry it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster",
+            Self::Onboarding => "onboarding",
+            Self::Optimizer => "optimizer",
+            Self::Provisioner => "provisioner",
+        }
+    }
+
+    /// The service's authentication queues, `{service}_auth_requests` and `{service}_auth_results`.
+    pub fn auth_route(self) -> Route {
+        let (requests, results) = match self {
+            Self::Cluster => ("cluster_auth_requests", "cluster_auth_results"),
+            Self::Onboarding => ("onboarding_auth_requests", "onboarding_auth_results"),
+            Self::Optimizer => ("optimizer_auth_requests", "optimizer_auth_results"),
+            Self::Provisioner => ("provisioner_auth_requests", "provisioner_auth_results"),
+        };
+        Route { requests, results }
+    }
+}

@@ -1,0 +1,48 @@
+//! Answers with the headers of the API server.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+use crate::status::ApiError;
+
+/// A JSON body.
+pub(super) fn json(status: u16, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => respond(status, "application/json", Body::from(bytes)),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written as JSON");
+            respond(500, "text/plain; charset=utf-8", Body::empty())
+        }
+    }
+}
+
+/// The `Status` of an error.
+pub(super) fn error(error: &ApiError) -> Response {
+    let mut response = json(error.code, &error.body());
+    if error.code == 429 {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// Plain text.
+pub(super) fn text(body: impl Into<Body>) -> Response {
+    respond(200, "text/plain; charset=utf-8", body.into())
+}
+
+/// JSON that goes on: one event a line.
+pub(super) fn stream(body: Body) -> Response {
+    respond(200, "application/json", body)
+}
+
+fn respond(status: u16, content_type: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+}

@@ -1,0 +1,142 @@
+//! The HTTP face: authentication, authorization and the way to the handlers.
+
+mod answer;
+mod discovery;
+mod objects;
+mod options;
+mod target;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::response::Response;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderValue, Method};
+
+use self::answer::json;
+use self::options::ObjectOptions;
+use self::target::{ObjectPath, Target};
+use crate::SIMULATED_HEADER;
+use crate::auth::Tokens;
+use crate::faults::{Faults, RequestLine};
+use crate::kinds;
+use crate::rbac::{self, Attempt};
+use crate::status::ApiError;
+use crate::store::Store;
+
+/// Bodies of requests hold at most 3 MiB (`MaxRequestBodyBytes` of the API server).
+const BODY_LIMIT: usize = 3 * 1024 * 1024;
+
+/// What every request works with.
+pub(crate) struct Server {
+    pub(crate) store: Store,
+    pub(crate) tokens: Tokens,
+    pub(crate) faults: Faults,
+    pub(crate) bookmark_interval: Duration,
+    /// `host:port`, for discovery.
+    pub(crate) address: String,
+}
+
+/// The whole API as one service.
+pub(crate) fn router(server: Arc<Server>) -> Router {
+    Router::new()
+        .fallback(handle)
+        .layer(DefaultBodyLimit::disable())
+        .layer(axum::middleware::map_response(mark_as_simulated))
+        .with_state(server)
+}
+
+async fn mark_as_simulated(mut response: Response) -> Response {
+    response.headers_mut().insert(SIMULATED_HEADER, HeaderValue::from_static("true"));
+    response
+}
+
+async fn handle(State(server): State<Arc<Server>>, request: Request) -> Response {
+    answer(&server, request).await.unwrap_or_else(|error| answer::error(&error))
+}
+
+async fn answer(server: &Arc<Server>, request: Request) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let target = Target::of(parts.uri.path());
+    let verb = verb(&parts, &target);
+    server.faults.count(request_line(verb, &target));
+    server.faults.strike().await?;
+    authorize(server, &parts, verb, &target)?;
+    match &target {
+        Target::Objects(path) => {
+            let body = read(body).await?;
+            objects::serve(server, &parts, path, verb, &body)
+        }
+        _ if parts.method != Method::GET => Err(ApiError::method_not_allowed()),
+        Target::Health => Ok(answer::text("ok")),
+        Target::Version => Ok(json(200, &discovery::version())),
+        Target::CoreVersions => Ok(json(200, &discovery::core_versions(&server.address))),
+        Target::Groups => Ok(json(200, &discovery::groups())),
+        Target::Group(group) => Ok(json(200, &discovery::group(group)?)),
+        Target::Resources { group, version } => Ok(json(200, &discovery::resources(group, version)?)),
+        Target::Unknown => Err(ApiError::no_such_resource()),
+    }
+}
+
+/// The verb that authorization asks about.
+fn verb(parts: &Parts, target: &Target) -> &'static str {
+    let (name, watch) = match target {
+        Target::Objects(path) => (path.name.as_str(), ObjectOptions::asks_to_watch(parts)),
+        _ => ("-", false),
+    };
+    match (&parts.method, name) {
+        (&Method::GET | &Method::HEAD, "") if watch => "watch",
+        (&Method::GET | &Method::HEAD, "") => "list",
+        (&Method::GET | &Method::HEAD, _) => "get",
+        (&Method::POST, _) => "create",
+        (&Method::PUT, _) => "update",
+        (&Method::PATCH, _) => "patch",
+        (&Method::DELETE, "") => "deletecollection",
+        (&Method::DELETE, _) => "delete",
+        _ => "unknown",
+    }
+}
+
+fn request_line(verb: &str, target: &Target) -> RequestLine {
+    let resource = match target {
+        Target::Objects(path) => kinds::find(&path.group, &path.version, &path.plural).map(|kind| {
+            let subresource = kind.subresources.iter().find(|part| part.name == path.subresource);
+            subresource.map_or(kind.plural.to_owned(), |part| format!("{}/{}", kind.plural, part.name))
+        }),
+        _ => None,
+    };
+    RequestLine { verb: verb.to_owned(), resource: resource.unwrap_or_else(|| "other".to_owned()) }
+}
+
+/// Health and version are for everyone, as `system:public-info-viewer` grants them.
+fn authorize(server: &Server, parts: &Parts, verb: &str, target: &Target) -> Result<(), ApiError> {
+    let public = matches!(target, Target::Health | Target::Version);
+    let Some(header) = parts.headers.get(AUTHORIZATION) else {
+        return if public { Ok(()) } else { Err(ApiError::unauthorized()) };
+    };
+    let token = header.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
+    let user =
+        token.and_then(|token| server.tokens.authenticate(token)).ok_or_else(ApiError::unauthorized)?;
+    let attempt = match target {
+        Target::Objects(path) => Attempt {
+            verb,
+            group: &path.group,
+            resource: &path.plural,
+            subresource: &path.subresource,
+            namespace: &path.namespace,
+            name: &path.name,
+            path: "",
+        },
+        _ => Attempt { verb, path: parts.uri.path(), ..Attempt::default() },
+    };
+    rbac::authorize(&server.store, &user, &attempt)
+}
+
+async fn read(body: Body) -> Result<Bytes, ApiError> {
+    axum::body::to_bytes(body, BODY_LIMIT).await.map_err(|_| ApiError::body_too_large(BODY_LIMIT))
+}

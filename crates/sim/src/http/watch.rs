@@ -1,0 +1,175 @@
+//! Watches: the changes of a kind as lines of JSON, as they happen.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use serde_json::{Value, json};
+use tokio::sync::watch::Receiver;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::options::ObjectOptions;
+use super::{Server, answer};
+use crate::kinds::Kind;
+use crate::object;
+use crate::selector::Selector;
+use crate::status::ApiError;
+use crate::store::{Change, ListQuery};
+
+/// The last bookmark of a watch comes this long before its timeout (`nextBookmarkTime` in
+/// `apiserver/pkg/storage/cacher/cache_watcher.go`).
+const BOOKMARK_BEFORE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// One open watch.
+pub(super) struct Watch {
+    server: Arc<Server>,
+    kind: &'static Kind,
+    namespace: Option<String>,
+    selector: Selector,
+    /// Everything up to here has been sent.
+    revision: u64,
+    /// Lines that are to be sent before any change.
+    initial: String,
+    newest: Receiver<u64>,
+    cut: CancellationToken,
+    timeout: Instant,
+    /// When the next bookmark is due; `None` when none is wanted or none will come any more.
+    bookmark: Option<Instant>,
+}
+
+enum Next {
+    Lines(String),
+    /// These lines are the last.
+    Last(String),
+    TimedOut,
+    Cut,
+}
+
+impl Watch {
+    /// Begins a watch at the resourceVersion asked for or, without one, with all present objects.
+    pub(super) fn open(
+        server: &Arc<Server>,
+        kind: &'static Kind,
+        namespace: Option<String>,
+        options: &ObjectOptions,
+    ) -> Result<Response, ApiError> {
+        let selector = options.selector(kind)?;
+        let mut watch = Watch {
+            server: Arc::clone(server),
+            kind,
+            namespace,
+            selector,
+            revision: options.revision()?,
+            initial: String::new(),
+            newest: server.store.revision(),
+            cut: server.faults.watch_cut(),
+            timeout: Instant::now() + options.timeout(),
+            bookmark: None,
+        };
+        watch.bookmark = options.bookmarks().then(|| watch.next_bookmark()).flatten();
+        if watch.revision == 0 {
+            watch.start_with_present_objects()?;
+        }
+        let lines = futures_util::stream::unfold(Some(watch), async |watch| {
+            let mut watch = watch?;
+            match watch.next().await {
+                Next::Lines(lines) => Some((Ok(Bytes::from(lines)), Some(watch))),
+                Next::Last(lines) => Some((Ok(Bytes::from(lines)), None)),
+                Next::TimedOut => None,
+                Next::Cut => Some((Err(io::Error::from(io::ErrorKind::ConnectionAborted)), None)),
+            }
+        });
+        Ok(answer::stream(Body::from_stream(lines)))
+    }
+
+    fn start_with_present_objects(&mut self) -> Result<(), ApiError> {
+        let query = ListQuery {
+            namespace: self.namespace.clone(),
+            selector: self.selector.clone(),
+            ..ListQuery::default()
+        };
+        let page = self.server.store.list(self.kind, &query)?;
+        self.initial = page.items.iter().map(|object| line("ADDED", object)).collect();
+        self.revision = page.revision;
+        Ok(())
+    }
+
+    /// Waits for the next thing to send.
+    async fn next(&mut self) -> Next {
+        if !self.initial.is_empty() {
+            return Next::Lines(std::mem::take(&mut self.initial));
+        }
+        loop {
+            // Marked as seen before the store is read: a change in between wakes the wait below.
+            self.newest.mark_unchanged();
+            let lines = match self.catch_up() {
+                Ok(lines) => lines,
+                Err(error) => return Next::Last(line("ERROR", &error.body())),
+            };
+            if !lines.is_empty() {
+                return Next::Lines(lines);
+            }
+            let bookmark = self.bookmark;
+            tokio::select! {
+                () = self.cut.cancelled() => return Next::Cut,
+                () = sleep_until(self.timeout) => return Next::TimedOut,
+                () = sleep_until(bookmark.unwrap_or(self.timeout)), if bookmark.is_some() => {
+                    self.bookmark = self.next_bookmark();
+                    return Next::Lines(self.bookmark_line());
+                }
+                changed = self.newest.changed() => if changed.is_err() {
+                    return Next::Cut;
+                },
+            }
+        }
+    }
+
+    /// The changes since the last ones sent, as lines.
+    fn catch_up(&mut self) -> Result<String, ApiError> {
+        let changes = self.server.store.changes_since(self.revision)?;
+        self.revision = changes.last().map_or(self.revision, |change| change.revision);
+        Ok(changes.iter().filter_map(|change| self.event(change)).collect())
+    }
+
+    /// How a change looks through the selector: entering it is an addition, leaving it a deletion.
+    fn event(&self, change: &Change) -> Option<String> {
+        if !std::ptr::eq(change.kind, self.kind) {
+            return None;
+        }
+        let before = change.before.as_deref().filter(|object| self.selects(object));
+        let after = change.after.as_deref().filter(|object| self.selects(object));
+        match (before, after) {
+            (None, None) => None,
+            (None, Some(object)) => Some(line("ADDED", object)),
+            (Some(_), Some(object)) => Some(line("MODIFIED", object)),
+            (Some(object), None) => Some(line("DELETED", &object::at_revision(object, change.revision))),
+        }
+    }
+
+    fn selects(&self, object: &Value) -> bool {
+        self.namespace.as_deref().is_none_or(|namespace| object::namespace(object) == namespace)
+            && self.selector.matches(object)
+    }
+
+    fn next_bookmark(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let last = self.timeout.checked_sub(BOOKMARK_BEFORE_TIMEOUT)?;
+        Some((now + self.server.bookmark_interval).min(last)).filter(|at| *at >= now)
+    }
+
+    fn bookmark_line(&self) -> String {
+        let object = json!({
+            "kind": self.kind.kind,
+            "apiVersion": self.kind.api_version(),
+            "metadata": { "resourceVersion": self.revision.to_string() },
+        });
+        line("BOOKMARK", &object)
+    }
+}
+
+fn line(event: &str, object: &Value) -> String {
+    format!("{{\"type\":\"{event}\",\"object\":{object}}}\n")
+}

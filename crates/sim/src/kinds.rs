@@ -1,0 +1,235 @@
+//! The registry: which kinds of object the server serves, as data.
+
+use serde_json::Value;
+
+/// One kind of object and how the API server treats it.
+#[derive(Debug)]
+pub struct Kind {
+    /// API group; empty for the core group.
+    pub group: &'static str,
+    /// API version within the group, such as `v1`.
+    pub version: &'static str,
+    /// Plural name, as it stands in paths: `pods`.
+    pub plural: &'static str,
+    /// Name of the type: `Pod`.
+    pub kind: &'static str,
+    /// Whether its objects live in a namespace.
+    pub namespaced: bool,
+    /// Short names for command lines: `po`.
+    pub short_names: &'static [&'static str],
+    /// Verbs that discovery announces.
+    pub verbs: &'static [&'static str],
+    /// Field selectors beyond `metadata.name` and `metadata.namespace`.
+    pub fields: &'static [&'static str],
+    /// Subresources that are served.
+    pub subresources: &'static [Subresource],
+    /// What a name must look like.
+    pub names: NameRule,
+    /// Whether `metadata.generation` counts the changes of `spec`.
+    pub generation: bool,
+    /// Whether a deletion first marks the object as terminating and answers with the object.
+    pub graceful: bool,
+}
+
+/// A subresource as discovery announces it.
+#[derive(Debug)]
+pub struct Subresource {
+    /// Last part of the path: `log`.
+    pub name: &'static str,
+    /// Verbs that discovery announces.
+    pub verbs: &'static [&'static str],
+}
+
+/// The rule that names of a kind follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameRule {
+    /// RFC 1123 label: no dots, at most 63 characters.
+    Label,
+    /// RFC 1123 subdomain: labels joined by dots, at most 253 characters.
+    Subdomain,
+    /// Anything that can stand as one segment of a path, as RBAC names do.
+    PathSegment,
+}
+
+const VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
+const POD_SUBRESOURCES: &[Subresource] = &[Subresource { name: "log", verbs: &["get"] }];
+const RBAC: &str = "rbac.authorization.k8s.io";
+const NETWORKING: &str = "networking.k8s.io";
+const STORAGE: &str = "storage.k8s.io";
+const ADMISSION: &str = "admissionregistration.k8s.io";
+
+impl Kind {
+    const fn cluster(
+        group: &'static str,
+        version: &'static str,
+        plural: &'static str,
+        kind: &'static str,
+    ) -> Kind {
+        Kind {
+            group,
+            version,
+            plural,
+            kind,
+            namespaced: false,
+            short_names: &[],
+            verbs: VERBS,
+            fields: &[],
+            subresources: &[],
+            names: NameRule::Subdomain,
+            generation: false,
+            graceful: false,
+        }
+    }
+
+    const fn namespaced(
+        group: &'static str,
+        version: &'static str,
+        plural: &'static str,
+        kind: &'static str,
+    ) -> Kind {
+        Kind { namespaced: true, ..Kind::cluster(group, version, plural, kind) }
+    }
+
+    const fn short(self, short_names: &'static [&'static str]) -> Kind {
+        Kind { short_names, ..self }
+    }
+
+    const fn fields(self, fields: &'static [&'static str]) -> Kind {
+        Kind { fields, ..self }
+    }
+
+    const fn names(self, names: NameRule) -> Kind {
+        Kind { names, ..self }
+    }
+
+    const fn generation(self) -> Kind {
+        Kind { generation: true, ..self }
+    }
+
+    /// `group/version`, or the version alone for the core group.
+    #[must_use]
+    pub fn api_version(&self) -> String {
+        group_version(self.group, self.version)
+    }
+
+    /// Name of one object: the type's name in lower case.
+    #[must_use]
+    pub fn singular(&self) -> String {
+        self.kind.to_lowercase()
+    }
+
+    /// `plural.group`, or the plural alone for the core group: how messages name the resource.
+    #[must_use]
+    pub fn qualified(&self) -> String {
+        if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
+    }
+}
+
+/// Joins a group and a version as `apiVersion` does.
+pub(crate) fn group_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
+/// Every kind that the server serves, in the order of discovery.
+pub static KINDS: &[Kind] = &[
+    Kind::namespaced("", "v1", "configmaps", "ConfigMap").short(&["cm"]),
+    Kind::namespaced("", "v1", "endpoints", "Endpoints").short(&["ep"]),
+    Kind::namespaced("", "v1", "events", "Event").short(&["ev"]).fields(&[
+        "involvedObject.kind",
+        "involvedObject.namespace",
+        "involvedObject.name",
+        "involvedObject.uid",
+        "reason",
+        "type",
+    ]),
+    Kind::namespaced("", "v1", "limitranges", "LimitRange").short(&["limits"]),
+    Kind { graceful: true, ..Kind::cluster("", "v1", "namespaces", "Namespace") }
+        .short(&["ns"])
+        .fields(&["status.phase"])
+        .names(NameRule::Label),
+    Kind::cluster("", "v1", "nodes", "Node").short(&["no"]).fields(&["spec.unschedulable"]),
+    Kind::namespaced("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim").short(&["pvc"]),
+    Kind::cluster("", "v1", "persistentvolumes", "PersistentVolume").short(&["pv"]),
+    Kind {
+        subresources: POD_SUBRESOURCES,
+        graceful: true,
+        ..Kind::namespaced("", "v1", "pods", "Pod").generation()
+    }
+    .short(&["po"])
+    .fields(&[
+        "spec.nodeName",
+        "spec.restartPolicy",
+        "spec.schedulerName",
+        "spec.serviceAccountName",
+        "status.phase",
+        "status.podIP",
+    ]),
+    Kind::namespaced("", "v1", "replicationcontrollers", "ReplicationController").short(&["rc"]).generation(),
+    Kind::namespaced("", "v1", "resourcequotas", "ResourceQuota").short(&["quota"]),
+    Kind::namespaced("", "v1", "secrets", "Secret").fields(&["type"]),
+    Kind::namespaced("", "v1", "serviceaccounts", "ServiceAccount").short(&["sa"]),
+    Kind::namespaced("", "v1", "services", "Service")
+        .short(&["svc"])
+        .fields(&["spec.clusterIP", "spec.type"])
+        .names(NameRule::Label),
+    Kind::cluster(ADMISSION, "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration")
+        .generation(),
+    Kind::cluster(ADMISSION, "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration")
+        .generation(),
+    Kind::namespaced("apps", "v1", "daemonsets", "DaemonSet").short(&["ds"]).generation(),
+    Kind::namespaced("apps", "v1", "deployments", "Deployment").short(&["deploy"]).generation(),
+    Kind::namespaced("apps", "v1", "replicasets", "ReplicaSet").short(&["rs"]).generation(),
+    Kind::namespaced("apps", "v1", "statefulsets", "StatefulSet").short(&["sts"]).generation(),
+    Kind::namespaced("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
+        .short(&["hpa"]),
+    Kind::namespaced("batch", "v1", "cronjobs", "CronJob").short(&["cj"]).generation(),
+    Kind::namespaced("batch", "v1", "jobs", "Job").generation(),
+    Kind::namespaced("coordination.k8s.io", "v1", "leases", "Lease"),
+    Kind::namespaced("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice").generation(),
+    Kind::cluster(NETWORKING, "v1", "ingressclasses", "IngressClass").generation(),
+    Kind::namespaced(NETWORKING, "v1", "ingresses", "Ingress").short(&["ing"]).generation(),
+    Kind::namespaced(NETWORKING, "v1", "networkpolicies", "NetworkPolicy").short(&["netpol"]).generation(),
+    Kind::namespaced("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+        .short(&["pdb"])
+        .generation(),
+    Kind::cluster(RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding").names(NameRule::PathSegment),
+    Kind::cluster(RBAC, "v1", "clusterroles", "ClusterRole").names(NameRule::PathSegment),
+    Kind::namespaced(RBAC, "v1", "rolebindings", "RoleBinding").names(NameRule::PathSegment),
+    Kind::namespaced(RBAC, "v1", "roles", "Role").names(NameRule::PathSegment),
+    Kind::cluster("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass").short(&["pc"]).generation(),
+    Kind::cluster(STORAGE, "v1", "storageclasses", "StorageClass").short(&["sc"]),
+    Kind::cluster(STORAGE, "v1", "volumeattachments", "VolumeAttachment"),
+];
+
+/// The kind behind a path, or `None` where nothing is served there.
+#[must_use]
+pub fn find(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
+}
+
+/// The kind with this plural name, whatever its group; plural names are unique in [`KINDS`].
+#[must_use]
+pub fn by_plural(plural: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.plural == plural)
+}
+
+/// The kind that an object says it is, by its `apiVersion` and `kind`.
+#[must_use]
+pub fn of(object: &Value) -> Option<&'static Kind> {
+    let api_version = object["apiVersion"].as_str()?;
+    let name = object["kind"].as_str()?;
+    KINDS.iter().find(|kind| kind.kind == name && kind.api_version() == api_version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plural_names_are_unique() {
+        for kind in KINDS {
+            assert!(std::ptr::eq(by_plural(kind.plural).unwrap(), kind), "{}", kind.plural);
+            assert!(std::ptr::eq(find(kind.group, kind.version, kind.plural).unwrap(), kind));
+        }
+    }
+}

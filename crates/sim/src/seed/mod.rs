@@ -1,0 +1,118 @@
+//! What a simulated cluster holds at first.
+
+mod bootstrap;
+mod nodes;
+mod pods;
+mod shop;
+mod sized;
+mod workloads;
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::names::ALPHABET;
+use crate::object;
+use crate::status::ApiError;
+use crate::store::Store;
+
+/// The first contents of the cluster. The same seed gives the same names every time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Seed {
+    /// An online shop on four nodes, with things that go wrong.
+    #[default]
+    Shop,
+    /// The four namespaces that every cluster has.
+    Empty,
+    /// Healthy nodes and pods of one kind, for measuring.
+    Sized {
+        /// How many nodes.
+        nodes: usize,
+        /// How many pods.
+        pods: usize,
+    },
+}
+
+const MAX_NODES: usize = 10_000;
+const MAX_PODS: usize = 500_000;
+
+/// A text is no seed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected `shop`, `empty` or NODESxPODS such as `100x2000`, with at most {MAX_NODES} nodes and {MAX_PODS} pods"
+)]
+pub struct ParseSeedError;
+
+impl FromStr for Seed {
+    type Err = ParseSeedError;
+
+    fn from_str(text: &str) -> Result<Seed, ParseSeedError> {
+        match text {
+            "shop" => return Ok(Seed::Shop),
+            "empty" => return Ok(Seed::Empty),
+            _ => {}
+        }
+        let (nodes, pods) = text.split_once('x').ok_or(ParseSeedError)?;
+        let number =
+            |text: &str, most| text.parse().ok().filter(|number| *number <= most).ok_or(ParseSeedError);
+        Ok(Seed::Sized { nodes: number(nodes, MAX_NODES)?, pods: number(pods, MAX_PODS)? })
+    }
+}
+
+impl Seed {
+    pub(crate) fn plant(self, store: &Store) -> Result<(), ApiError> {
+        let garden = Garden { store, now: Timestamp::now() };
+        bootstrap::plant(&garden)?;
+        match self {
+            Seed::Shop => shop::plant(&garden),
+            Seed::Empty => Ok(()),
+            Seed::Sized { nodes, pods } => sized::plant(&garden, nodes, pods),
+        }
+    }
+}
+
+/// Where seeds are planted, and when.
+struct Garden<'a> {
+    store: &'a Store,
+    now: Timestamp,
+}
+
+impl Garden<'_> {
+    /// Creates an object that is `age_hours` old.
+    fn plant(&self, mut object: Value, age_hours: u32) -> Result<Arc<Value>, ApiError> {
+        object["metadata"]["creationTimestamp"] = self.ago(age_hours).into();
+        self.store.create(object)
+    }
+
+    fn ago(&self, hours: u32) -> String {
+        let at = self.now.saturating_sub(SignedDuration::from_hours(hours.into())).unwrap_or(self.now);
+        object::time(at)
+    }
+}
+
+/// A suffix as controllers generate it, always the same for the same text.
+fn suffix(of: &str, length: usize) -> String {
+    (0..length)
+        .map(|index| {
+            let hash = crc32fast::hash(format!("{of}/{index}").as_bytes()) as usize;
+            char::from(ALPHABET[hash % ALPHABET.len()])
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_read_from_text() {
+        assert_eq!("shop".parse(), Ok(Seed::Shop));
+        assert_eq!("empty".parse(), Ok(Seed::Empty));
+        assert_eq!("3x40".parse(), Ok(Seed::Sized { nodes: 3, pods: 40 }));
+        for text in ["", "shops", "3x", "x3", "-1x3", "3x4x5", "10001x1", "1x500001"] {
+            assert_eq!(text.parse::<Seed>(), Err(ParseSeedError), "{text}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The running simulator.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::auth::Tokens;
+use crate::faults::{Faults, RequestLine};
+use crate::http::{Server, router};
+use crate::kubeconfig;
+use crate::seed::Seed;
+use crate::status::ApiError;
+use crate::store::Store;
+
+/// How a simulator is set up.
+pub struct Options {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What the cluster holds at first.
+    pub seed: Seed,
+    /// The token of the administrator; a random one when absent.
+    pub admin_token: Option<String>,
+    /// The time between two bookmarks of a watch.
+    pub bookmark_interval: Duration,
+    /// How many changes are kept for watches and continued lists.
+    pub history: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            seed: Seed::default(),
+            admin_token: None,
+            bookmark_interval: Duration::from_secs(60),
+            history: 10_000,
+        }
+    }
+}
+
+/// Why a simulator does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    /// The address cannot be listened on.
+    #[error("the simulated API server cannot listen on {address}: {source}")]
+    Listen {
+        /// The address of the options.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The seed does not fit together.
+    #[error("the simulated cluster cannot be filled: {0}")]
+    Seed(#[from] ApiError),
+}
+
+/// A running simulator; it stops when it is dropped.
+pub struct Sim {
+    server: Arc<Server>,
+    address: SocketAddr,
+    task: JoinHandle<io::Result<()>>,
+    shutdown: DropGuard,
+}
+
+impl Sim {
+    /// Fills the store and begins to serve.
+    ///
+    /// # Errors
+    /// [`SimError::Listen`] when the address is in use or not this machine's.
+    pub async fn start(options: Options) -> Result<Sim, SimError> {
+        let store = Store::new(options.history);
+        options.seed.plant(&store)?;
+
+        let in_use = |source| SimError::Listen { address: options.listen, source };
+        let listener = TcpListener::bind(options.listen).await.map_err(in_use)?;
+        let address = listener.local_addr().map_err(in_use)?;
+        let shutdown = CancellationToken::new();
+        let server = Arc::new(Server {
+            store,
+            tokens: Tokens::new(options.admin_token),
+            faults: Faults::new(shutdown.clone()),
+            bookmark_interval: options.bookmark_interval,
+            address: address.to_string(),
+        });
+        let serving = axum::serve(listener, router(Arc::clone(&server)))
+            .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let task = tokio::spawn(async move { serving.await });
+        Ok(Sim { server, address, task, shutdown: shutdown.drop_guard() })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://` and where it listens.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The token of the administrator, who may do everything.
+    #[must_use]
+    pub fn admin_token(&self) -> &str {
+        self.server.tokens.admin()
+    }
+
+    /// The token of a service account, which may do what the RBAC objects in the store allow it.
+    #[must_use]
+    pub fn token_for(&self, namespace: &str, service_account: &str) -> String {
+        self.server.tokens.for_service_account(namespace, service_account)
+    }
+
+    /// A kubeconfig for the bearer of a token, as YAML, with the context `kubesage-sim`.
+    #[must_use]
+    pub fn kubeconfig(&self, token: &str) -> String {
+        kubeconfig::render(&self.url(), token)
+    }
+
+    /// The objects, for reading and writing past HTTP.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.server.store
+    }
+
+    /// Forgets the history: older continue tokens and watches are answered with 410 `Expired`.
+    pub fn compact(&self) {
+        self.server.store.compact();
+    }
+
+    /// Makes every answer from now on take this long.
+    pub fn set_latency(&self, latency: Duration) {
+        self.server.faults.set_latency(latency);
+    }
+
+    /// Cuts the connections of all open watches.
+    pub fn drop_watches(&self) {
+        self.server.faults.drop_watches();
+    }
+
+    /// Answers the next `requests` requests with this HTTP status.
+    pub fn fail_next(&self, requests: usize, status: u16) {
+        self.server.faults.fail_next(requests, status);
+    }
+
+    /// How often what was asked, refused requests included.
+    #[must_use]
+    pub fn requests(&self) -> BTreeMap<RequestLine, u64> {
+        self.server.faults.requests()
+    }
+
+    /// Stops listening, cuts the watches and waits for the other answers under way.
+    pub async fn stop(self) {
+        drop(self.shutdown);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the simulated API server ended badly");
+        }
+    }
+}

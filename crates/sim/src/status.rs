@@ -1,0 +1,175 @@
+//! The errors that the API server answers, as `Status` bodies.
+//!
+//! Reasons, messages and details follow `k8s.io/apimachinery/pkg/api/errors` of Kubernetes 1.36.
+
+use serde_json::{Value, json};
+
+use crate::kinds::Kind;
+
+/// An answer that is not a success.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// HTTP status code.
+    pub code: u16,
+    /// Reason in machine-readable form, such as `NotFound`.
+    pub reason: &'static str,
+    /// What people read.
+    pub message: String,
+    /// `details` of the body.
+    pub details: Option<Value>,
+    /// `metadata.continue` of the body: only an expired list has one.
+    pub continue_token: Option<String>,
+}
+
+impl ApiError {
+    fn new(code: u16, reason: &'static str, message: impl Into<String>) -> ApiError {
+        ApiError { code, reason, message: message.into(), details: None, continue_token: None }
+    }
+
+    fn about(self, kind: &Kind, name: &str) -> ApiError {
+        self.details(kind.group, kind.plural, name)
+    }
+
+    fn details(self, group: &str, resource: &str, name: &str) -> ApiError {
+        let mut details = json!({ "kind": resource });
+        for (field, value) in [("name", name), ("group", group)] {
+            if !value.is_empty() {
+                details[field] = value.into();
+            }
+        }
+        ApiError { details: Some(details), ..self }
+    }
+
+    /// The body of the answer.
+    #[must_use]
+    pub fn body(&self) -> Value {
+        let mut body = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": self.message, "reason": self.reason, "code": self.code,
+        });
+        if let Some(details) = &self.details {
+            body["details"] = details.clone();
+        }
+        if let Some(token) = &self.continue_token {
+            body["metadata"]["continue"] = token.as_str().into();
+        }
+        body
+    }
+
+    pub(crate) fn unauthorized() -> ApiError {
+        ApiError::new(401, "Unauthorized", "Unauthorized")
+    }
+
+    /// `attempt` is the sentence that begins with `User`.
+    pub(crate) fn forbidden(group: &str, resource: &str, name: &str, attempt: &str) -> ApiError {
+        let qualified = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
+        let message = match (resource, name) {
+            ("", _) => format!("forbidden: {attempt}"),
+            (_, "") => format!("{qualified} is forbidden: {attempt}"),
+            (_, name) => format!("{qualified} \"{name}\" is forbidden: {attempt}"),
+        };
+        let error = ApiError::new(403, "Forbidden", message);
+        if resource.is_empty() {
+            ApiError { details: Some(json!({})), ..error }
+        } else {
+            error.details(group, resource, name)
+        }
+    }
+
+    pub(crate) fn not_found(kind: &Kind, name: &str) -> ApiError {
+        ApiError::new(404, "NotFound", format!("{} \"{name}\" not found", kind.qualified())).about(kind, name)
+    }
+
+    /// Nothing is served at the path.
+    pub(crate) fn no_such_resource() -> ApiError {
+        let error = ApiError::new(404, "NotFound", "the server could not find the requested resource");
+        ApiError { details: Some(json!({})), ..error }
+    }
+
+    pub(crate) fn method_not_allowed() -> ApiError {
+        let message = "the server does not allow this method on the requested resource";
+        ApiError { details: Some(json!({})), ..ApiError::new(405, "MethodNotAllowed", message) }
+    }
+
+    pub(crate) fn already_exists(kind: &Kind, name: &str) -> ApiError {
+        ApiError::new(409, "AlreadyExists", format!("{} \"{name}\" already exists", kind.qualified()))
+            .about(kind, name)
+    }
+
+    pub(crate) fn conflict(kind: &Kind, name: &str, why: &str) -> ApiError {
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", kind.qualified());
+        ApiError::new(409, "Conflict", message).about(kind, name)
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> ApiError {
+        ApiError::new(400, "BadRequest", message)
+    }
+
+    /// `cause` is the reason of the one field that is wrong, such as `FieldValueInvalid`.
+    pub(crate) fn invalid(
+        group: &str,
+        kind: &str,
+        name: &str,
+        field: &str,
+        cause: &str,
+        why: &str,
+    ) -> ApiError {
+        let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let message = format!("{qualified} \"{name}\" is invalid: {field}: {why}");
+        let mut error = ApiError::new(422, "Invalid", message).details(group, kind, name);
+        if let Some(details) = &mut error.details {
+            details["causes"] = json!([{ "reason": cause, "message": why, "field": field }]);
+        }
+        error
+    }
+
+    /// Texts of `apiserver/pkg/storage/etcd3/errors.go`.
+    pub(crate) fn continue_expired(continue_token: String) -> ApiError {
+        let message = "The provided continue parameter is too old to display a consistent list result. You can \
+                       start a new list without the continue parameter, or use the continue token in this \
+                       response to retrieve the remainder of the results. Continuing with the provided token \
+                       results in an inconsistent list - objects that were created, modified, or deleted \
+                       between the time the first chunk was returned and now may show up in the list.";
+        ApiError { continue_token: Some(continue_token), ..ApiError::new(410, "Expired", message) }
+    }
+
+    pub(crate) fn list_expired() -> ApiError {
+        ApiError::new(410, "Expired", "The resourceVersion for the provided list is too old.")
+    }
+
+    pub(crate) fn watch_expired(revision: u64, oldest: u64) -> ApiError {
+        ApiError::new(410, "Expired", format!("too old resource version: {revision} ({oldest})"))
+    }
+
+    pub(crate) fn revision_in_future(revision: u64, current: u64) -> ApiError {
+        let message = format!("Timeout: Too large resource version: {revision}, current: {current}");
+        let causes =
+            json!([{ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" }]);
+        let details = Some(json!({ "causes": causes, "retryAfterSeconds": 1 }));
+        ApiError { details, ..ApiError::new(504, "Timeout", message) }
+    }
+
+    pub(crate) fn body_too_large(limit: usize) -> ApiError {
+        let message = format!("Request entity too large: limit is {limit}");
+        ApiError::new(413, "RequestEntityTooLarge", message)
+    }
+
+    pub(crate) fn unsupported_patch() -> ApiError {
+        let message = "the body of the request was in an unknown format - accepted media types include: \
+                       application/json-patch+json, application/merge-patch+json";
+        ApiError::new(415, "UnsupportedMediaType", message)
+    }
+
+    /// What a test asked for instead of the true answer.
+    pub(crate) fn injected(code: u16) -> ApiError {
+        let (reason, message) = match code {
+            401 => ("Unauthorized", "Unauthorized"),
+            429 => ("TooManyRequests", "Too many requests, please try again later."),
+            503 => ("ServiceUnavailable", "the server is currently unable to handle the request"),
+            504 => ("Timeout", "the server was unable to return a response in the time allotted"),
+            _ => ("InternalError", "Internal error occurred: injected fault"),
+        };
+        ApiError::new(code, reason, message)
+    }
+}

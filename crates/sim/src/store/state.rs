@@ -1,0 +1,147 @@
+//! The objects behind the store's lock, and the two ways in which they change and are read.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::history::{Change, Compacted, History};
+use super::page::{ContinueToken, LATEST, ListQuery, Page, Snapshot};
+use crate::kinds::Kind;
+use crate::object;
+use crate::status::ApiError;
+
+type Objects = BTreeMap<String, Arc<Value>>;
+
+/// Everything that changes.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) revision: u64,
+    /// By plural name, which is unique among the kinds.
+    objects: BTreeMap<&'static str, Objects>,
+    pub(super) history: History,
+}
+
+impl State {
+    pub(super) fn new(history_capacity: usize) -> State {
+        State { revision: 0, objects: BTreeMap::new(), history: History::new(history_capacity) }
+    }
+
+    pub(super) fn get(&self, kind: &Kind, key: &str) -> Option<&Arc<Value>> {
+        self.objects.get(kind.plural)?.get(key)
+    }
+
+    /// Stores an object at the next revision, which it gets as its resourceVersion.
+    pub(super) fn put(&mut self, kind: &'static Kind, mut object: Value) -> Arc<Value> {
+        self.revision += 1;
+        object["metadata"]["resourceVersion"] = self.revision.to_string().into();
+        let key = object::key(kind, object::namespace(&object), object::name(&object));
+        let after = Arc::new(object);
+        let before = self.objects.entry(kind.plural).or_default().insert(key.clone(), Arc::clone(&after));
+        self.record(kind, key, before, Some(Arc::clone(&after)));
+        after
+    }
+
+    /// Removes an object; the answer is its last state, at the revision of the removal.
+    pub(super) fn remove(&mut self, kind: &'static Kind, key: &str) -> Option<Value> {
+        let before = self.objects.get_mut(kind.plural)?.remove(key)?;
+        self.revision += 1;
+        let last = object::at_revision(&before, self.revision);
+        self.record(kind, key.to_owned(), Some(before), None);
+        Some(last)
+    }
+
+    fn record(
+        &mut self,
+        kind: &'static Kind,
+        key: String,
+        before: Option<Arc<Value>>,
+        after: Option<Arc<Value>>,
+    ) {
+        self.history.record(Arc::new(Change { revision: self.revision, kind, key, before, after }));
+    }
+
+    /// The keys of a kind's objects in a namespace.
+    pub(super) fn keys_in(&self, kind: &Kind, namespace: &str) -> Vec<String> {
+        let prefix = format!("{namespace}/");
+        self.objects
+            .get(kind.plural)
+            .into_iter()
+            .flat_map(|objects| from(objects, &prefix))
+            .map(|(key, _)| key.clone())
+            .take_while(|key| key.starts_with(&prefix))
+            .collect()
+    }
+
+    pub(super) fn list(&self, kind: &Kind, query: &ListQuery) -> Result<Page, ApiError> {
+        let prefix = query.namespace.as_deref().map(|name| format!("{name}/")).unwrap_or_default();
+        let token = query.continue_token.as_deref().map(ContinueToken::decode).transpose()?;
+        let revision = self.snapshot_of(query, token.as_ref())?;
+        let start = token.as_ref().map_or(prefix.clone(), |token| format!("{prefix}{}", token.start));
+
+        let objects = self.at(kind, revision, &start).map_err(|Compacted(_)| match &token {
+            Some(token) => ApiError::continue_expired(ContinueToken::new(LATEST, &token.start).encode()),
+            None => ApiError::list_expired(),
+        })?;
+        let mut matching = objects
+            .into_iter()
+            .take_while(|(key, _)| key.starts_with(&prefix))
+            .filter(|(_, object)| query.selector.matches(object));
+
+        let limit = if query.limit == 0 { usize::MAX } else { query.limit };
+        let shown: Vec<(&str, &Arc<Value>)> = matching.by_ref().take(limit).collect();
+        let following = matching.count();
+        let last = shown.last().map(|(key, _)| key[prefix.len()..].to_owned());
+        Ok(Page {
+            items: shown.into_iter().map(|(_, object)| Arc::clone(object)).collect(),
+            revision,
+            continue_token: last
+                .filter(|_| following > 0)
+                .map(|last| ContinueToken::after(revision, &last).encode()),
+            remaining: (following > 0 && query.selector.is_empty()).then_some(following),
+        })
+    }
+
+    fn snapshot_of(&self, query: &ListQuery, token: Option<&ContinueToken>) -> Result<u64, ApiError> {
+        let asked = match (token, query.at) {
+            (Some(token), Snapshot::Latest) => u64::try_from(token.rv).unwrap_or(self.revision),
+            (Some(_), _) => {
+                let message = "specifying resource version is not allowed when using continue";
+                return Err(ApiError::bad_request(message));
+            }
+            (None, Snapshot::Latest) => self.revision,
+            (None, Snapshot::NotOlderThan(least)) => least.max(self.revision),
+            (None, Snapshot::Exact(revision)) => revision,
+        };
+        if asked > self.revision {
+            return Err(ApiError::revision_in_future(asked, self.revision));
+        }
+        Ok(asked)
+    }
+
+    /// The objects of a kind as they were at `revision`, by key, from `start` on.
+    fn at(&self, kind: &Kind, revision: u64, start: &str) -> Result<Vec<(&str, &Arc<Value>)>, Compacted> {
+        let changed = self.history.undo(kind, revision)?;
+        let unchanged = self
+            .objects
+            .get(kind.plural)
+            .into_iter()
+            .flat_map(|objects| from(objects, start))
+            .map(|(key, object)| (key.as_str(), object))
+            .filter(|(key, _)| !changed.contains_key(key));
+        let restored = changed
+            .range::<str, _>((Bound::Included(start), Bound::Unbounded))
+            .filter_map(|(key, object)| object.map(|object| (*key, object)));
+        let mut objects: Vec<_> = unchanged.chain(restored).collect();
+        objects.sort_unstable_by_key(|(key, _)| *key);
+        Ok(objects)
+    }
+}
+
+fn from<'a>(
+    objects: &'a Objects,
+    start: &str,
+) -> impl Iterator<Item = (&'a String, &'a Arc<Value>)> + use<'a> {
+    objects.range::<str, _>((Bound::Included(start), Bound::Unbounded))
+}

@@ -1,0 +1,75 @@
+//! What the tests start and ask with.
+
+use anyhow::Result;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
+use sim::{Options, Seed, Sim};
+
+/// A simulator and a plain HTTP client.
+pub(crate) struct Cluster {
+    /// The simulator.
+    pub(crate) sim: Sim,
+    http: reqwest::Client,
+}
+
+/// Starts a simulator with a seed.
+pub(crate) async fn cluster(seed: Seed) -> Result<Cluster> {
+    cluster_with(Options { seed, ..Options::default() }).await
+}
+
+/// Starts a simulator.
+pub(crate) async fn cluster_with(options: Options) -> Result<Cluster> {
+    // The second test of a process finds the provider installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Ok(Cluster { sim: Sim::start(options).await?, http: reqwest::Client::new() })
+}
+
+impl Cluster {
+    /// A request without a token.
+    pub(crate) fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.sim.url()))
+    }
+
+    /// A request of the administrator.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path).bearer_auth(self.sim.admin_token())
+    }
+
+    /// Status and body of the administrator's request.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<(u16, Value)> {
+        let request = self.request(method, path);
+        answer(match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+        .await
+    }
+
+    /// Status and body of the administrator's GET.
+    pub(crate) async fn get(&self, path: &str) -> Result<(u16, Value)> {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// The real client with a token, without its retries.
+    pub(crate) async fn client(&self, token: &str) -> Result<Client> {
+        let kubeconfig = Kubeconfig::from_yaml(&self.sim.kubeconfig(token))?;
+        let options =
+            KubeConfigOptions { context: Some("kubesage-sim".to_owned()), ..KubeConfigOptions::default() };
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+        config.default_retry = false;
+        Ok(Client::try_from(config)?)
+    }
+
+    /// The real client of the administrator.
+    pub(crate) async fn admin(&self) -> Result<Client> {
+        self.client(self.sim.admin_token()).await
+    }
+}
+
+/// Status and body of a request.
+pub(crate) async fn answer(request: RequestBuilder) -> Result<(u16, Value)> {
+    let response = request.send().await?;
+    Ok((response.status().as_u16(), response.json().await?))
+}

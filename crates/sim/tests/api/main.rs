@@ -1,0 +1,9 @@
+//! The simulator as its users see it: over HTTP, with the real Kubernetes client, and through its store.
+
+mod access;
+mod common;
+mod contract;
+mod lists;
+mod properties;
+mod seeds;
+mod watches;

@@ -1,0 +1,72 @@
+//! What tests share: where the real servers are, a TCP proxy that cuts and stalls, waiting for what must come.
+
+mod proxy;
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+pub use proxy::Proxy;
+
+/// The RabbitMQ that tests use: `TEST_AMQP_URL`, else the standard port on localhost.
+pub fn amqp_url() -> String {
+    std::env::var("TEST_AMQP_URL").unwrap_or_else(|_| "amqp://guest:guest@127.0.0.1:5672/%2f".to_owned())
+}
+
+/// The same server through another address, such as a [`Proxy`]'s.
+///
+/// # Errors
+/// When the URL of the tests' RabbitMQ cannot be understood.
+pub fn amqp_url_at(address: std::net::SocketAddr) -> anyhow::Result<String> {
+    let mut url = url::Url::parse(&amqp_url())?;
+    url.set_host(Some(&address.ip().to_string()))?;
+    url.set_port(Some(address.port())).map_err(|()| anyhow::anyhow!("the URL takes no port"))?;
+    Ok(url.into())
+}
+
+/// Host and port of the tests' RabbitMQ.
+///
+/// # Errors
+/// When its URL cannot be understood.
+pub fn amqp_address() -> anyhow::Result<String> {
+    let url = url::Url::parse(&amqp_url())?;
+    Ok(format!("{}:{}", url.host_str().unwrap_or("127.0.0.1"), url.port().unwrap_or(5672)))
+}
+
+/// A bus of a test's own: the URL and a prefix for the names of its queues.
+pub struct TestBus {
+    /// `memory:…` or `amqp://…`.
+    pub url: SecretString,
+    /// Unique to the test.
+    pub prefix: String,
+}
+
+impl TestBus {
+    /// In the process; those who use the same `TestBus` share it.
+    pub fn memory() -> Self {
+        let id = Uuid::new_v4().simple().to_string();
+        Self { url: format!("memory:{id}").into(), prefix: String::new() }
+    }
+
+    /// On the tests' RabbitMQ.
+    pub fn rabbitmq() -> Self {
+        Self { url: amqp_url().into(), prefix: format!("test-{}-", Uuid::new_v4().simple()) }
+    }
+}
+
+/// Asks again and again until the answer is there; fails after ten seconds, saying what was waited for.
+///
+/// # Errors
+/// When the answer did not come.
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> anyhow::Result<T> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(answer) = ask().await {
+            return Ok(answer);
+        }
+        anyhow::ensure!(Instant::now() < deadline, "waited ten seconds for {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,112 @@
+//! Who calls: the `X-API-Key` of a request, verified, becomes a [`Caller`].
+
+mod remote;
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    http::{HeaderMap, request::Parts},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+};
+use contracts::{
+    ErrorCode, Token, TokenKind,
+    auth::{AuthResult, Scope, UserData},
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{API_KEY_HEADER, Problem, RateLimit, RateLimitKey, rate_limit};
+
+pub use remote::RemoteVerifier;
+
+/// Finds out whether a key is valid: user-auth from its own database, the other services by asking user-auth.
+pub trait Verifier: Clone + Send + Sync + 'static {
+    /// Whether the key may be used now, and whose it is.
+    fn verify(&self, key: Token) -> impl Future<Output = AuthResult> + Send;
+}
+
+/// Who calls, and what the key may do: an extractor for handlers behind [`protect`].
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Whose key it is.
+    pub user: UserData,
+    /// The key's id.
+    pub key_id: String,
+}
+
+impl Caller {
+    /// Refuses (403) unless the key has this scope or one that includes it.
+    ///
+    /// # Errors
+    /// A `forbidden` problem that names the missing scope.
+    pub fn require(&self, scope: &Scope) -> Result<(), Problem> {
+        if self.user.may(scope) {
+            Ok(())
+        } else {
+            Err(Problem::forbidden(format!("this key lacks the scope {scope}")))
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| Problem::unauthenticated("this path needs an API key"))
+    }
+}
+
+/// Lets only callers with a valid key through to these routes, each within its rate limit.
+pub fn protect<V: Verifier>(routes: OpenApiRouter, verifier: V, limit: RateLimit) -> OpenApiRouter {
+    routes
+        .layer(from_fn_with_state(limit, rate_limit::enforce))
+        .layer(from_fn_with_state(verifier, authenticate::<V>))
+}
+
+async fn authenticate<V: Verifier>(State(verifier): State<V>, mut request: Request, next: Next) -> Response {
+    let caller = match key_of(request.headers()) {
+        Ok(key) => caller(verifier.verify(key).await),
+        Err(refusal) => Err(refusal),
+    };
+    match caller {
+        Ok(caller) => {
+            metrics::counter!("auth_total", "outcome" => "ok").increment(1);
+            request.extensions_mut().insert(RateLimitKey(caller.key_id.clone()));
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(Refusal { reason, problem }) => {
+            metrics::counter!("auth_total", "outcome" => reason).increment(1);
+            problem.into_response()
+        }
+    }
+}
+
+struct Refusal {
+    /// For the metrics.
+    reason: &'static str,
+    problem: Problem,
+}
+
+fn key_of(headers: &HeaderMap) -> Result<Token, Refusal> {
+    let refuse = |reason, detail: String| Refusal { reason, problem: Problem::unauthenticated(detail) };
+    let header = headers.get(API_KEY_HEADER);
+    let header =
+        header.ok_or_else(|| refuse("missing", "send your API key in the header X-API-Key".to_owned()))?;
+    let text = header.to_str().map_err(|_| refuse("malformed", "X-API-Key is not plain text".to_owned()))?;
+    Token::parse(TokenKind::ApiKey, text).map_err(|error| refuse("malformed", error.to_string()))
+}
+
+fn caller(answer: AuthResult) -> Result<Caller, Refusal> {
+    match answer {
+        AuthResult { valid: true, user_data: Some(user), key_id: Some(key_id), .. } => {
+            Ok(Caller { user, key_id })
+        }
+        refused => {
+            let code = refused.code.unwrap_or(ErrorCode::Unauthenticated);
+            let reason = if code == ErrorCode::Unauthenticated { "refused" } else { "unavailable" };
+            let detail = refused.error.unwrap_or_else(|| "this key is not valid".to_owned());
+            Err(Refusal { reason, problem: Problem::new(code, detail) })
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Logs: to standard error, readable or as JSON, with the fields of the request that they belong to.
+
+use std::io::{self, IsTerminal};
+
+use thiserror::Error;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    filter::{FilterFn, ParseError},
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt,
+    util::{SubscriberInitExt, TryInitError},
+};
+
+use crate::config::{LogArgs, LogFormat};
+
+/// Why logging cannot start.
+#[derive(Debug, Error)]
+pub enum TelemetryError {
+    /// `RUST_LOG` is not a list of directives.
+    #[error("RUST_LOG must be directives such as `info,cluster=debug`: {0}")]
+    Filter(#[from] ParseError),
+    /// The process logs already.
+    #[error("logging was started already: {0}")]
+    Started(#[from] TryInitError),
+}
+
+/// Starts logging to standard error for the whole process. `RUST_LOG` chooses the levels; without it they are
+/// `info`, or `debug` when `DEBUG` is set.
+pub fn init(args: &LogArgs) -> Result<(), TelemetryError> {
+    let directives = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
+    subscriber(args, &directives, io::stderr)?.try_init()?;
+    Ok(())
+}
+
+/// What [`init`] installs, with `directives` in place of `RUST_LOG` and another writer.
+pub fn subscriber<W>(
+    args: &LogArgs,
+    directives: &str,
+    writer: W,
+) -> Result<impl Subscriber + Send + Sync, ParseError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let chosen = match (directives, args.debug) {
+        ("", true) => "debug",
+        ("", false) => "info",
+        (directives, _) => directives,
+    };
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match args.log_format {
+        LogFormat::Pretty => fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(writer).boxed(),
+        LogFormat::Json => {
+            fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(writer).boxed()
+        }
+    };
+    let registry = tracing_subscriber::registry().with(lines).with(EnvFilter::try_new(chosen)?);
+    Ok(registry.with(FilterFn::new(keeps_secrets)))
+}
+
+/// Libraries that log what they carry, and so the API keys in messages and handshakes: lapin a message that no queue took,
+/// all of them their bytes at the level trace. No configuration turns that on.
+fn keeps_secrets(event: &Metadata<'_>) -> bool {
+    const CARRIERS: [&str; 5] = ["lapin", "amq_protocol", "tungstenite", "tokio_tungstenite", "hyper"];
+    let target = event.target();
+    let carries = CARRIERS.iter().any(|library| target.split("::").next() == Some(library));
+    let tells = target.starts_with("lapin::returned_messages") || (carries && *event.level() == Level::TRACE);
+    !tells
+}

@@ -1,0 +1,10 @@
+//! Drives small applications over real HTTP.
+
+mod common;
+mod config;
+mod contract;
+mod hostile;
+mod limits;
+mod problems;
+mod serving;
+mod shutdown;

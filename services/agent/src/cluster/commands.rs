@@ -1,0 +1,183 @@
+//! The commands: from what is asked to the answer.
+
+use std::{fmt::Debug, time::Duration};
+
+use contracts::{
+    ErrorCode,
+    query::{Command, Params},
+    resources::{
+        DeploymentList, ListMeta, NamespaceList, NodeList, PodList, PodLogs, Provenance, ResourceCounts,
+        ServiceList, Source,
+    },
+};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::Deployment,
+        core::v1::{Pod, Service},
+    },
+};
+use kube::{Api, Resource, api::LogParams};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Cluster, ListQuery, QueryError, cache::Cache, counts, is_whole, list, logs, params, views};
+
+const DEFAULT_LOG_LINES: u32 = 100;
+const MAX_LOG_LINES: u32 = 10_000;
+
+/// The result of a command, serialised as its own type of the contract.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Answer {
+    Namespaces(NamespaceList),
+    Nodes(NodeList),
+    Pods(PodList),
+    Deployments(DeploymentList),
+    Services(ServiceList),
+    Resources(ResourceCounts),
+    Logs(PodLogs),
+}
+
+impl Cluster {
+    /// Does what is asked.
+    pub(crate) async fn execute(&self, command: &Command, params: &Params) -> Result<Answer, QueryError> {
+        match command {
+            Command::GetNamespaces => {
+                let (namespaces, meta) = self.cached(&self.namespaces, params, views::namespace).await?;
+                Ok(Answer::Namespaces(NamespaceList { namespaces, meta }))
+            }
+            Command::GetNodes => {
+                let (nodes, meta) = self.cached(&self.nodes, params, views::node).await?;
+                Ok(Answer::Nodes(NodeList { nodes, meta }))
+            }
+            Command::GetPods => {
+                let (pods, meta) = self.listed(&self.scoped::<Pod>(params)?, params, views::pod).await?;
+                Ok(Answer::Pods(PodList { pods, meta }))
+            }
+            Command::GetDeployments => {
+                let api = self.scoped::<Deployment>(params)?;
+                let (deployments, meta) = self.listed(&api, params, views::deployment).await?;
+                Ok(Answer::Deployments(DeploymentList { deployments, meta }))
+            }
+            Command::GetServices => {
+                let api = self.scoped::<Service>(params)?;
+                let (services, meta) = self.listed(&api, params, views::service).await?;
+                Ok(Answer::Services(ServiceList { services, meta }))
+            }
+            Command::GetClusterResources => self.resource_counts().await.map(Answer::Resources),
+            Command::GetPodLogs => self.pod_logs(params).await.map(Answer::Logs),
+            Command::Other(name) => Err(QueryError::new(
+                ErrorCode::BadRequest,
+                format!("this agent does not know the command {name:?}"),
+            )),
+        }
+    }
+
+    /// From the cache where it holds what is asked, else from the API server.
+    async fn cached<K, V>(
+        &self,
+        cache: &Cache<V>,
+        params: &Params,
+        view: fn(K) -> V,
+    ) -> Result<(Vec<V>, ListMeta), QueryError>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+        V: Clone + Serialize,
+    {
+        let cached = is_whole(params).then(|| cache.snapshot(self.timing.cache_max_age)).flatten();
+        let Some(snapshot) = cached else {
+            return self.listed(&Api::all(self.server.client()), params, view).await;
+        };
+        let meta = ListMeta {
+            total_count: snapshot.items.len(),
+            continue_token: None,
+            remaining_count: None,
+            provenance: Provenance {
+                source: Source::Cache,
+                age_ms: millis(snapshot.age),
+                simulated: snapshot.simulated,
+            },
+        };
+        Ok((snapshot.items, meta))
+    }
+
+    async fn listed<K, V>(
+        &self,
+        api: &Api<K>,
+        params: &Params,
+        view: fn(K) -> V,
+    ) -> Result<(Vec<V>, ListMeta), QueryError>
+    where
+        K: Clone + DeserializeOwned + Debug,
+        V: Serialize,
+    {
+        let provenance = self.provenance().await?;
+        let listed = list(&self.server, api, &ListQuery::from(params), view).await?;
+        let meta = ListMeta {
+            total_count: listed.items.len(),
+            continue_token: listed.continue_token,
+            remaining_count: listed.remaining,
+            provenance,
+        };
+        Ok((listed.items, meta))
+    }
+
+    async fn resource_counts(&self) -> Result<ResourceCounts, QueryError> {
+        let provenance = self.provenance().await?;
+        let resources = counts::of_each_kind(&self.server).await?;
+        Ok(ResourceCounts { total_count: resources.len(), resources, provenance })
+    }
+
+    async fn pod_logs(&self, params: &Params) -> Result<PodLogs, QueryError> {
+        let namespace = params::required("namespace", params::namespace(params)?)?;
+        let pod = params::pod_name(params)?;
+        let container = params::container(params)?.map(str::to_owned);
+        let lines = params.lines.unwrap_or(DEFAULT_LOG_LINES);
+        if lines > MAX_LOG_LINES {
+            return Err(QueryError::invalid(format!("lines must be at most {MAX_LOG_LINES}")));
+        }
+        let provenance = self.provenance().await?;
+        let api: Api<Pod> = Api::namespaced(self.server.client(), namespace);
+        let wanted = LogParams {
+            container: container.clone(),
+            tail_lines: Some(lines.into()),
+            ..LogParams::default()
+        };
+        let reading = async {
+            let log = api.log_stream(pod, &wanted).await?;
+            logs::read_tail(log).await.map_err(kube::Error::ReadEvents)
+        };
+        let tail = self.server.call(reading).await?;
+        Ok(PodLogs {
+            namespace: namespace.to_owned(),
+            pod: pod.to_owned(),
+            container,
+            total_count: tail.lines.len(),
+            lines: tail.lines,
+            truncated: tail.truncated,
+            provenance,
+        })
+    }
+
+    /// Of an answer that the API server gives now. Asked first: unknown is not the same as not simulated.
+    async fn provenance(&self) -> Result<Provenance, QueryError> {
+        let identity = self.server.identity().await?;
+        Ok(Provenance { source: Source::Api, age_ms: 0, simulated: identity.simulated })
+    }
+
+    /// One namespace, or all of them.
+    fn scoped<K>(&self, params: &Params) -> Result<Api<K>, QueryError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        let client = self.server.client();
+        Ok(match params::namespace(params)? {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        })
+    }
+}
+
+fn millis(age: Duration) -> u64 {
+    u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
+}

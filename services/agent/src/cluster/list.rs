@@ -1,0 +1,185 @@
+//! Lists in pages, so that a large cluster is never one giant answer of the API server.
+
+use std::{fmt::Debug, io};
+
+use contracts::{ErrorCode, agent::MAX_RESULT_BYTES, query::Params};
+use kube::{Api, api::ListParams, core::ObjectList};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{ApiServer, QueryError};
+
+/// Objects that are asked for at once, as kubectl does.
+const PAGE: u32 = 500;
+/// How often a list is begun anew because it expired half-way; the last time it is asked for in one piece.
+const MAX_RESTARTS: usize = 2;
+
+/// What is listed, and how much of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ListQuery {
+    /// Only objects with these labels.
+    pub(crate) label_selector: Option<String>,
+    /// At most so many; absent: all.
+    pub(crate) limit: Option<u32>,
+    /// Where an earlier list ended.
+    pub(crate) continue_token: Option<String>,
+}
+
+/// What was listed.
+#[derive(Debug)]
+pub(crate) struct Listed<V> {
+    pub(crate) items: Vec<V>,
+    pub(crate) continue_token: Option<String>,
+    pub(crate) remaining: Option<i64>,
+    /// The version of the whole list, from which a watch goes on.
+    pub(crate) resource_version: String,
+}
+
+impl From<&Params> for ListQuery {
+    fn from(params: &Params) -> Self {
+        Self {
+            label_selector: params.label_selector.clone().filter(|selector| !selector.is_empty()),
+            // For the API server a limit of 0 is none.
+            limit: params.limit.filter(|limit| *limit > 0),
+            continue_token: params.continue_token.clone().filter(|token| !token.is_empty()),
+        }
+    }
+}
+
+/// Lists objects and keeps only their views.
+///
+/// An expired `continue` of the caller is an error of the caller's; a list of ours that expires half-way begins anew.
+pub(crate) async fn list<K, V>(
+    server: &ApiServer,
+    api: &Api<K>,
+    query: &ListQuery,
+    view: impl Fn(K) -> V + Copy,
+) -> Result<Listed<V>, QueryError>
+where
+    K: Clone + DeserializeOwned + Debug,
+    V: Serialize,
+{
+    for _ in 0..MAX_RESTARTS {
+        match in_pages(server, api, query, PAGE, view).await {
+            Err(error) if error.code == ErrorCode::Expired && query.continue_token.is_none() => {}
+            result => return result,
+        }
+    }
+    in_pages(server, api, query, u32::MAX, view).await
+}
+
+/// How many objects there are.
+pub(crate) async fn count<K>(server: &ApiServer, api: &Api<K>) -> Result<i64, QueryError>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let page = server.call(api.list(&ListParams::default().limit(1))).await?;
+    let here = i64::try_from(page.items.len()).unwrap_or(i64::MAX);
+    match (page.metadata.remaining_item_count, next_token(&page)) {
+        (Some(remaining), _) => Ok(here.saturating_add(remaining)),
+        (None, None) => Ok(here),
+        // More follow, but the API server does not say how many.
+        (None, Some(_)) => {
+            let all = list(server, api, &ListQuery::default(), |_| ()).await?;
+            Ok(i64::try_from(all.items.len()).unwrap_or(i64::MAX))
+        }
+    }
+}
+
+async fn in_pages<K, V>(
+    server: &ApiServer,
+    api: &Api<K>,
+    query: &ListQuery,
+    page_size: u32,
+    view: impl Fn(K) -> V + Copy,
+) -> Result<Listed<V>, QueryError>
+where
+    K: Clone + DeserializeOwned + Debug,
+    V: Serialize,
+{
+    let mut items: Vec<V> = Vec::new();
+    let mut bytes = 0;
+    let mut token = query.continue_token.clone();
+    loop {
+        let listed = u32::try_from(items.len()).unwrap_or(u32::MAX);
+        let wanted = query.limit.map_or(u32::MAX, |limit| limit.saturating_sub(listed));
+        let params = ListParams {
+            label_selector: query.label_selector.clone(),
+            limit: Some(wanted.min(page_size)).filter(|limit| *limit < u32::MAX),
+            continue_token: token,
+            ..ListParams::default()
+        };
+        let page = server.call(api.list(&params)).await?;
+        token = next_token(&page);
+        let remaining = page.metadata.remaining_item_count;
+        let resource_version = page.metadata.resource_version;
+        let views: Vec<V> = page.items.into_iter().map(view).collect();
+        bytes += json_bytes(&views)?;
+        if bytes > MAX_RESULT_BYTES {
+            return Err(too_large());
+        }
+        items.extend(views);
+        let is_full = query.limit.is_some_and(|limit| items.len() >= limit as usize);
+        if is_full || token.is_none() {
+            return Ok(Listed {
+                items,
+                continue_token: token,
+                remaining,
+                resource_version: resource_version.unwrap_or_default(),
+            });
+        }
+    }
+}
+
+/// The answer would be larger than any answer may be.
+pub(crate) fn too_large() -> QueryError {
+    let detail = format!(
+        "the answer is larger than {} MiB: ask for less with namespace, label_selector, or limit and continue",
+        MAX_RESULT_BYTES / (1024 * 1024)
+    );
+    QueryError::new(ErrorCode::TooLarge, detail)
+}
+
+fn next_token<K: Clone>(page: &ObjectList<K>) -> Option<String> {
+    page.metadata.continue_.clone().filter(|token| !token.is_empty())
+}
+
+/// How large the views will be in an answer; measured page by page so that not more than one page is kept beyond
+/// the limit.
+fn json_bytes(views: &impl Serialize) -> Result<usize, QueryError> {
+    struct Counter(usize);
+    impl io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    serde_json::to_writer(&mut counter, views).map_err(QueryError::internal)?;
+    Ok(counter.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_parameters_are_absent_ones() {
+        let params = Params {
+            label_selector: Some(String::new()),
+            limit: Some(0),
+            continue_token: Some(String::new()),
+            ..Params::default()
+        };
+        let query = ListQuery::from(&params);
+        assert!(query.label_selector.is_none() && query.limit.is_none() && query.continue_token.is_none());
+    }
+
+    #[test]
+    fn views_are_measured_as_they_are_written() {
+        let views = vec!["ä", "b"];
+        assert_eq!(json_bytes(&views), Ok(serde_json::to_string(&views).unwrap().len()));
+    }
+}

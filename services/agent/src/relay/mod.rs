@@ -1,0 +1,98 @@
+//! The agent's side of the relay: one session after the other, for as long as the agent runs.
+
+use std::{sync::Arc, time::Duration};
+
+use backon::BackoffBuilder;
+use rustls::ClientConfig;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{cluster::Cluster, config::Config, vitals::Vitals};
+
+mod connect;
+mod heartbeat;
+mod in_flight;
+mod pack;
+mod session;
+mod socket;
+
+/// New attempts to open a session, by `reason` (`lost`, `rejected`, `going_away`).
+const RETRIES: &str = "agent_session_retries_total";
+
+/// What each session needs.
+pub(crate) struct Relay {
+    pub(crate) config: Config,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) vitals: Vitals,
+    /// Absent for an endpoint without TLS.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+}
+
+/// Why a session ended, or was not opened.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// The agent is to stop.
+    Shutdown,
+    /// The connection failed or was lost.
+    Lost(String),
+    /// The server says that trying again makes no sense with this key.
+    Rejected(String),
+    /// The server closes in peace and names the time to come back.
+    GoingAway(Duration),
+}
+
+impl Relay {
+    /// Keeps a session open until `shutdown`.
+    pub(crate) async fn run(&self, shutdown: &CancellationToken) {
+        let timing = &self.config.timing;
+        let mut backoff = timing.reconnect.build();
+        while !shutdown.is_cancelled() {
+            let started = Instant::now();
+            let end = session::run(self, shutdown).await;
+            self.vitals.disconnected();
+            if started.elapsed() >= timing.settled {
+                backoff = timing.reconnect.build();
+            }
+            let short = backoff.next().unwrap_or(timing.rejected);
+            let pause = match end {
+                End::Shutdown => break,
+                // Not at once, even if the server says so: it may say so again and again.
+                End::GoingAway(after) => spread(after, 1.0, 1.2).max(short),
+                End::Rejected(_) => spread(timing.rejected, 0.8, 1.2),
+                End::Lost(_) => short,
+            };
+            report(&end, pause);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+    }
+}
+
+fn report(end: &End, pause: Duration) {
+    let retry_in_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+    let label = match end {
+        End::Shutdown => return,
+        End::GoingAway(_) => {
+            tracing::info!(retry_in_ms, "the relay is going away");
+            "going_away"
+        }
+        End::Lost(reason) => {
+            tracing::warn!(reason, retry_in_ms, "no session with the relay");
+            "lost"
+        }
+        End::Rejected(reason) => {
+            let advice = "check AGENT_ID and API_KEY, or install the agent anew";
+            tracing::error!(reason, retry_in_ms, advice, "the relay does not accept this agent");
+            "rejected"
+        }
+    };
+    metrics::counter!(RETRIES, "reason" => label).increment(1);
+}
+
+/// A random time from `low` to `high` times as long, so that agents that were sent away together do not come back
+/// together.
+fn spread(pause: Duration, low: f64, high: f64) -> Duration {
+    pause.mul_f64(rand::random_range(low..=high))
+}

@@ -1,0 +1,185 @@
+//! One session with the relay, from dialling to the last frame.
+
+use std::{sync::Arc, time::Duration};
+
+use contracts::agent::{GoingAway, ServerFrame, Welcome};
+use futures_util::{StreamExt, stream::SplitStream};
+use tokio::time::{Instant, Interval, interval, sleep_until, timeout, timeout_at};
+use tokio_tungstenite::tungstenite::{
+    Bytes, Message,
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use super::{
+    End, Relay, connect, heartbeat,
+    in_flight::InFlight,
+    socket::{self, Outbox, Socket},
+};
+
+/// How long the other side is given to say goodbye too.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// A server may ask to be left alone for so long at most.
+const LONGEST_AWAY: Duration = Duration::from_secs(300);
+/// Whether a session is open: 1 or 0.
+const SESSION_OPEN: &str = "agent_session_open";
+
+/// Opens a session and serves it until it ends.
+pub(super) async fn run(relay: &Relay, shutdown: &CancellationToken) -> End {
+    let opened = tokio::select! {
+        opened = connect::open(relay) => opened,
+        () = shutdown.cancelled() => return End::Shutdown,
+    };
+    let (socket, welcome) = match opened {
+        Ok(opened) => opened,
+        Err(end) => return end,
+    };
+    tracing::info!(session_id = welcome.session_id, "session with the relay is open");
+    metrics::gauge!(SESSION_OPEN).set(1);
+    let end = Session::new(relay, socket, &welcome).serve(shutdown).await;
+    metrics::gauge!(SESSION_OPEN).set(0);
+    end
+}
+
+struct Session<'a> {
+    relay: &'a Relay,
+    stream: SplitStream<Socket>,
+    outbox: Outbox,
+    in_flight: InFlight,
+    pings: Interval,
+    /// When the server was last heard.
+    heard: Instant,
+    leaving: Option<Leaving>,
+    heartbeats: AbortOnDropHandle<()>,
+    /// Writes as long as the session lives.
+    _writer: AbortOnDropHandle<()>,
+}
+
+/// The session is to end when all that is under way has been sent, at the latest by then.
+struct Leaving {
+    why: End,
+    by: Instant,
+}
+
+impl<'a> Session<'a> {
+    fn new(relay: &'a Relay, socket: Socket, welcome: &Welcome) -> Self {
+        let (sink, stream) = socket.split();
+        let (outbox, writer) = Outbox::open(sink);
+        let cluster = Arc::clone(&relay.cluster);
+        let heartbeats = heartbeat::beat(Arc::clone(&cluster), outbox.clone(), welcome.heartbeat_seconds);
+        relay.vitals.heard();
+        Self {
+            relay,
+            stream,
+            in_flight: InFlight::new(cluster, outbox.clone()),
+            outbox,
+            pings: interval(relay.config.timing.ping),
+            heard: Instant::now(),
+            leaving: None,
+            heartbeats: AbortOnDropHandle::new(tokio::spawn(heartbeats)),
+            _writer: writer,
+        }
+    }
+
+    /// Reads until the session ends. Nothing here waits for a frame to be written.
+    async fn serve(mut self, shutdown: &CancellationToken) -> End {
+        let mut is_running = true;
+        let end = loop {
+            if let Some(leaving) = self.leaving.take_if(|_| self.in_flight.is_empty()) {
+                break leaving.why;
+            }
+            let leave_by = self.leaving.as_ref().map(|leaving| leaving.by);
+            let silent_at = self.heard + self.relay.config.timing.idle;
+            tokio::select! {
+                () = shutdown.cancelled(), if is_running => {
+                    is_running = false;
+                    self.begin_shutdown();
+                }
+                () = sleep_until(leave_by.unwrap_or(silent_at)), if leave_by.is_some() => {
+                    break self.why_left("not all answers could be sent in time");
+                }
+                Some(()) = self.in_flight.ended() => {}
+                () = self.outbox.closed() => break self.why_left("the connection cannot be written to"),
+                _ = self.pings.tick() => self.outbox.send_now(Message::Ping(Bytes::new())),
+                next = timeout_at(silent_at, self.stream.next()) => {
+                    let ended = match next {
+                        Ok(Some(Ok(message))) => self.receive(message),
+                        Ok(Some(Err(error))) => Some(self.why_left(&error.to_string())),
+                        Ok(None) => Some(self.why_left("the relay closed the connection")),
+                        Err(_) => Some(self.why_left("the relay fell silent")),
+                    };
+                    if let Some(end) = ended {
+                        break end;
+                    }
+                }
+            }
+        };
+        self.close(&end).await;
+        end
+    }
+
+    fn begin_shutdown(&mut self) {
+        match socket::text(&GoingAway { reconnect_after_ms: 0 }) {
+            Ok(message) => self.in_flight.send(message),
+            Err(error) => tracing::error!(%error, "a frame could not be serialised"),
+        }
+        self.leave(End::Shutdown);
+    }
+
+    fn leave(&mut self, why: End) {
+        let by = Instant::now() + self.relay.config.timing.drain;
+        self.leaving = Some(Leaving { why, by });
+    }
+
+    /// Why the session is over, where it was not to end for another reason already.
+    fn why_left(&mut self, lost: &str) -> End {
+        self.leaving.take().map_or_else(|| End::Lost(lost.to_owned()), |leaving| leaving.why)
+    }
+
+    /// Does what a message asks for; returns why the session is over, if it is.
+    fn receive(&mut self, message: Message) -> Option<End> {
+        self.heard = Instant::now();
+        self.relay.vitals.heard();
+        match message {
+            Message::Text(text) => self.receive_frame(&text),
+            Message::Close(_) => Some(self.why_left("the relay closed the session")),
+            Message::Ping(_) | Message::Pong(_) => None,
+            Message::Binary(_) | Message::Frame(_) => {
+                tracing::warn!("the relay sent a binary frame: ignored");
+                None
+            }
+        }
+    }
+
+    fn receive_frame(&mut self, text: &str) -> Option<End> {
+        match ServerFrame::parse(text) {
+            Ok(ServerFrame::Request(request)) => self.in_flight.start(request),
+            Ok(ServerFrame::Cancel(cancel)) => self.in_flight.cancel(cancel.request_id),
+            Ok(ServerFrame::Refused(refused)) => return Some(connect::refusal(&refused)),
+            Ok(ServerFrame::GoingAway(going)) => {
+                if self.leaving.is_none() {
+                    let after = Duration::from_millis(going.reconnect_after_ms).min(LONGEST_AWAY);
+                    self.leave(End::GoingAway(after));
+                }
+            }
+            Ok(ServerFrame::Welcome(_)) => tracing::warn!("the relay sent a second welcome: ignored"),
+            // One frame that is not understood is no reason to end what the others ask for.
+            Err(error) => tracing::warn!(%error, "the relay sent a frame that is not understood: ignored"),
+        }
+        None
+    }
+
+    /// Says goodbye and waits a little for the answer; what is still under way is abandoned.
+    async fn close(self, end: &End) {
+        let Self { mut stream, outbox, in_flight, heartbeats, .. } = self;
+        drop((in_flight, heartbeats));
+        let code = if *end == End::Shutdown { CloseCode::Away } else { CloseCode::Normal };
+        let goodbye = async {
+            outbox.send(Message::Close(Some(CloseFrame { code, reason: "".into() }))).await;
+            while let Some(Ok(_)) = stream.next().await {}
+        };
+        if timeout(GOODBYE, goodbye).await.is_err() {
+            tracing::debug!("the relay did not say goodbye");
+        }
+    }
+}

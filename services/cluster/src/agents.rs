@@ -1,0 +1,121 @@
+//! Asking agents, by way of onboarding.
+
+use std::time::Duration;
+
+use bus::{Bus, PublishError, RequestError, RequestOptions};
+use contracts::{
+    ErrorCode, Timestamp, TraceParent,
+    auth::UserData,
+    query::{Command, ConnectedAgentsRequest, ConnectedAgentsResult, Params, QueryRequest, QueryResult},
+    queues,
+};
+use serde_json::{Map, Value, value::RawValue};
+use tokio::time::Instant;
+use uuid::Uuid;
+use web::Problem;
+
+/// Which agents are connected is known at once; a service that has not answered by then is away.
+const LIST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The agents of all users. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Agents {
+    bus: Bus,
+    patience: Duration,
+}
+
+/// What an agent is asked.
+pub(crate) struct Query {
+    pub(crate) agent_id: String,
+    /// The cluster that the caller takes the agent's to be.
+    pub(crate) cluster_id: Option<Value>,
+    pub(crate) command: Command,
+    pub(crate) params: Params,
+}
+
+impl Agents {
+    /// Agents that may take so long to answer.
+    pub(crate) fn new(bus: Bus, patience: Duration) -> Self {
+        Self { bus, patience }
+    }
+
+    /// Asks an agent of this user. The result's shape is the command's; it is JSON, as the agent wrote it.
+    pub(crate) async fn ask(
+        &self,
+        user: &UserData,
+        query: Query,
+        trace: TraceParent,
+    ) -> Result<Box<RawValue>, Problem> {
+        let now = Timestamp::now();
+        let patience = i64::try_from(self.patience.as_millis()).unwrap_or(i64::MAX);
+        let cluster_config: Map<String, Value> =
+            query.cluster_id.map(|id| ("cluster_id".to_owned(), id)).into_iter().collect();
+        let request = QueryRequest {
+            request_id: Uuid::now_v7().to_string(),
+            agent_id: query.agent_id,
+            command: query.command,
+            cluster_config,
+            params: query.params,
+            user_id: Some(user.id.clone()),
+            deadline: Timestamp::from_millis(now.as_millis().saturating_add(patience)),
+            timestamp: now,
+        };
+        let options = RequestOptions { deadline: Instant::now() + self.patience, trace: Some(trace) };
+        let answer: QueryResult =
+            self.bus.request(queues::QUERIES, &request, options).await.map_err(problem)?;
+        match (answer.result, answer.error) {
+            (Some(result), None) => Ok(result),
+            (_, error) => {
+                let detail =
+                    error.unwrap_or_else(|| "the answer has neither a result nor an error".to_owned());
+                Err(Problem::new(answer.code.unwrap_or(ErrorCode::AgentError), detail))
+            }
+        }
+    }
+
+    /// The ids of this user's connected agents.
+    pub(crate) async fn connected(
+        &self,
+        user: &UserData,
+        trace: TraceParent,
+    ) -> Result<Vec<String>, Problem> {
+        let request = ConnectedAgentsRequest {
+            request_id: Uuid::now_v7().to_string(),
+            user_id: user.id.clone(),
+            timestamp: Timestamp::now(),
+        };
+        let options = RequestOptions { trace: Some(trace), ..RequestOptions::within(LIST_PATIENCE) };
+        let answer: ConnectedAgentsResult =
+            self.bus.request(queues::CONNECTED_AGENTS, &request, options).await.map_err(
+                |error| match error {
+                    RequestError::Timeout => away(),
+                    other => problem(other),
+                },
+            )?;
+        match answer.code {
+            None => Ok(answer.agents),
+            Some(code) => Err(Problem::new(code, answer.error.unwrap_or_default())),
+        }
+    }
+}
+
+fn problem(error: RequestError) -> Problem {
+    match error {
+        RequestError::Publish(PublishError::Unavailable) => {
+            Problem::new(ErrorCode::BrokerUnavailable, "the message broker cannot be reached right now")
+        }
+        RequestError::Publish(PublishError::Unroutable { .. }) => away(),
+        RequestError::Timeout => Problem::new(ErrorCode::AgentTimeout, "the agent did not answer in time"),
+        RequestError::Overloaded => {
+            Problem::new(ErrorCode::RateLimited, "too many requests are under way; try again")
+                .retry_after(Duration::from_secs(1))
+        }
+        fault @ (RequestError::Rejected(_) | RequestError::Malformed(_) | RequestError::Unwritable(_)) => {
+            Problem::internal(&fault)
+        }
+    }
+}
+
+fn away() -> Problem {
+    Problem::new(ErrorCode::BrokerUnavailable, "the service that holds the agents' sessions is away")
+}

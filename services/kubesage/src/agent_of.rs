@@ -1,0 +1,44 @@
+//! The agent inside the process: it dials in over a real WebSocket, like any other.
+
+use std::{convert::Infallible, path::PathBuf};
+
+use agent::{Agent, Settings};
+use onboarding::KnownCluster;
+use url::Url;
+use web::{Shutdown, process::Failure};
+
+use crate::dev_env::Keys;
+
+/// Which cluster the agent is put on.
+pub(crate) struct Kubeconfig {
+    pub(crate) path: PathBuf,
+    pub(crate) context: Option<String>,
+}
+
+/// Starts the agent of `cluster`, connecting to the process's own `url`.
+pub(crate) async fn start(
+    url: &Url,
+    cluster: &KnownCluster,
+    name: &str,
+    keys: &Keys,
+    kubeconfig: Kubeconfig,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    let settings = Settings {
+        api_endpoint: url.to_string(),
+        agent_id: cluster.agent_id.clone(),
+        cluster_id: cluster.cluster_id.clone(),
+        api_key: keys.agent_key.secret().clone(),
+        cluster_name: Some(name.to_owned()),
+        allow_insecure_endpoint: false,
+        kubeconfig: Some(kubeconfig.path),
+        context: kubeconfig.context,
+    };
+    let agent = Agent::new(settings.check()?).await?;
+    let running = agent.run(shutdown.token());
+    shutdown.spawn_critical("agent", async {
+        running.await;
+        Ok::<_, Infallible>(())
+    });
+    Ok(())
+}

@@ -1,0 +1,24 @@
+//! Every service in one process, and the simulated cluster alone.
+
+mod agent_of;
+mod banner;
+mod cli;
+mod data_dir;
+mod dev_env;
+mod run_sim;
+mod simulated;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let Cli { command, up } = Cli::parse();
+    match command.unwrap_or(Command::Up(up)) {
+        Command::Up(args) => web::process::run(&args.log.clone(), up::run(args)),
+        Command::Sim(args) => web::process::run(&args.log.clone(), run_sim::run(args)),
+    }
+}

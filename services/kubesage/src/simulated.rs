@@ -1,0 +1,57 @@
+//! The simulated cluster of the quick start, and the rights of the agent in it.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde_json::{Value, json};
+use sim::{Options, Seed, Sim};
+use web::process::Failure;
+
+use crate::data_dir::DataDir;
+
+const NAMESPACE: &str = "spot-optimizer-system";
+const SERVICE_ACCOUNT: &str = "spot-optimizer-agent";
+const ROLE: &str = "spot-optimizer-reader";
+
+/// A simulated cluster, and the kubeconfigs for it.
+pub(crate) struct SimulatedCluster {
+    /// It ends when this is dropped.
+    pub(crate) _sim: Sim,
+    /// For a person: the administrator's.
+    pub(crate) kubeconfig: PathBuf,
+    /// For the agent: what the install script would grant it.
+    pub(crate) agent_kubeconfig: PathBuf,
+}
+
+/// Starts the shop.
+pub(crate) async fn start(data_dir: &DataDir) -> Result<SimulatedCluster, Failure> {
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let sim = Sim::start(Options { listen, seed: Seed::Shop, ..Options::default() }).await?;
+    for object in agent_objects() {
+        sim.store().create(object)?;
+    }
+    let agent_token = sim.token_for(NAMESPACE, SERVICE_ACCOUNT);
+    Ok(SimulatedCluster {
+        kubeconfig: data_dir.write("demo.kubeconfig", &sim.kubeconfig(sim.admin_token()))?,
+        agent_kubeconfig: data_dir.write("agent.kubeconfig", &sim.kubeconfig(&agent_token))?,
+        _sim: sim,
+    })
+}
+
+/// The objects of the install script that give the agent its rights, with the feature `logs`.
+fn agent_objects() -> [Value; 3] {
+    let read = ["get", "list", "watch"];
+    [
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": ROLE},
+        "rules": [
+            {"apiGroups": [""], "resources": ["nodes", "pods", "services", "namespaces"], "verbs": read},
+            {"apiGroups": ["apps"], "resources": ["deployments", "daemonsets", "statefulsets"], "verbs": read},
+            {"apiGroups": ["batch"], "resources": ["jobs", "cronjobs"], "verbs": read},
+            {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+        ]}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": format!("{ROLE}-binding")},
+            "subjects": [{"kind": "ServiceAccount", "name": SERVICE_ACCOUNT, "namespace": NAMESPACE}],
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ROLE}}),
+    ]
+}

@@ -1,0 +1,246 @@
+//! What can be done with a cluster and its agent's keys.
+
+use std::sync::Arc;
+
+use contracts::{
+    ErrorCode, Timestamp, Token, TokenKind,
+    agent::RefusalCode,
+    auth::UserData,
+    events::{Event, EventType},
+};
+use serde_json::{Map, Value, json};
+use store::{StoreError, Transaction};
+use thiserror::Error;
+use uuid::Uuid;
+use web::Problem;
+
+use crate::{
+    install::Feature,
+    provider::Provider,
+    session::Registry,
+    store::{AgentKey, Cluster, Database, MAX_KEYS, NewCluster, NewKey},
+};
+
+/// The user's clusters, and the keys of their agents. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Clusters {
+    pub(crate) database: Database,
+    pub(crate) registry: Arc<Registry>,
+}
+
+/// Why something could not be done with a cluster.
+#[derive(Debug, Error)]
+pub(crate) enum ClusterError {
+    #[error("there is no such cluster")]
+    NotFound,
+    #[error("there is no such key")]
+    NoSuchKey,
+    #[error("you have a cluster of this name already; delete it, or make a new key for its agent")]
+    NameTaken,
+    #[error("this cluster's agent has two keys already; revoke one first")]
+    TooManyKeys,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<ClusterError> for Problem {
+    fn from(error: ClusterError) -> Self {
+        match error {
+            ClusterError::NotFound | ClusterError::NoSuchKey => Self::not_found(error.to_string()),
+            ClusterError::NameTaken | ClusterError::TooManyKeys => Self::conflict(error.to_string()),
+            ClusterError::Store(StoreError::Unavailable(cause)) => {
+                tracing::warn!(%cause, "the database cannot be used");
+                Self::new(ErrorCode::Unavailable, "the database cannot be used right now; try again")
+            }
+            ClusterError::Store(other) => Self::internal(&other),
+        }
+    }
+}
+
+/// A cluster that was just made. The key is known only here and now.
+pub(crate) struct MadeCluster {
+    pub(crate) cluster_id: String,
+    pub(crate) agent_id: String,
+    pub(crate) key: Token,
+    pub(crate) key_unused_until: i64,
+}
+
+/// A key that was just made. It is known only here and now.
+pub(crate) struct MadeKey {
+    pub(crate) id: String,
+    pub(crate) key: Token,
+    pub(crate) unused_until: i64,
+}
+
+impl Clusters {
+    /// Makes a cluster, its agent's id and its first key.
+    pub(crate) async fn create(
+        &self,
+        user: &UserData,
+        name: &str,
+        provider: Provider,
+        features: &[Feature],
+        now: Timestamp,
+    ) -> Result<MadeCluster, ClusterError> {
+        let (cluster_id, agent_id) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
+        let key = Token::generate(TokenKind::AgentKey, &mut rand::rng());
+        let features = json!(features).to_string();
+        let cluster = NewCluster {
+            id: &cluster_id,
+            user_id: &user.id,
+            name,
+            provider: provider.as_str(),
+            features: &features,
+            agent_id: &agent_id,
+            now,
+        };
+        let data = json!({"cluster_id": cluster_id, "agent_id": agent_id, "cluster_name": name,
+                          "provider": provider.as_str()});
+        let mut transaction = self.database.store().begin().await?;
+        let inserted = self.database.insert_cluster(&mut transaction, &cluster).await;
+        inserted.map_err(|error| match error {
+            StoreError::Duplicate { .. } => ClusterError::NameTaken,
+            other => other.into(),
+        })?;
+        let key_id = Uuid::new_v4().to_string();
+        let new_key = NewKey { id: &key_id, cluster_id: &cluster_id, token: &key, now };
+        self.database.insert_key(&mut transaction, &new_key).await?;
+        transaction.emit(&event(EventType::ClusterCreated, user, data, now)).await?;
+        let key_unused_until = new_key.unused_until();
+        transaction.commit().await?;
+        Ok(MadeCluster { cluster_id, agent_id, key, key_unused_until })
+    }
+
+    /// The user's clusters by name.
+    pub(crate) async fn list(&self, user: &UserData, now: Timestamp) -> Result<Vec<Cluster>, ClusterError> {
+        Ok(self.database.clusters_of(&user.id, now).await?)
+    }
+
+    /// One of the user's clusters.
+    pub(crate) async fn get(
+        &self,
+        user: &UserData,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Cluster, ClusterError> {
+        self.database.cluster_of(&user.id, id, now).await?.ok_or(ClusterError::NotFound)
+    }
+
+    /// Deletes a cluster, revokes its agent's keys and closes its session.
+    pub(crate) async fn delete(&self, user: &UserData, id: &str, now: Timestamp) -> Result<(), ClusterError> {
+        let cluster = self.get(user, id, now).await?;
+        let data = json!({"cluster_id": id, "agent_id": cluster.agent_id, "cluster_name": cluster.name});
+        let mut transaction = self.database.store().begin().await?;
+        self.database.delete_cluster(&mut transaction, id, now).await?;
+        transaction.emit(&event(EventType::ClusterDeleted, user, data, now)).await?;
+        transaction.commit().await?;
+        self.close_session(&cluster.agent_id, None, "the cluster was deleted").await;
+        Ok(())
+    }
+
+    /// Makes a further key for the cluster's agent.
+    pub(crate) async fn create_key(
+        &self,
+        user: &UserData,
+        cluster_id: &str,
+        now: Timestamp,
+    ) -> Result<MadeKey, ClusterError> {
+        let cluster = self.get(user, cluster_id, now).await?;
+        let key = Token::generate(TokenKind::AgentKey, &mut rand::rng());
+        let id = Uuid::new_v4().to_string();
+        let new_key = NewKey { id: &id, cluster_id, token: &key, now };
+        let unused_until = new_key.unused_until();
+        let data = json!({"cluster_id": cluster_id, "agent_id": cluster.agent_id, "key_id": id});
+        let mut transaction = self.key_transaction(cluster_id).await?;
+        if self.database.usable_keys(&mut transaction, cluster_id, now).await?.len() >= MAX_KEYS {
+            return Err(ClusterError::TooManyKeys);
+        }
+        self.database.insert_key(&mut transaction, &new_key).await?;
+        transaction.emit(&event(EventType::AgentKeyCreated, user, data, now)).await?;
+        transaction.commit().await?;
+        Ok(MadeKey { id, key, unused_until })
+    }
+
+    /// The usable keys of the cluster's agent, oldest first.
+    pub(crate) async fn keys(
+        &self,
+        user: &UserData,
+        cluster_id: &str,
+        now: Timestamp,
+    ) -> Result<Vec<AgentKey>, ClusterError> {
+        self.get(user, cluster_id, now).await?;
+        let mut transaction = self.database.store().begin().await?;
+        Ok(self.database.usable_keys(&mut transaction, cluster_id, now).await?)
+    }
+
+    /// Revokes a key and closes the session that it opened.
+    pub(crate) async fn revoke_key(
+        &self,
+        user: &UserData,
+        cluster_id: &str,
+        key_id: &str,
+        now: Timestamp,
+    ) -> Result<(), ClusterError> {
+        let cluster = self.get(user, cluster_id, now).await?;
+        let data = json!({"cluster_id": cluster_id, "agent_id": cluster.agent_id, "key_id": key_id});
+        let mut transaction = self.key_transaction(cluster_id).await?;
+        if !self.database.revoke_key(&mut transaction, cluster_id, key_id, now).await? {
+            return Err(ClusterError::NoSuchKey);
+        }
+        transaction.emit(&event(EventType::AgentKeyRevoked, user, data, now)).await?;
+        transaction.commit().await?;
+        self.close_session(&cluster.agent_id, Some(key_id), "the agent's key was revoked").await;
+        Ok(())
+    }
+
+    /// Sees to it that the user has a cluster of this name whose agent has this key; for the all-in-one process, which
+    /// keeps its agent's key between runs. Answers the ids of the cluster and its agent.
+    pub(crate) async fn ensure(
+        &self,
+        user: &UserData,
+        name: &str,
+        key: &Token,
+        now: Timestamp,
+    ) -> Result<(String, String), ClusterError> {
+        let (cluster_id, agent_id) = match self.database.cluster_named(&user.id, name, now).await? {
+            Some(cluster) => (cluster.id, cluster.agent_id),
+            None => {
+                let made = self.create(user, name, Provider::Other, &[Feature::Logs], now).await?;
+                (made.cluster_id, made.agent_id)
+            }
+        };
+        let mut transaction = self.key_transaction(&cluster_id).await?;
+        self.database.use_only_key(&mut transaction, &cluster_id, key, now).await?;
+        transaction.commit().await?;
+        Ok((cluster_id, agent_id))
+    }
+
+    /// Two at once must not both find room for one more key.
+    async fn key_transaction(&self, cluster_id: &str) -> Result<Transaction, ClusterError> {
+        Ok(self.database.store().begin_exclusive(&format!("agent keys {cluster_id}")).await?)
+    }
+
+    /// Closes the agent's session here; with `key_id` only one that this key opened.
+    async fn close_session(&self, agent_id: &str, key_id: Option<&str>, why: &str) {
+        let session = self.registry.get(agent_id);
+        let session = session.filter(|session| key_id.is_none_or(|key| session.identity().key_id == key));
+        if let Some(session) = session {
+            session.close(RefusalCode::Revoked, why, false).await;
+        }
+    }
+}
+
+fn event(event_type: EventType, user: &UserData, data: Value, now: Timestamp) -> Event {
+    let data = match data {
+        Value::Object(data) => data,
+        _ => Map::new(),
+    };
+    Event {
+        event_id: Uuid::new_v4().to_string(),
+        event_type,
+        user_id: user.id.clone(),
+        username: user.username.clone(),
+        occurred_at: now,
+        data,
+    }
+}

@@ -1,0 +1,77 @@
+//! The service's settings.
+
+use std::time::Duration;
+
+use clap::{Args, Parser};
+use url::Url;
+use web::config::{AuthArgs, BusArgs, DatabaseArgs, LogArgs, RateLimitArgs, ServerArgs};
+
+/// Install scripts, the sessions of agents, and the relay of queries to them.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "onboarding", version)]
+#[expect(missing_docs, reason = "each field is the settings of its name")]
+pub struct Config {
+    #[command(flatten)]
+    pub server: ServerArgs<8009>,
+    #[command(flatten)]
+    pub bus: BusArgs,
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    #[command(flatten)]
+    pub auth: AuthArgs,
+    #[command(flatten)]
+    pub rate_limit: RateLimitArgs,
+    #[command(flatten)]
+    pub agents: AgentArgs,
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// How agents connect.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Agents")]
+pub struct AgentArgs {
+    /// Where agents reach this service: http(s)://…; goes into install scripts
+    #[arg(long, env = "PUBLIC_URL", default_value = "http://127.0.0.1:8009")]
+    pub public_url: Url,
+
+    /// Image of the agent; goes into install scripts
+    #[arg(long, env = "AGENT_IMAGE", default_value = "kubesage/agent:1.0.0", value_parser = image)]
+    pub agent_image: String,
+
+    /// Seconds between the heartbeats of an agent; after one and a half times this in silence it counts as gone
+    #[arg(long, env = "HEARTBEAT_SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub heartbeat_seconds: u64,
+
+    /// Agent sessions that this process holds at most
+    #[arg(long, env = "MAX_SESSIONS", default_value = "20000")]
+    pub max_sessions: usize,
+}
+
+impl Default for AgentArgs {
+    /// What the command line says when it says nothing.
+    fn default() -> Self {
+        #[derive(Parser)]
+        struct Nothing {
+            #[command(flatten)]
+            agents: AgentArgs,
+        }
+        Nothing::parse_from([""]).agents
+    }
+}
+
+impl AgentArgs {
+    pub(crate) fn heartbeat(&self) -> Duration {
+        Duration::from_secs(self.heartbeat_seconds)
+    }
+}
+
+/// Reads the name of an image; it goes into a script as it is.
+fn image(text: &str) -> Result<String, String> {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
+    if !text.is_empty() && text.len() <= 256 && text.chars().all(harmless) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be the name of an image, such as registry.example.com/kubesage/agent:1.0.0".to_owned())
+    }
+}

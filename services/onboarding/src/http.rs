@@ -1,0 +1,49 @@
+//! The HTTP API: one file a resource.
+
+mod agent_keys;
+mod clusters;
+mod connect;
+mod install_script;
+
+use std::sync::Arc;
+
+use url::Url;
+use utoipa_axum::router::OpenApiRouter;
+use web::{
+    RateLimit,
+    auth::{Verifier, protect},
+};
+
+use crate::{clusters::Clusters, session::Sessions, store::Database};
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) clusters: Clusters,
+    pub(crate) install: Arc<InstallSettings>,
+}
+
+/// What install scripts are made with.
+#[derive(Clone, Debug)]
+pub(crate) struct InstallSettings {
+    /// Where agents reach this service.
+    pub(crate) public_url: Url,
+    /// The agent's image.
+    pub(crate) agent_image: String,
+}
+
+/// The routes for users, by API key, and the one for agents, by agent key.
+pub(crate) fn routes<V: Verifier>(
+    api: Api,
+    verifier: V,
+    limit: RateLimit,
+    sessions: Sessions,
+    database: Database,
+) -> OpenApiRouter {
+    let users = OpenApiRouter::new()
+        .merge(install_script::routes())
+        .merge(clusters::routes())
+        .merge(agent_keys::routes())
+        .with_state(api);
+    protect(users, verifier, limit).merge(connect::routes(sessions, database))
+}

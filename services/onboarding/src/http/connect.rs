@@ -1,0 +1,78 @@
+//! `/api/v1/agents/connect`: where agents open their sessions.
+
+use axum::{
+    extract::{Request, State},
+    http::HeaderMap,
+    response::Response,
+    routing::get,
+};
+use contracts::{ErrorCode, Timestamp, Token, TokenKind};
+use store::StoreError;
+use utoipa_axum::router::OpenApiRouter;
+use web::Problem;
+
+use crate::{
+    session::{Sessions, upgrade},
+    store::{AgentIdentity, Database, Refusal},
+};
+
+const AGENT_KEY_HEADER: &str = "x-api-key";
+/// The second is what earlier agents send; some proxies drop it for its underscore.
+const AGENT_ID_HEADERS: [&str; 2] = ["x-agent-id", "agent_id"];
+
+#[derive(Clone)]
+struct Connect {
+    sessions: Sessions,
+    database: Database,
+}
+
+pub(super) fn routes(sessions: Sessions, database: Database) -> OpenApiRouter {
+    let state = Connect { sessions, database };
+    // Not in the API document, which knows no WebSockets: the AsyncAPI document has it.
+    OpenApiRouter::new().route("/api/v1/agents/connect", get(connect)).with_state(state)
+}
+
+/// Checks the key before the upgrade, so that a refused agent costs no session.
+async fn connect(State(state): State<Connect>, request: Request) -> Result<Response, Problem> {
+    let (mut parts, _) = request.into_parts();
+    let (key, agent_id) = credentials(&parts.headers)?;
+    let identity = admit(&state.database, &key, &agent_id).await?;
+    let (answer, socket) = upgrade(&mut parts)?.accept();
+    let sessions = state.sessions.clone();
+    state.sessions.tasks.spawn(async move {
+        match socket.await {
+            Ok(socket) => sessions.run(socket, identity).await,
+            Err(error) => tracing::debug!(%error, "an agent went away during the upgrade"),
+        }
+    });
+    Ok(answer)
+}
+
+fn credentials(headers: &HeaderMap) -> Result<(Token, String), Problem> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let key = text(AGENT_KEY_HEADER)
+        .ok_or_else(|| Problem::unauthenticated("send the agent's key in the header X-API-Key"))?;
+    let key = Token::parse(TokenKind::AgentKey, key)
+        .map_err(|error| Problem::unauthenticated(error.to_string()))?;
+    let agent_id = AGENT_ID_HEADERS.iter().find_map(|name| text(name));
+    let agent_id =
+        agent_id.ok_or_else(|| Problem::bad_request("send the agent's id in the header X-Agent-Id"))?;
+    Ok((key, agent_id.to_owned()))
+}
+
+async fn admit(database: &Database, key: &Token, agent_id: &str) -> Result<AgentIdentity, Problem> {
+    database.admit(key, agent_id, Timestamp::now()).await.map_err(|refusal| {
+        metrics::counter!("agent_refused_total").increment(1);
+        match refusal {
+            Refusal::Store(StoreError::Unavailable(cause)) => {
+                tracing::warn!(%cause, "the database cannot be used");
+                Problem::new(ErrorCode::Unavailable, "the agent's key cannot be checked right now; try again")
+            }
+            Refusal::Store(other) => Problem::internal(&other),
+            known => {
+                tracing::info!(agent = agent_id, reason = %known, "agent refused");
+                Problem::unauthenticated(known.to_string())
+            }
+        }
+    })
+}

@@ -1,0 +1,48 @@
+//! The script that installs an agent.
+
+use contracts::Token;
+use secrecy::ExposeSecret;
+use url::Url;
+
+/// What the script is made of.
+pub(crate) struct Install<'a> {
+    pub(crate) cluster_id: &'a str,
+    pub(crate) agent_id: &'a str,
+    /// Where the agent connects to.
+    pub(crate) endpoint: &'a Url,
+    pub(crate) key: &'a Token,
+    pub(crate) image: &'a str,
+    pub(crate) features: &'a [Feature],
+}
+
+/// A right beyond those that every agent has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Feature {
+    /// Read the logs of pods.
+    Logs,
+}
+
+impl Feature {
+    /// The rule that the agent's ClusterRole gains.
+    fn rule(self) -> &'static str {
+        match self {
+            Self::Logs => "  - apiGroups: [\"\"]\n    resources: [\"pods/log\"]\n    verbs: [\"get\"]\n",
+        }
+    }
+}
+
+/// A POSIX script that applies the agent's objects with kubectl and waits for its rollout. It is idempotent. The key goes to
+/// kubectl on its standard input, never as an argument.
+///
+/// What is filled in consists of letters, digits and the characters of a URL, so that nothing needs quoting.
+pub(crate) fn script(install: &Install<'_>) -> String {
+    let rules: String = install.features.iter().map(|feature| feature.rule()).collect();
+    include_str!("install/install.sh")
+        .replace("{{cluster_id}}", install.cluster_id)
+        .replace("{{agent_id}}", install.agent_id)
+        .replace("{{endpoint}}", install.endpoint.as_str().trim_end_matches('/'))
+        .replace("{{image}}", install.image)
+        .replace("{{feature_rules}}\n", &rules)
+        .replace("{{api_key}}", install.key.secret().expose_secret())
+}

@@ -1,0 +1,163 @@
+//! Connects clusters: install scripts, the sessions of their agents, and the relay of queries to them.
+//!
+//! An agent dials in over a WebSocket and keeps the session open ([`session`]). A query arrives on the queue, finds the
+//! session of its agent, and its answer goes back the same way ([`relay`]).
+
+mod clusters;
+mod config;
+mod http;
+mod install;
+mod provider;
+mod queue;
+mod relay;
+mod run;
+mod session;
+mod store;
+mod vitals;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use ::store::{Store, StoreError};
+use bus::Bus;
+use contracts::{Timestamp, Token, auth::UserData};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use utoipa_axum::router::OpenApiRouter;
+use uuid::Uuid;
+use web::{RateLimit, Shutdown, auth::Verifier};
+
+pub use config::{AgentArgs, Config};
+pub use install::Feature;
+pub use provider::Provider;
+pub use run::run;
+
+use clusters::{ClusterError, Clusters};
+use http::{Api, InstallSettings};
+use relay::Relay;
+use session::{Registry, SessionSettings, Sessions};
+use store::Database;
+use vitals::VitalsRecorder;
+
+/// The service's name: of its database, and in its API document.
+pub const NAME: &str = "onboarding";
+
+/// What the service is built from.
+pub struct Parts<V> {
+    /// Its own database.
+    pub store: Store,
+    /// How it talks to the other services.
+    pub bus: Bus,
+    /// How it finds out whose an API key is.
+    pub verifier: V,
+    /// How often each key may call.
+    pub rate_limit: RateLimit,
+    /// How agents connect.
+    pub agents: AgentArgs,
+}
+
+/// The running service.
+pub struct Onboarding {
+    /// Its routes, to be served.
+    pub routes: OpenApiRouter,
+    clusters: Clusters,
+}
+
+impl Onboarding {
+    /// Brings the database up to date and starts the service's tasks; they end with `shutdown`.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn start<V: Verifier>(parts: Parts<V>, shutdown: &Shutdown) -> Result<Self, StoreError> {
+        let Parts { store, bus, verifier, rate_limit, agents } = parts;
+        let database = Database::open(store).await?;
+        let registry = Arc::new(Registry::default());
+        let recorder = VitalsRecorder::default();
+        let sessions = Sessions {
+            registry: Arc::clone(&registry),
+            recorder: recorder.clone(),
+            settings: settings(&agents),
+            tasks: TaskTracker::new(),
+            shutdown: shutdown.token(),
+        };
+        let replica = format!("onboarding-{}", Uuid::new_v4().simple());
+        let relay =
+            Relay { registry: Arc::clone(&registry), database: database.clone(), replica: replica.into() };
+        let clusters = Clusters { database: database.clone(), registry };
+
+        let token = shutdown.token();
+        critical(shutdown, "queries", queue::queries(bus.clone(), relay.clone(), token.clone()));
+        critical(shutdown, "connected agents", queue::connected_agents(bus.clone(), relay, token.clone()));
+        critical(shutdown, "events", relay_events(database.store().clone(), bus, token.clone()));
+        critical(shutdown, "heartbeats", recorder.run(database.clone(), token.clone()));
+        shutdown.spawn(end_of_sessions(sessions.tasks.clone(), token));
+
+        let install = InstallSettings { public_url: agents.public_url, agent_image: agents.agent_image };
+        let api = Api { clusters: clusters.clone(), install: Arc::new(install) };
+        let routes = http::routes(api, verifier, rate_limit, sessions, database);
+        Ok(Self { routes, clusters })
+    }
+
+    /// Waits until the agent has a session in this process.
+    pub async fn connected(&self, agent_id: &str) {
+        self.clusters.registry.connected(agent_id).await;
+    }
+
+    /// Sees to it that `user` has a cluster called `name` whose agent has exactly this key. For the all-in-one process,
+    /// which keeps its agent's key between runs.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn ensure_cluster(
+        &self,
+        user: &UserData,
+        name: &str,
+        key: &Token,
+    ) -> Result<KnownCluster, StoreError> {
+        match self.clusters.ensure(user, name, key, Timestamp::now()).await {
+            Ok((cluster_id, agent_id)) => Ok(KnownCluster { cluster_id, agent_id }),
+            Err(ClusterError::Store(error)) => Err(error),
+            Err(other) => Err(StoreError::Configuration(other.to_string())),
+        }
+    }
+}
+
+/// A cluster by its ids.
+#[derive(Clone, Debug)]
+pub struct KnownCluster {
+    /// The cluster's.
+    pub cluster_id: String,
+    /// Its agent's.
+    pub agent_id: String,
+}
+
+fn settings(agents: &AgentArgs) -> SessionSettings {
+    SessionSettings {
+        heartbeat: agents.heartbeat(),
+        hello_within: Duration::from_secs(10),
+        write_within: Duration::from_secs(10),
+        max_sessions: agents.max_sessions,
+        reconnect_within: Duration::from_secs(5),
+    }
+}
+
+fn critical(shutdown: &Shutdown, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    shutdown.spawn_critical(name, async move {
+        task.await;
+        Ok::<(), Infallible>(())
+    });
+}
+
+/// Publishes what transactions have emitted.
+async fn relay_events(store: Store, bus: Bus, shutdown: CancellationToken) {
+    let relaying = store.relay_events(|event| {
+        let bus = bus.clone();
+        async move { bus.publish_event(&event).await }
+    });
+    shutdown.run_until_cancelled(relaying).await;
+}
+
+/// Sessions say goodbye to their agents when the process stops; it waits for that.
+async fn end_of_sessions(sessions: TaskTracker, shutdown: CancellationToken) {
+    shutdown.cancelled().await;
+    sessions.close();
+    sessions.wait().await;
+}

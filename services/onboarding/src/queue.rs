@@ -1,0 +1,29 @@
+//! The messages that this service answers.
+
+use bus::{Bus, ServeOptions};
+use contracts::queues;
+use tokio_util::sync::CancellationToken;
+
+use crate::relay::Relay;
+
+/// Queries wait for agents, not for us, so many may be under way.
+const CONCURRENT_QUERIES: u16 = 1024;
+
+/// Answers queries for agents until `shutdown`.
+pub(crate) async fn queries(bus: Bus, relay: Relay, shutdown: CancellationToken) {
+    let options = ServeOptions { concurrency: CONCURRENT_QUERIES, ..ServeOptions::default() };
+    let handler = move |query, context| {
+        let relay = relay.clone();
+        async move { relay.query(query, context).await }
+    };
+    bus.serve(queues::QUERIES, options, shutdown, handler).await;
+}
+
+/// Answers which agents are connected until `shutdown`.
+pub(crate) async fn connected_agents(bus: Bus, relay: Relay, shutdown: CancellationToken) {
+    let handler = move |request, _| {
+        let relay = relay.clone();
+        async move { relay.connected(request) }
+    };
+    bus.serve(queues::CONNECTED_AGENTS, ServeOptions::default(), shutdown, handler).await;
+}

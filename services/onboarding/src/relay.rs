@@ -1,0 +1,138 @@
+//! The relay: a query finds the session of its agent and comes back with the answer.
+
+use std::sync::Arc;
+
+use bus::Context;
+use contracts::{
+    ErrorCode, Timestamp, TraceParent,
+    agent::Request,
+    query::{ConnectedAgentsRequest, ConnectedAgentsResult, QueryRequest, QueryResult},
+};
+use serde_json::{Value, value::RawValue};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    session::{AskError, Registry, SessionHandle},
+    store::Database,
+};
+
+/// Answers queries for agents. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Relay {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) database: Database,
+    /// This replica's name, told in each answer.
+    pub(crate) replica: Arc<str>,
+}
+
+/// Why a query has no result.
+struct Failure {
+    code: ErrorCode,
+    detail: String,
+}
+
+fn failure(code: ErrorCode, detail: impl Into<String>) -> Failure {
+    Failure { code, detail: detail.into() }
+}
+
+impl Relay {
+    /// Answers one query, at the latest when its asker stops waiting.
+    pub(crate) async fn query(&self, query: QueryRequest, context: Context) -> QueryResult {
+        let command = query.command.clone();
+        let (request_id, agent_id) = (query.request_id.clone(), query.agent_id.clone());
+        let answer = self.ask(query, context).await;
+        let outcome = answer.as_ref().map_or_else(|failure| failure.code.to_string(), |_| "ok".to_owned());
+        tracing::debug!(request_id, agent_id, command = command.as_str(), outcome, "query answered");
+        let (result, failure) = match answer {
+            Ok(result) => (Some(result), None),
+            Err(failure) => (None, Some(failure)),
+        };
+        let (code, error) = failure.map(|failure| (failure.code, failure.detail)).unzip();
+        QueryResult {
+            request_id,
+            agent_id,
+            result,
+            error,
+            code,
+            owner: Some(self.replica.to_string()),
+            timestamp: Timestamp::now(),
+        }
+    }
+
+    async fn ask(&self, query: QueryRequest, context: Context) -> Result<Box<RawValue>, Failure> {
+        let deadline = deadline(&query, context.deadline);
+        let session = self.session(&query).await?;
+        if !session.can(&query.command) {
+            let version = session.agent_version();
+            let detail = format!("the agent (version {version}) does not know {}", query.command.as_str());
+            return Err(failure(ErrorCode::AgentError, detail));
+        }
+        let request = Request {
+            request_id: Uuid::new_v4(),
+            command: query.command,
+            params: query.params,
+            deadline_ms: 0,
+            traceparent: context.trace.map(next_hop),
+        };
+        session.ask(request, deadline).await.map_err(|error| match error {
+            AskError::Gone => {
+                failure(ErrorCode::AgentNotConnected, "the agent's session ended before it answered")
+            }
+            AskError::Busy => {
+                failure(ErrorCode::RateLimited, "too many requests wait for this agent already")
+            }
+            AskError::Timeout => failure(ErrorCode::AgentTimeout, "the agent did not answer in time"),
+            AskError::Agent(error) => failure(error.code, error.detail),
+        })
+    }
+
+    /// The live session of the agent, if it is the asker's. Only an agent without a session is looked up in the database.
+    async fn session(&self, query: &QueryRequest) -> Result<SessionHandle, Failure> {
+        let unknown = || failure(ErrorCode::NotFound, "there is no such agent");
+        let may_see = |owner: &str| query.user_id.as_deref().is_none_or(|user| user == owner);
+        let session = self.registry.get(&query.agent_id);
+        let (owner, cluster_id) = match &session {
+            Some(session) => (session.identity().user_id.clone(), session.identity().cluster_id.clone()),
+            None => {
+                let found = self.database.agent_owner(&query.agent_id).await.map_err(|error| {
+                    tracing::error!(%error, "cannot look up an agent");
+                    failure(ErrorCode::Unavailable, "the database cannot be reached right now")
+                })?;
+                found.ok_or_else(unknown)?
+            }
+        };
+        if !may_see(&owner) {
+            return Err(unknown());
+        }
+        if let Some(named) = query.cluster_config.get("cluster_id").filter(|named| !named.is_null())
+            && *named != Value::String(cluster_id)
+        {
+            return Err(failure(ErrorCode::NotFound, "this agent is not the agent of that cluster"));
+        }
+        session.ok_or_else(|| failure(ErrorCode::AgentNotConnected, "the agent is not connected"))
+    }
+
+    /// The agents of a user that have a session here.
+    pub(crate) fn connected(&self, request: ConnectedAgentsRequest) -> ConnectedAgentsResult {
+        ConnectedAgentsResult {
+            agents: self.registry.agents_of(&request.user_id),
+            request_id: request.request_id,
+            error: None,
+            code: None,
+            timestamp: Timestamp::now(),
+        }
+    }
+}
+
+/// The earlier of the message's expiry and the asker's own deadline.
+fn deadline(query: &QueryRequest, expiry: Instant) -> Instant {
+    match query.patience() {
+        Some(patience) => expiry.min(Instant::now() + patience.min(std::time::Duration::from_hours(1))),
+        None => expiry,
+    }
+}
+
+fn next_hop(trace: TraceParent) -> TraceParent {
+    trace.child(&mut rand::rng())
+}

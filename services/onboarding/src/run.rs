@@ -1,0 +1,42 @@
+//! The service as a process of its own.
+
+use bus::Bus;
+use contracts::queues::Service;
+use store::Store;
+use web::{
+    App, Outcome, RateLimit, Readiness, Server, Shutdown,
+    auth::RemoteVerifier,
+    process::{self, Failure},
+};
+
+use crate::{Config, NAME, Onboarding, Parts};
+
+/// Runs the service until the process is told to stop.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(config: Config) -> Result<Outcome, Failure> {
+    let server = Server::bind(&config.server.server_config()).await?;
+    let store = Store::open(&config.database.database_url, NAME).await?;
+    let bus = config.bus.connect(NAME)?;
+    let shutdown = Shutdown::new();
+    let parts = Parts {
+        verifier: RemoteVerifier::start(&bus, Service::Onboarding, &config.auth)?,
+        rate_limit: RateLimit::new(&config.rate_limit),
+        store: store.clone(),
+        bus: bus.clone(),
+        agents: config.agents,
+    };
+    let onboarding = Onboarding::start(parts, &shutdown).await?;
+    let app = App::new("Kubesage onboarding", env!("CARGO_PKG_VERSION"))
+        .routes(onboarding.routes)
+        .readiness(readiness(&bus, store));
+    process::serve(server, app, shutdown).await
+}
+
+fn readiness(bus: &Bus, store: Store) -> Readiness {
+    process::broker_check(Readiness::new(), bus).check("database", move || {
+        let store = store.clone();
+        async move { store.ping().await.map_err(|_| "the database cannot be used".to_owned()) }
+    })
+}

@@ -1,0 +1,72 @@
+//! Which agents have a session in this process.
+
+use std::{
+    collections::HashMap,
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::SessionHandle;
+
+/// The live sessions by agent id; each agent has one at most.
+#[derive(Default)]
+pub(crate) struct Registry {
+    sessions: RwLock<HashMap<String, SessionHandle>>,
+    /// Told whenever a session is put in.
+    inserted: watch::Sender<()>,
+}
+
+impl Registry {
+    /// Puts a session in place of the agent's earlier one, which is returned.
+    pub(super) fn insert(&self, session: SessionHandle) -> Option<SessionHandle> {
+        let earlier = self.write().insert(session.identity().agent_id.clone(), session);
+        self.inserted.send_replace(());
+        earlier
+    }
+
+    /// Takes a session out, unless another has taken its place.
+    pub(super) fn remove(&self, agent_id: &str, session_id: Uuid) {
+        let mut sessions = self.write();
+        if sessions.get(agent_id).is_some_and(|session| session.id() == session_id) {
+            sessions.remove(agent_id);
+        }
+    }
+
+    pub(crate) fn get(&self, agent_id: &str) -> Option<SessionHandle> {
+        self.read().get(agent_id).cloned()
+    }
+
+    /// Waits until the agent has a session.
+    pub(crate) async fn connected(&self, agent_id: &str) {
+        let mut inserted = self.inserted.subscribe();
+        while self.get(agent_id).is_none() {
+            // The sender lives as long as the registry.
+            let _ = inserted.changed().await;
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.read().len()
+    }
+
+    /// The ids of the user's agents, sorted.
+    pub(crate) fn agents_of(&self, user_id: &str) -> Vec<String> {
+        let sessions = self.read();
+        let theirs =
+            sessions.values().map(SessionHandle::identity).filter(|identity| identity.user_id == user_id);
+        let mut agents: Vec<String> = theirs.map(|identity| identity.agent_id.clone()).collect();
+        agents.sort_unstable();
+        agents
+    }
+
+    // No code panics while it holds the lock, so a poisoned one is still good.
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, SessionHandle>> {
+        self.sessions.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, SessionHandle>> {
+        self.sessions.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,68 @@
+//! The workspace's own chores: `cargo xtask test` and `cargo xtask schemas`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to its terminal")]
+
+mod command;
+mod schemas;
+mod servers;
+mod test;
+
+use std::{path::Path, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use test::Step;
+
+/// The workspace's own chores
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Everything that must hold before a change is merged: format, lints, schemas, tests, dependencies
+    ///
+    /// Tests run against the RabbitMQ of TEST_AMQP_URL and the PostgreSQL of TEST_DATABASE_URL, else against
+    /// servers on localhost, else against servers that are brought up (Docker Compose; on Debian as root: packages).
+    Test(TestArgs),
+    /// Writes proto-schemas/: a JSON Schema for each message, and the AsyncAPI document
+    Schemas(SchemasArgs),
+}
+
+#[derive(Args)]
+struct TestArgs {
+    /// Run this step only; may be repeated
+    #[arg(long, value_name = "STEP")]
+    only: Vec<Step>,
+}
+
+#[derive(Args)]
+struct SchemasArgs {
+    /// Change nothing, fail if something would change
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().chore {
+        Chore::Test(args) => test::run(&args.only),
+        Chore::Schemas(SchemasArgs { check: true }) => schemas::check(&schemas::directory()),
+        Chore::Schemas(SchemasArgs { check: false }) => schemas::write(&schemas::directory()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder of the workspace.
+fn workspace() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
+}
