@@ -1,1 +1,7 @@
-//! To be written.
+//! The whole system as processes of its own, on a real broker and a real database, with a simulated cluster.
+
+mod client;
+mod system;
+
+pub use client::{Answer, Client};
+pub use system::{Brokers, Options, System, names};

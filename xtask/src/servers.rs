@@ -52,7 +52,7 @@ const RABBITMQ: Server = Server {
     variable: "TEST_AMQP_URL",
     usual: &["amqp://guest:guest@127.0.0.1:5672/%2f"],
     probe: amqp::probe,
-    compose: Compose { service: "rabbitmq", url: "amqp://guest:guest@127.0.0.1:35672/%2f" },
+    compose: Compose { service: "rabbitmq", url: "amqp://guest:guest@127.0.0.1:45672/%2f" },
     debian: Debian { package: "rabbitmq-server", service: "rabbitmq-server", own_user: None },
 };
 
@@ -61,7 +61,7 @@ const POSTGRESQL: Server = Server {
     variable: "TEST_DATABASE_URL",
     usual: &["postgres://postgres@127.0.0.1:5432/postgres", "postgres://test@127.0.0.1:5432/test"],
     probe: postgres::probe,
-    compose: Compose { service: "postgres", url: "postgres://postgres@127.0.0.1:35432/postgres" },
+    compose: Compose { service: "postgres", url: "postgres://postgres@127.0.0.1:45432/postgres" },
     debian: Debian {
         package: "postgresql",
         service: "postgresql",

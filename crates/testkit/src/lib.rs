@@ -1,5 +1,6 @@
 //! What tests share: where the real servers are, a TCP proxy that cuts and stalls, waiting for what must come.
 
+mod process;
 mod proxy;
 
 use std::time::Duration;
@@ -8,6 +9,7 @@ use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+pub use process::{Process, program};
 pub use proxy::Proxy;
 
 /// The RabbitMQ that tests use: `TEST_AMQP_URL`, else the standard port on localhost.

@@ -5,7 +5,7 @@ use std::{
     io,
     panic::AssertUnwindSafe,
     process::ExitCode,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -27,6 +27,7 @@ pub struct Shutdown {
     token: CancellationToken,
     tasks: TaskTracker,
     failure: Arc<OnceLock<Failure>>,
+    signals: Arc<Mutex<Option<mpsc::Receiver<()>>>>,
 }
 
 /// A critical task that ended before it was told to.
@@ -55,9 +56,34 @@ pub enum Outcome {
 }
 
 impl Shutdown {
-    /// A shutdown without tasks.
+    /// A shutdown without tasks, deaf to signals.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A shutdown that SIGINT and SIGTERM bring about, from now on: one that comes before
+    /// [`run_until_done`](Self::run_until_done) is not lost.
+    ///
+    /// # Errors
+    /// When the signals cannot be listened to.
+    pub fn on_signals() -> io::Result<Self> {
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (sender, signals) = mpsc::channel(2);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if sender.send(()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let shutdown = Self::new();
+        *shutdown.signals.lock().unwrap_or_else(PoisonError::into_inner) = Some(signals);
+        Ok(shutdown)
     }
 
     /// Cancelled when the process is to stop: a task then finishes or hands back what it is doing.
@@ -97,30 +123,12 @@ impl Shutdown {
         });
     }
 
-    /// Runs until SIGINT, SIGTERM or the death of a critical task, then until every task has ended, a second signal
-    /// or 30 s.
-    ///
-    /// # Errors
-    /// When the signals cannot be listened to.
-    pub async fn run_until_done(self) -> io::Result<Outcome> {
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let (sender, signals) = mpsc::channel(2);
-        let forward = async move {
-            loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-                if sender.send(()).await.is_err() {
-                    return;
-                }
-            }
-        };
-        let listener = tokio::spawn(forward);
-        let outcome = self.run_with_signals(signals).await;
-        listener.abort();
-        Ok(outcome)
+    /// Runs until the first signal or the death of a critical task, then until every task has ended, a second signal or
+    /// 30 s.
+    pub async fn run_until_done(self) -> Outcome {
+        let signals = self.signals.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (_sender, none) = mpsc::channel(1);
+        self.run_with_signals(signals.unwrap_or(none)).await
     }
 
     /// As [`Shutdown::run_until_done`], with signals from elsewhere.

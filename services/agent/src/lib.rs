@@ -83,6 +83,7 @@ pub async fn start(config: Config, server: &ServerConfig, shutdown: &Shutdown) -
     let agent = Agent::new(config).await?;
     let app = App::new("agent", env!("CARGO_PKG_VERSION")).readiness(agent.readiness());
     let server = Server::bind(server).await?;
+    tracing::info!(address = %server.local_addr(), "serving");
     shutdown.spawn_critical("http", server.run(app.into_router(), shutdown.token()));
     let running = agent.run(shutdown.token());
     shutdown.spawn_critical("agent", async {

@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use web::config::{LogArgs, ServerArgs};
+use web::{
+    Shutdown,
+    config::{LogArgs, ServerArgs},
+};
 
 /// Kubesage's agent: runs in a cluster, read-only, dials home and answers queries
 #[derive(Parser)]
@@ -17,11 +20,11 @@ struct Cli {
     log: LogArgs,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    web::telemetry::init(&cli.log)?;
-    let shutdown = web::Shutdown::new();
-    agent::start(cli.agent.check()?, &cli.server.server_config(), &shutdown).await?;
-    Ok(shutdown.run_until_done().await?.into())
+    web::process::run(&cli.log.clone(), async {
+        let shutdown = Shutdown::on_signals()?;
+        agent::start(cli.agent.check()?, &cli.server.server_config(), &shutdown).await?;
+        Ok(shutdown.run_until_done().await)
+    })
 }

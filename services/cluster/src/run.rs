@@ -25,5 +25,5 @@ pub async fn run(config: Config) -> Result<Outcome, Failure> {
     let app = App::new("Kubesage cluster", env!("CARGO_PKG_VERSION"))
         .routes(routes(parts))
         .readiness(process::broker_check(Readiness::new(), &bus));
-    process::serve(server, app, Shutdown::new()).await
+    Ok(process::serve(server, app, Shutdown::on_signals()?).await)
 }

@@ -9,6 +9,7 @@ use crate::{banner, cli::SimArgs, data_dir::write_private};
 
 /// Runs the simulated cluster until the process is told to stop.
 pub(crate) async fn run(args: SimArgs) -> Result<Outcome, Failure> {
+    let shutdown = Shutdown::on_signals()?;
     let listen = SocketAddr::from((args.host, args.port));
     let sim = Sim::start(Options { listen, seed: args.seed, ..Options::default() }).await?;
     let kubeconfig = &args.kubeconfig_out;
@@ -19,5 +20,5 @@ pub(crate) async fn run(args: SimArgs) -> Result<Outcome, Failure> {
         sim.url(),
         kubeconfig.display(),
     ))?;
-    Ok(Shutdown::new().run_until_done().await?)
+    Ok(shutdown.run_until_done().await)
 }

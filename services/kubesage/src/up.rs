@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use bus::{Bus, BusOptions};
 use contracts::{Timestamp, TokenKind, auth::UserData, queues::Service};
-use onboarding::{AgentArgs, Onboarding};
+use onboarding::{AgentArgs, Onboarding, SessionTiming};
 use secrecy::SecretString;
 use store::Store;
 use tokio::time::timeout;
@@ -40,7 +40,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<Outcome, Failure> {
     let data_dir = DataDir::open(&args.data_dir)?;
     let url = reachable(server.local_addr())?;
     let mut keys = Keys::load(&data_dir)?;
-    let shutdown = Shutdown::new();
+    let shutdown = Shutdown::on_signals()?;
 
     let services = Services::start(&args, &data_dir, &url, &shutdown).await?;
     let admin = services.admin(&mut keys).await?;
@@ -58,6 +58,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<Outcome, Failure> {
         .routes(services.onboarding.routes.clone())
         .routes(services.cluster)
         .readiness(services.readiness);
+    tracing::info!(address = %server.local_addr(), "serving");
     shutdown.spawn_critical("http", server.run(app.into_router(), shutdown.token()));
     agent_of::start(&url, &cluster, &name, &keys, kubeconfig, &shutdown).await?;
 
@@ -75,7 +76,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<Outcome, Failure> {
         dev_env: data_dir.path().join("dev.env"),
     };
     banner::print(&banner.to_string())?;
-    Ok(shutdown.run_until_done().await?)
+    Ok(shutdown.run_until_done().await)
 }
 
 /// The address by which this machine reaches the server.
@@ -140,6 +141,7 @@ impl Services {
             verifier: RemoteVerifier::start(&bus, Service::Onboarding, &auth)?,
             rate_limit: rate_limit.clone(),
             agents: agent_args(url),
+            timing: SessionTiming::default(),
         };
         let onboarding = Onboarding::start(parts, shutdown).await?;
         let cluster = cluster::routes(cluster::Parts {

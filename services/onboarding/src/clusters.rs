@@ -1,6 +1,6 @@
 //! What can be done with a cluster and its agent's keys.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use contracts::{
     ErrorCode, Timestamp, Token, TokenKind,
@@ -17,7 +17,7 @@ use web::Problem;
 use crate::{
     install::Feature,
     provider::Provider,
-    session::Registry,
+    session::{Registry, SessionHandle},
     store::{AgentKey, Cluster, Database, MAX_KEYS, NewCluster, NewKey},
 };
 
@@ -79,7 +79,7 @@ impl Clusters {
         user: &UserData,
         name: &str,
         provider: Provider,
-        features: &[Feature],
+        features: &BTreeSet<Feature>,
         now: Timestamp,
     ) -> Result<MadeCluster, ClusterError> {
         let (cluster_id, agent_id) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
@@ -96,18 +96,21 @@ impl Clusters {
         };
         let data = json!({"cluster_id": cluster_id, "agent_id": agent_id, "cluster_name": name,
                           "provider": provider.as_str()});
-        let mut transaction = self.database.store().begin().await?;
-        let inserted = self.database.insert_cluster(&mut transaction, &cluster).await;
-        inserted.map_err(|error| match error {
-            StoreError::Duplicate { .. } => ClusterError::NameTaken,
-            other => other.into(),
-        })?;
         let key_id = Uuid::new_v4().to_string();
         let new_key = NewKey { id: &key_id, cluster_id: &cluster_id, token: &key, now };
-        self.database.insert_key(&mut transaction, &new_key).await?;
-        transaction.emit(&event(EventType::ClusterCreated, user, data, now)).await?;
         let key_unused_until = new_key.unused_until();
-        transaction.commit().await?;
+        let stored = async {
+            let mut transaction = self.database.store().begin().await?;
+            let inserted = self.database.insert_cluster(&mut transaction, &cluster).await;
+            inserted.map_err(|error| match error {
+                StoreError::Duplicate { .. } => ClusterError::NameTaken,
+                other => other.into(),
+            })?;
+            self.database.insert_key(&mut transaction, &new_key).await?;
+            transaction.emit(&event(EventType::ClusterCreated, user, data, now)).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.bounded(stored).await?;
         Ok(MadeCluster { cluster_id, agent_id, key, key_unused_until })
     }
 
@@ -130,11 +133,16 @@ impl Clusters {
     pub(crate) async fn delete(&self, user: &UserData, id: &str, now: Timestamp) -> Result<(), ClusterError> {
         let cluster = self.get(user, id, now).await?;
         let data = json!({"cluster_id": id, "agent_id": cluster.agent_id, "cluster_name": cluster.name});
-        let mut transaction = self.database.store().begin().await?;
-        self.database.delete_cluster(&mut transaction, id, now).await?;
-        transaction.emit(&event(EventType::ClusterDeleted, user, data, now)).await?;
-        transaction.commit().await?;
-        self.close_session(&cluster.agent_id, None, "the cluster was deleted").await;
+        let deleted = async {
+            let mut transaction = self.database.store().begin().await?;
+            if !self.database.delete_cluster(&mut transaction, id, now).await? {
+                return Err(ClusterError::NotFound);
+            }
+            transaction.emit(&event(EventType::ClusterDeleted, user, data, now)).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.bounded(deleted).await?;
+        self.close_session(&cluster.agent_id, None, "the cluster was deleted");
         Ok(())
     }
 
@@ -151,13 +159,16 @@ impl Clusters {
         let new_key = NewKey { id: &id, cluster_id, token: &key, now };
         let unused_until = new_key.unused_until();
         let data = json!({"cluster_id": cluster_id, "agent_id": cluster.agent_id, "key_id": id});
-        let mut transaction = self.key_transaction(cluster_id).await?;
-        if self.database.usable_keys(&mut transaction, cluster_id, now).await?.len() >= MAX_KEYS {
-            return Err(ClusterError::TooManyKeys);
-        }
-        self.database.insert_key(&mut transaction, &new_key).await?;
-        transaction.emit(&event(EventType::AgentKeyCreated, user, data, now)).await?;
-        transaction.commit().await?;
+        let stored = async {
+            let mut transaction = self.key_transaction(cluster_id).await?;
+            if self.database.usable_keys(&mut transaction, cluster_id, now).await?.len() >= MAX_KEYS {
+                return Err(ClusterError::TooManyKeys);
+            }
+            self.database.insert_key(&mut transaction, &new_key).await?;
+            transaction.emit(&event(EventType::AgentKeyCreated, user, data, now)).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.bounded(stored).await?;
         Ok(MadeKey { id, key, unused_until })
     }
 
@@ -169,8 +180,12 @@ impl Clusters {
         now: Timestamp,
     ) -> Result<Vec<AgentKey>, ClusterError> {
         self.get(user, cluster_id, now).await?;
-        let mut transaction = self.database.store().begin().await?;
-        Ok(self.database.usable_keys(&mut transaction, cluster_id, now).await?)
+        let read = async {
+            // Not a transaction: on SQLite that would wait for those that write.
+            let mut connection = self.database.store().pool().acquire().await.map_err(StoreError::from)?;
+            Ok(self.database.usable_keys(&mut connection, cluster_id, now).await?)
+        };
+        self.bounded(read).await
     }
 
     /// Revokes a key and closes the session that it opened.
@@ -183,13 +198,16 @@ impl Clusters {
     ) -> Result<(), ClusterError> {
         let cluster = self.get(user, cluster_id, now).await?;
         let data = json!({"cluster_id": cluster_id, "agent_id": cluster.agent_id, "key_id": key_id});
-        let mut transaction = self.key_transaction(cluster_id).await?;
-        if !self.database.revoke_key(&mut transaction, cluster_id, key_id, now).await? {
-            return Err(ClusterError::NoSuchKey);
-        }
-        transaction.emit(&event(EventType::AgentKeyRevoked, user, data, now)).await?;
-        transaction.commit().await?;
-        self.close_session(&cluster.agent_id, Some(key_id), "the agent's key was revoked").await;
+        let revoked = async {
+            let mut transaction = self.key_transaction(cluster_id).await?;
+            if !self.database.revoke_key(&mut transaction, cluster_id, key_id, now).await? {
+                return Err(ClusterError::NoSuchKey);
+            }
+            transaction.emit(&event(EventType::AgentKeyRevoked, user, data, now)).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.bounded(revoked).await?;
+        self.close_session(&cluster.agent_id, Some(key_id), "the agent's key was revoked");
         Ok(())
     }
 
@@ -205,7 +223,8 @@ impl Clusters {
         let (cluster_id, agent_id) = match self.database.cluster_named(&user.id, name, now).await? {
             Some(cluster) => (cluster.id, cluster.agent_id),
             None => {
-                let made = self.create(user, name, Provider::Other, &[Feature::Logs], now).await?;
+                let made =
+                    self.create(user, name, Provider::Other, &BTreeSet::from([Feature::Logs]), now).await?;
                 (made.cluster_id, made.agent_id)
             }
         };
@@ -220,12 +239,20 @@ impl Clusters {
         Ok(self.database.store().begin_exclusive(&format!("agent keys {cluster_id}")).await?)
     }
 
-    /// Closes the agent's session here; with `key_id` only one that this key opened.
-    async fn close_session(&self, agent_id: &str, key_id: Option<&str>, why: &str) {
-        let session = self.registry.get(agent_id);
-        let session = session.filter(|session| key_id.is_none_or(|key| session.identity().key_id == key));
-        if let Some(session) = session {
-            session.close(RefusalCode::Revoked, why, false).await;
+    /// Gives work with the database a bounded time, also when the database fell silent in the midst of it.
+    async fn bounded<T>(
+        &self,
+        work: impl Future<Output = Result<T, ClusterError>>,
+    ) -> Result<T, ClusterError> {
+        self.database.store().bounded(work).await
+    }
+
+    /// Closes the agent's session here, which nobody finds from now on; with `key_id` only one that this key opened.
+    fn close_session(&self, agent_id: &str, key_id: Option<&str>, why: &str) {
+        let is_meant =
+            |session: &SessionHandle| key_id.is_none_or(|key_id| session.identity().key_id == key_id);
+        if let Some(session) = self.registry.take(agent_id, is_meant) {
+            session.close(RefusalCode::Revoked, why, false);
         }
     }
 }

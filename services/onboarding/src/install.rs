@@ -1,5 +1,7 @@
 //! The script that installs an agent.
 
+use std::collections::BTreeSet;
+
 use contracts::Token;
 use secrecy::ExposeSecret;
 use url::Url;
@@ -12,11 +14,13 @@ pub(crate) struct Install<'a> {
     pub(crate) endpoint: &'a Url,
     pub(crate) key: &'a Token,
     pub(crate) image: &'a str,
-    pub(crate) features: &'a [Feature],
+    pub(crate) features: &'a BTreeSet<Feature>,
 }
 
 /// A right beyond those that every agent has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Feature {
     /// Read the logs of pods.

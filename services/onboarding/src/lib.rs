@@ -15,7 +15,7 @@ mod session;
 mod store;
 mod vitals;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
 use ::store::{Store, StoreError};
 use bus::Bus;
@@ -29,6 +29,7 @@ pub use config::{AgentArgs, Config};
 pub use install::Feature;
 pub use provider::Provider;
 pub use run::run;
+pub use session::SessionTiming;
 
 use clusters::{ClusterError, Clusters};
 use http::{Api, InstallSettings};
@@ -52,6 +53,8 @@ pub struct Parts<V> {
     pub rate_limit: RateLimit,
     /// How agents connect.
     pub agents: AgentArgs,
+    /// For how long their sessions wait.
+    pub timing: SessionTiming,
 }
 
 /// The running service.
@@ -67,14 +70,19 @@ impl Onboarding {
     /// # Errors
     /// When the database cannot be used.
     pub async fn start<V: Verifier>(parts: Parts<V>, shutdown: &Shutdown) -> Result<Self, StoreError> {
-        let Parts { store, bus, verifier, rate_limit, agents } = parts;
+        let Parts { store, bus, verifier, rate_limit, agents, timing } = parts;
         let database = Database::open(store).await?;
         let registry = Arc::new(Registry::default());
         let recorder = VitalsRecorder::default();
         let sessions = Sessions {
             registry: Arc::clone(&registry),
+            database: database.clone(),
             recorder: recorder.clone(),
-            settings: settings(&agents),
+            settings: SessionSettings {
+                heartbeat: agents.heartbeat(),
+                max_sessions: agents.max_sessions,
+                timing,
+            },
             tasks: TaskTracker::new(),
             shutdown: shutdown.token(),
         };
@@ -127,16 +135,6 @@ pub struct KnownCluster {
     pub cluster_id: String,
     /// Its agent's.
     pub agent_id: String,
-}
-
-fn settings(agents: &AgentArgs) -> SessionSettings {
-    SessionSettings {
-        heartbeat: agents.heartbeat(),
-        hello_within: Duration::from_secs(10),
-        write_within: Duration::from_secs(10),
-        max_sessions: agents.max_sessions,
-        reconnect_within: Duration::from_secs(5),
-    }
 }
 
 fn critical(shutdown: &Shutdown, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {

@@ -1,6 +1,6 @@
 //! The relay: a query finds the session of its agent and comes back with the answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bus::Context;
 use contracts::{
@@ -16,6 +16,9 @@ use crate::{
     session::{AskError, Registry, SessionHandle},
     store::Database,
 };
+
+/// What is kept of an asker's patience for the answer's way back, if a tenth of it is not less.
+const WAY_BACK: Duration = Duration::from_millis(250);
 
 /// Answers queries for agents. Cheap to clone.
 #[derive(Clone)]
@@ -79,6 +82,9 @@ impl Relay {
             AskError::Gone => {
                 failure(ErrorCode::AgentNotConnected, "the agent's session ended before it answered")
             }
+            AskError::TooLarge => {
+                failure(ErrorCode::TooLarge, "the query is too large to be sent to an agent")
+            }
             AskError::Busy => {
                 failure(ErrorCode::RateLimited, "too many requests wait for this agent already")
             }
@@ -125,12 +131,13 @@ impl Relay {
     }
 }
 
-/// The earlier of the message's expiry and the asker's own deadline.
+/// Until when the agent may answer: so long before the message's expiry or the asker's own deadline, whichever is earlier,
+/// that the asker can still be told that it did not.
 fn deadline(query: &QueryRequest, expiry: Instant) -> Instant {
-    match query.patience() {
-        Some(patience) => expiry.min(Instant::now() + patience.min(std::time::Duration::from_hours(1))),
-        None => expiry,
-    }
+    let now = Instant::now();
+    let patience = expiry.saturating_duration_since(now);
+    let patience = query.patience().map_or(patience, |own| own.min(patience));
+    now + patience - WAY_BACK.min(patience / 10)
 }
 
 fn next_hop(trace: TraceParent) -> TraceParent {

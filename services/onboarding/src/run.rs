@@ -9,7 +9,7 @@ use web::{
     process::{self, Failure},
 };
 
-use crate::{Config, NAME, Onboarding, Parts};
+use crate::{Config, NAME, Onboarding, Parts, SessionTiming};
 
 /// Runs the service until the process is told to stop.
 ///
@@ -19,19 +19,20 @@ pub async fn run(config: Config) -> Result<Outcome, Failure> {
     let server = Server::bind(&config.server.server_config()).await?;
     let store = Store::open(&config.database.database_url, NAME).await?;
     let bus = config.bus.connect(NAME)?;
-    let shutdown = Shutdown::new();
+    let shutdown = Shutdown::on_signals()?;
     let parts = Parts {
         verifier: RemoteVerifier::start(&bus, Service::Onboarding, &config.auth)?,
         rate_limit: RateLimit::new(&config.rate_limit),
         store: store.clone(),
         bus: bus.clone(),
         agents: config.agents,
+        timing: SessionTiming::default(),
     };
     let onboarding = Onboarding::start(parts, &shutdown).await?;
     let app = App::new("Kubesage onboarding", env!("CARGO_PKG_VERSION"))
         .routes(onboarding.routes)
         .readiness(readiness(&bus, store));
-    process::serve(server, app, shutdown).await
+    Ok(process::serve(server, app, shutdown).await)
 }
 
 fn readiness(bus: &Bus, store: Store) -> Readiness {

@@ -4,15 +4,19 @@
 //! one of them: an agent that answers slowly delays only that answer.
 
 mod answer;
+mod end;
+mod frame;
 mod registry;
+mod serve;
+mod settings;
 mod socket;
 mod task;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use contracts::{
     ErrorCode,
-    agent::{Hello, RefusalCode, Refused, Request, ResponseError},
+    agent::{Hello, MAX_FRAME_BYTES, RefusalCode, Refused, Request, ResponseError, ServerFrame},
     query::Command as QueryCommand,
 };
 use serde_json::value::RawValue;
@@ -25,8 +29,10 @@ use uuid::Uuid;
 use crate::store::AgentIdentity;
 
 pub(crate) use registry::Registry;
+pub(crate) use settings::SessionSettings;
+pub use settings::SessionTiming;
 pub(crate) use socket::upgrade;
-pub(crate) use task::{SessionSettings, Sessions};
+pub(crate) use task::Sessions;
 
 /// So many commands wait for the session's task before more are refused.
 const COMMANDS: usize = 256;
@@ -36,15 +42,27 @@ pub(crate) type Answer = Result<Box<RawValue>, ResponseError>;
 
 /// What the session's task is told.
 enum Command {
-    Ask { request: Box<Request>, reply: oneshot::Sender<Answer> },
+    /// `frame` is the request as text.
+    Ask {
+        request_id: Uuid,
+        frame: String,
+        reply: oneshot::Sender<Answer>,
+    },
     Cancel(Uuid),
-    Close(Refused),
+}
+
+/// Where the session's task is told what to do.
+struct Inbox {
+    commands: mpsc::Receiver<Command>,
+    /// Beside the commands, so that it waits for none of them.
+    closing: mpsc::Receiver<Refused>,
 }
 
 /// A live session, as the rest of the service sees it. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct SessionHandle {
     commands: mpsc::Sender<Command>,
+    closing: mpsc::Sender<Refused>,
     about: Arc<About>,
 }
 
@@ -59,6 +77,8 @@ struct About {
 pub(crate) enum AskError {
     /// The session ended.
     Gone,
+    /// The question is larger than a frame.
+    TooLarge,
     /// Too many questions wait for this agent already.
     Busy,
     /// The deadline passed.
@@ -68,9 +88,11 @@ pub(crate) enum AskError {
 }
 
 impl SessionHandle {
-    fn new(id: Uuid, identity: AgentIdentity, hello: Hello) -> (Self, mpsc::Receiver<Command>) {
-        let (commands, received) = mpsc::channel(COMMANDS);
-        (Self { commands, about: Arc::new(About { id, identity, hello }) }, received)
+    fn new(id: Uuid, identity: AgentIdentity, hello: Hello) -> (Self, Inbox) {
+        let (commands, received_commands) = mpsc::channel(COMMANDS);
+        let (closing, received_closing) = mpsc::channel(1);
+        let inbox = Inbox { commands: received_commands, closing: received_closing };
+        (Self { commands, closing, about: Arc::new(About { id, identity, hello }) }, inbox)
     }
 
     pub(crate) fn id(&self) -> Uuid {
@@ -98,23 +120,24 @@ impl SessionHandle {
     ) -> Result<Box<RawValue>, AskError> {
         let patience = deadline.saturating_duration_since(Instant::now());
         request.deadline_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-        let mut cancel = CancelOnDrop { session: self, request_id: Some(request.request_id) };
+        let request_id = request.request_id;
+        let frame = serde_json::to_string(&ServerFrame::Request(request)).ok();
+        let frame = frame.filter(|frame| frame.len() <= MAX_FRAME_BYTES).ok_or(AskError::TooLarge)?;
         let (reply, answer) = oneshot::channel();
-        self.commands.try_send(Command::Ask { request: Box::new(request), reply }).map_err(|error| {
-            match error {
-                mpsc::error::TrySendError::Full(_) => AskError::Busy,
-                mpsc::error::TrySendError::Closed(_) => AskError::Gone,
-            }
+        self.commands.try_send(Command::Ask { request_id, frame, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => AskError::Busy,
+            mpsc::error::TrySendError::Closed(_) => AskError::Gone,
         })?;
+        let mut cancel = CancelOnDrop { session: self, request_id: Some(request_id) };
         let answer = timeout_at(deadline, answer).await.map_err(|_| AskError::Timeout)?;
         cancel.request_id = None;
         answer.map_err(|_| AskError::Gone)?.map_err(AskError::Agent)
     }
 
     /// Ends the session, telling the agent why.
-    pub(crate) async fn close(&self, code: RefusalCode, detail: &str, retry: bool) {
-        // It may have ended by itself.
-        let _ = self.commands.send(Command::Close(Refused { code, detail: detail.to_owned(), retry })).await;
+    pub(crate) fn close(&self, code: RefusalCode, detail: &str, retry: bool) {
+        // It may have ended, or been told to end for another reason.
+        let _ = self.closing.try_send(Refused { code, detail: detail.to_owned(), retry });
     }
 }
 
@@ -135,9 +158,4 @@ impl Drop for CancelOnDrop<'_> {
 
 fn improper(detail: impl Into<String>) -> ResponseError {
     ResponseError { code: ErrorCode::AgentError, detail: detail.into() }
-}
-
-/// For how long an agent may be silent when it is to send a heartbeat this often.
-fn silence(heartbeat: Duration) -> Duration {
-    heartbeat * 3 / 2
 }

@@ -8,6 +8,7 @@ pub(crate) use keys::{AgentIdentity, AgentKey, MAX_KEYS, NewKey, Refusal};
 
 use sqlx::migrate::Migrator;
 use store::{Store, StoreError};
+use uuid::Uuid;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -27,4 +28,17 @@ impl Database {
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
+
+    /// Runs one statement that reads, for a bounded time.
+    async fn read<T>(
+        &self,
+        statement: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, StoreError> {
+        self.store.bounded(async { Ok(statement.await?) }).await
+    }
+}
+
+/// Whether it can be an id that was made here. What callers send may hold what PostgreSQL takes in no text: a NUL.
+fn is_id(text: &str) -> bool {
+    Uuid::try_parse(text).is_ok()
 }

@@ -1,7 +1,8 @@
 //! Users and their API keys, and the answer to whose a key is.
 //!
-//! The other services ask over the bus, each on its own queue, or over HTTP while the broker is away. They may remember a valid key for some seconds; an event that a key or a user has changed, written
-//! in the same transaction as the change, empties their memory at once.
+//! The other services ask over the bus, each on its own queue, or over HTTP while the broker is away. They may remember
+//! a valid key for some seconds; an event that a key or a user has changed, written in the same transaction as the
+//! change, empties their memory at once.
 
 mod accounts;
 mod bootstrap;

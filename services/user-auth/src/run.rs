@@ -23,7 +23,7 @@ pub async fn run(config: Config) -> Result<Outcome, Failure> {
     let server = Server::bind(&config.server.server_config()).await?;
     let store = Store::open(&config.database.database_url, NAME).await?;
     let bus = config.bus.connect(NAME)?;
-    let shutdown = Shutdown::new();
+    let shutdown = Shutdown::on_signals()?;
     let parts = Parts {
         store: store.clone(),
         bus: bus.clone(),
@@ -38,7 +38,7 @@ pub async fn run(config: Config) -> Result<Outcome, Failure> {
     let app = App::new("Kubesage user-auth", env!("CARGO_PKG_VERSION"))
         .routes(service.routes)
         .readiness(readiness(&bus, store.clone()));
-    let outcome = process::serve(server, app, shutdown).await?;
+    let outcome = process::serve(server, app, shutdown).await;
     store.close().await;
     Ok(outcome)
 }

@@ -43,6 +43,7 @@ fn debian(server: &Server) -> anyhow::Result<String> {
         apt_get(&["install", "--quiet", "--yes", "--no-install-recommends", package])?;
     }
     run(&mut command("service", &[server.debian.service, "start"]))?;
+
     wait(|| match (server.find(), &server.debian.own_user) {
         (Ok(url), _) => Ok(url),
         (Err(_), Some(user)) => as_own_user(server, user),

@@ -9,7 +9,7 @@ use super::secret;
 #[command(next_help_heading = "Authentication")]
 pub struct AuthArgs {
     /// Base URL of user-auth, asked over HTTP while the broker is away; needs SERVICE_TOKEN
-    #[arg(long, env = "USER_SERVICE_URL")]
+    #[arg(long, env = "USER_SERVICE_URL", value_parser = http_url)]
     pub user_service_url: Option<Url>,
 
     /// What services show user-auth over HTTP; the same in all of them
@@ -24,6 +24,11 @@ pub struct AuthArgs {
 
 /// For how long a valid key is remembered unless the settings say otherwise, in seconds.
 const CACHE_SECONDS: u64 = 10;
+
+fn http_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.ok_or_else(|| "must be a URL such as http://user-auth:8001".to_owned())
+}
 
 impl Default for AuthArgs {
     fn default() -> Self {

@@ -136,7 +136,7 @@ impl ApiServer {
     async fn ask_version(&self) -> kube::Result<Identity> {
         let request = Request::get("/version").body(Body::empty()).map_err(kube::Error::HttpError)?;
         let response = self.client.send(request).await?;
-        let simulated = false;
+        let simulated = response.headers().contains_key(SIMULATED_HEADER);
         let body = Limited::new(response.into_body(), MAX_VERSION_BYTES).collect().await;
         let bytes = body.map_err(kube::Error::Service)?.to_bytes();
         let version = serde_json::from_slice::<Info>(&bytes).ok().map(|info| info.git_version);

@@ -176,7 +176,11 @@ impl<'a> Session<'a> {
         let code = if *end == End::Shutdown { CloseCode::Away } else { CloseCode::Normal };
         let goodbye = async {
             outbox.send(Message::Close(Some(CloseFrame { code, reason: "".into() }))).await;
-            while let Some(Ok(_)) = stream.next().await {}
+            while let Some(Ok(message)) = stream.next().await {
+                if message.is_close() {
+                    break;
+                }
+            }
         };
         if timeout(GOODBYE, goodbye).await.is_err() {
             tracing::debug!("the relay did not say goodbye");

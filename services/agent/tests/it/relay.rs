@@ -214,6 +214,18 @@ impl Connection {
         timeout(PATIENCE, waiting).await.context("no such heartbeat")?
     }
 
+    /// Reads to the end, which answers the agent's close frame; returns its code.
+    pub(crate) async fn closed(&mut self) -> Result<Option<u16>> {
+        let mut code = None;
+        loop {
+            match self.receive().await? {
+                Received::Closed(None) => return Ok(code),
+                Received::Closed(said) => code = said,
+                other => bail!("{other:?} instead of the end"),
+            }
+        }
+    }
+
     /// The next thing that is no heartbeat, ping or part of an answer.
     pub(crate) async fn receive(&mut self) -> Result<Received> {
         let receiving = async {

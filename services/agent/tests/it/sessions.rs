@@ -223,6 +223,7 @@ async fn a_refusal_says_whether_to_come_back_soon() -> Result<()> {
     is_well(&mut agent).await?;
     // In the middle of a session, too.
     agent.send(&refused(false)).await?;
+    agent.closed().await?;
     assert!(!world.relay.connects_within(Duration::from_secs(1)).await, "came back at once");
     is_well(&mut world.relay.session().await?).await
 }
@@ -262,7 +263,7 @@ async fn a_relay_that_goes_away_gets_its_answers_and_names_the_time_to_come_back
     agent.send(&GoingAway { reconnect_after_ms: 1500 }).await?;
     let (answered, result) = agent.answer().await?;
     assert!(answered == asked && result.is_ok());
-    assert!(matches!(agent.receive().await?, Received::Closed(Some(1000))));
+    assert_eq!(agent.closed().await?, Some(1000));
     assert!(!world.relay.connects_within(Duration::from_secs(1)).await, "came back too early");
     is_well(&mut world.relay.session().await?).await
 }
@@ -281,9 +282,7 @@ async fn an_agent_that_stops_answers_what_it_was_asked_and_says_goodbye() -> Res
     assert!(matches!(agent.receive().await?, Received::GoingAway));
     let (answered, result) = agent.answer().await?;
     assert!(answered == asked && result.is_ok());
-    assert!(matches!(agent.receive().await?, Received::Closed(Some(1001))));
-    // Reading on answers the close frame.
-    assert!(matches!(agent.receive().await?, Received::Closed(None)));
+    assert_eq!(agent.closed().await?, Some(1001));
     tokio::time::timeout(PATIENCE, &mut running.task).await??;
     Ok(())
 }

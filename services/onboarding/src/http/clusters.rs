@@ -62,7 +62,7 @@ struct Verification {
 
 impl Api {
     fn is_connected(&self, cluster: &Cluster) -> bool {
-        self.clusters.registry.get(&cluster.agent_id).is_some()
+        self.clusters.registry.has(&cluster.agent_id)
     }
 
     fn view(&self, cluster: Cluster) -> ClusterView {

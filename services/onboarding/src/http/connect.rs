@@ -2,8 +2,8 @@
 
 use axum::{
     extract::{Request, State},
-    http::HeaderMap,
-    response::Response,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
     routing::get,
 };
 use contracts::{ErrorCode, Timestamp, Token, TokenKind};
@@ -32,12 +32,18 @@ pub(super) fn routes(sessions: Sessions, database: Database) -> OpenApiRouter {
     OpenApiRouter::new().route("/api/v1/agents/connect", get(connect)).with_state(state)
 }
 
-/// Checks the key before the upgrade, so that a refused agent costs no session.
+/// Checks the key before the upgrade, so that a refused agent costs no session; and the handshake before the key, so that
+/// only an agent makes use of one.
 async fn connect(State(state): State<Connect>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
     let (key, agent_id) = credentials(&parts.headers)?;
+    let upgrade = match upgrade(&mut parts) {
+        Ok(upgrade) => upgrade,
+        // RFC 6455, section 4.2.2: a refusal names the version that is spoken here.
+        Err(problem) => return Ok(([(header::SEC_WEBSOCKET_VERSION, "13")], problem).into_response()),
+    };
     let identity = admit(&state.database, &key, &agent_id).await?;
-    let (answer, socket) = upgrade(&mut parts)?.accept();
+    let (answer, socket) = upgrade.accept();
     let sessions = state.sessions.clone();
     state.sessions.tasks.spawn(async move {
         match socket.await {

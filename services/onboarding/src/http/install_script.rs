@@ -1,5 +1,7 @@
 //! `POST /api/v1/clusters/generate-install-script`.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use contracts::{Timestamp, WireSecret, auth::Scope};
 use serde::{Deserialize, Serialize};
@@ -29,7 +31,7 @@ struct GenerateRequest {
     cluster_name: String,
     /// What the agent may do beyond reading the basic kinds.
     #[serde(default)]
-    features: Vec<Feature>,
+    features: BTreeSet<Feature>,
 }
 
 #[derive(Serialize, ToSchema)]

@@ -28,20 +28,31 @@ impl Registry {
 
     /// Takes a session out, unless another has taken its place.
     pub(super) fn remove(&self, agent_id: &str, session_id: Uuid) {
+        self.take(agent_id, |session| session.id() == session_id);
+    }
+
+    /// Takes the agent's session out if it is one that is meant.
+    pub(crate) fn take(
+        &self,
+        agent_id: &str,
+        is_meant: impl FnOnce(&SessionHandle) -> bool,
+    ) -> Option<SessionHandle> {
         let mut sessions = self.write();
-        if sessions.get(agent_id).is_some_and(|session| session.id() == session_id) {
-            sessions.remove(agent_id);
-        }
+        if sessions.get(agent_id).is_some_and(is_meant) { sessions.remove(agent_id) } else { None }
     }
 
     pub(crate) fn get(&self, agent_id: &str) -> Option<SessionHandle> {
         self.read().get(agent_id).cloned()
     }
 
+    pub(crate) fn has(&self, agent_id: &str) -> bool {
+        self.read().contains_key(agent_id)
+    }
+
     /// Waits until the agent has a session.
     pub(crate) async fn connected(&self, agent_id: &str) {
         let mut inserted = self.inserted.subscribe();
-        while self.get(agent_id).is_none() {
+        while !self.has(agent_id) {
             // The sender lives as long as the registry.
             let _ = inserted.changed().await;
         }

@@ -4,7 +4,7 @@ use contracts::Timestamp;
 use sqlx::FromRow;
 use store::{StoreError, Transaction};
 
-use super::Database;
+use super::{Database, is_id};
 
 /// A cluster and what its agent has told last.
 #[derive(Clone, Debug, FromRow)]
@@ -94,7 +94,8 @@ impl Database {
         now: Timestamp,
     ) -> Result<Vec<Cluster>, StoreError> {
         let query = sqlx::AssertSqlSafe(format!("{SELECT} AND c.user_id = $2 ORDER BY c.name"));
-        Ok(sqlx::query_as(query).bind(now.as_millis()).bind(user_id).fetch_all(self.store.pool()).await?)
+        self.read(sqlx::query_as(query).bind(now.as_millis()).bind(user_id).fetch_all(self.store.pool()))
+            .await
     }
 
     /// One of the user's clusters.
@@ -104,14 +105,16 @@ impl Database {
         cluster_id: &str,
         now: Timestamp,
     ) -> Result<Option<Cluster>, StoreError> {
+        if !is_id(cluster_id) {
+            return Ok(None);
+        }
         let query = sqlx::AssertSqlSafe(format!("{SELECT} AND c.user_id = $2 AND c.id = $3"));
         let found = sqlx::query_as(query)
             .bind(now.as_millis())
             .bind(user_id)
             .bind(cluster_id)
-            .fetch_optional(self.store.pool())
-            .await?;
-        Ok(found)
+            .fetch_optional(self.store.pool());
+        self.read(found).await
     }
 
     /// The user's cluster of that name.
@@ -126,28 +129,30 @@ impl Database {
             .bind(now.as_millis())
             .bind(user_id)
             .bind(name)
-            .fetch_optional(self.store.pool())
-            .await?;
-        Ok(found)
+            .fetch_optional(self.store.pool());
+        self.read(found).await
     }
 
     /// Whose agent that is, and of which cluster: `(user id, cluster id)`.
     pub(crate) async fn agent_owner(&self, agent_id: &str) -> Result<Option<(String, String)>, StoreError> {
+        if !is_id(agent_id) {
+            return Ok(None);
+        }
         let owner =
             sqlx::query_as("SELECT user_id, id FROM clusters WHERE agent_id = $1 AND deleted_at IS NULL")
                 .bind(agent_id)
-                .fetch_optional(self.store.pool())
-                .await?;
-        Ok(owner)
+                .fetch_optional(self.store.pool());
+        self.read(owner).await
     }
 
+    /// Deletes a cluster and revokes its keys; false when it is deleted already.
     pub(crate) async fn delete_cluster(
         &self,
         transaction: &mut Transaction,
         cluster_id: &str,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        sqlx::query("UPDATE clusters SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL")
+    ) -> Result<bool, StoreError> {
+        let deleted = sqlx::query("UPDATE clusters SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL")
             .bind(cluster_id)
             .bind(now.as_millis())
             .execute(&mut **transaction)
@@ -157,11 +162,15 @@ impl Database {
             .bind(now.as_millis())
             .execute(&mut **transaction)
             .await?;
-        Ok(())
+        Ok(deleted.rows_affected() == 1)
     }
 
     /// Writes what sessions have learnt, all or nothing.
     pub(crate) async fn record_vitals(&self, vitals: &[(String, Vitals)]) -> Result<(), StoreError> {
+        self.store.bounded(self.try_record_vitals(vitals)).await
+    }
+
+    async fn try_record_vitals(&self, vitals: &[(String, Vitals)]) -> Result<(), StoreError> {
         let mut transaction = self.store.begin().await?;
         for (cluster_id, learnt) in vitals {
             sqlx::query(

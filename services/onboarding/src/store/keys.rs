@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use contracts::{Timestamp, Token};
-use sqlx::FromRow;
+use sqlx::{AnyConnection, FromRow};
 use store::{StoreError, Transaction};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::Database;
+use super::{Database, is_id};
 
 /// A key that no agent has used within this time is worth nothing.
 pub(crate) const UNUSED_LIFETIME: Duration = Duration::from_hours(24);
@@ -99,7 +99,7 @@ impl Database {
     /// The cluster's usable keys, oldest first.
     pub(crate) async fn usable_keys(
         &self,
-        transaction: &mut Transaction,
+        connection: &mut AnyConnection,
         cluster_id: &str,
         now: Timestamp,
     ) -> Result<Vec<AgentKey>, StoreError> {
@@ -110,7 +110,7 @@ impl Database {
         )
         .bind(cluster_id)
         .bind(now.as_millis())
-        .fetch_all(&mut **transaction)
+        .fetch_all(connection)
         .await?;
         Ok(keys)
     }
@@ -123,6 +123,9 @@ impl Database {
         key_id: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        if !is_id(key_id) {
+            return Ok(false);
+        }
         let revoked = sqlx::query(
             "UPDATE agent_keys SET revoked_at = $3 WHERE cluster_id = $1 AND id = $2 AND revoked_at IS NULL",
         )
@@ -172,8 +175,18 @@ impl Database {
         agent_id: &str,
         now: Timestamp,
     ) -> Result<AgentIdentity, Refusal> {
+        self.store.bounded(self.try_admit(token, agent_id, now)).await
+    }
+
+    async fn try_admit(
+        &self,
+        token: &Token,
+        agent_id: &str,
+        now: Timestamp,
+    ) -> Result<AgentIdentity, Refusal> {
         let found: Option<KeyRow> = sqlx::query_as(
-            "SELECT k.id, k.unused_until, k.first_used_at, k.revoked_at, c.agent_id, c.id AS cluster_id, c.user_id \
+            "SELECT k.id, k.unused_until, k.first_used_at, COALESCE(k.revoked_at, c.deleted_at) AS revoked_at, \
+             c.agent_id, c.id AS cluster_id, c.user_id \
              FROM agent_keys k JOIN clusters c ON c.id = k.cluster_id WHERE k.hash = $1",
         )
         .bind(token.hash())
@@ -199,6 +212,17 @@ impl Database {
             cluster_id: key.cluster_id,
             user_id: key.user_id,
         })
+    }
+
+    /// Whether a key was revoked, or its cluster deleted.
+    pub(crate) async fn is_revoked(&self, key_id: &str) -> Result<bool, StoreError> {
+        let usable = sqlx::query(
+            "SELECT k.id FROM agent_keys k JOIN clusters c ON c.id = k.cluster_id \
+             WHERE k.id = $1 AND k.revoked_at IS NULL AND c.deleted_at IS NULL",
+        )
+        .bind(key_id)
+        .fetch_optional(self.store.pool());
+        Ok(self.read(usable).await?.is_none())
     }
 
     async fn note_first_use(&self, key_id: &str, now: Timestamp) -> Result<(), StoreError> {

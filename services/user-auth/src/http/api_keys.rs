@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use web::{Caller, Json, Path, Problem, Query};
 
-use super::{next_cursor, page};
+use super::{next_cursor, page, require_administrator};
 use crate::{Accounts, keys::NewKey, model::ApiKey};
 
 /// How long a rotated key stays valid unless the caller says otherwise, and at most: a day and 30 days.
@@ -148,7 +148,7 @@ pub(super) async fn create(
 
 /// List keys
 ///
-/// Needs the scope `read`.
+/// Needs the scope `read`; for another user's keys the role and the scope `admin`.
 #[utoipa::path(get, path = "/api/v1/api-keys", tag = "API keys",
     responses((status = 200, description = "A part of the keys", body = KeyPage)))]
 pub(super) async fn list(
@@ -158,8 +158,8 @@ pub(super) async fn list(
 ) -> Result<Json<KeyPage>, Problem> {
     caller.require(&Scope::Read)?;
     let user_id = user_or_self(query.user_id, &caller);
-    if user_id != caller.user.id && !caller.user.is_admin() {
-        return Err(Problem::forbidden("only an administrator may list the keys of other users"));
+    if user_id != caller.user.id {
+        require_administrator(&caller)?;
     }
     let page = page(query.limit, query.cursor)?;
     let keys = accounts.list_keys(&user_id, page).await?;

@@ -4,10 +4,11 @@ mod api_keys;
 mod users;
 mod verify;
 
+use contracts::auth::Scope;
 use secrecy::SecretString;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
-use web::{Problem, RateLimit, auth::protect};
+use web::{Caller, Problem, RateLimit, auth::protect};
 
 use crate::{Accounts, store::Page};
 
@@ -48,4 +49,14 @@ fn page(limit: Option<u32>, cursor: Option<Uuid>) -> Result<Page, Problem> {
 fn next_cursor<T>(items: &[T], page: Page, id: impl Fn(&T) -> &str) -> Option<String> {
     let full = items.len() >= page.limit as usize;
     items.last().filter(|_| full).map(|last| id(last).to_owned())
+}
+
+/// Managing other users takes the role and the scope.
+fn require_administrator(caller: &Caller) -> Result<(), Problem> {
+    caller.require(&Scope::Admin)?;
+    if caller.user.is_admin() {
+        Ok(())
+    } else {
+        Err(Problem::forbidden("only administrators manage other users"))
+    }
 }

@@ -1,16 +1,13 @@
 //! `/api/v1/users`.
 
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
-use contracts::{
-    Timestamp,
-    auth::{Scope, UserData},
-};
+use contracts::{Timestamp, auth::UserData};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use web::{Caller, Json, Path, Problem, Query};
 
-use super::{next_cursor, page};
+use super::{next_cursor, page, require_administrator};
 use crate::{
     Accounts,
     model::User,
@@ -160,13 +157,4 @@ pub(super) async fn update(
     let change = UserChange { is_active: body.is_active, roles: body.roles };
     let user = accounts.update_user(id, change, Timestamp::now()).await?;
     Ok(Json(user.into()))
-}
-
-fn require_administrator(caller: &Caller) -> Result<(), Problem> {
-    caller.require(&Scope::Admin)?;
-    if caller.user.is_admin() {
-        Ok(())
-    } else {
-        Err(Problem::forbidden("only users with the role admin manage users"))
-    }
 }

@@ -2,12 +2,12 @@
 
 use axum::{
     Extension,
-    extract::State,
-    http::{HeaderMap, header},
+    extract::{FromRequestParts, State},
+    http::{header, request::Parts},
 };
 use contracts::{Timestamp, WireSecret, auth::AuthResult};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 use web::{Json, Problem, RequestId};
@@ -35,44 +35,37 @@ pub(super) struct VerifyKey {
     api_key: WireSecret,
 }
 
-/// Whether a key may be used now, and whose it is.
-#[derive(Serialize, ToSchema)]
-#[schema(value_type = Object)]
-pub(super) struct Answer(AuthResult);
-
 /// Verify a key
 ///
 /// For services: `Authorization: Bearer` and the service token. The answer is that of an authentication request.
 #[utoipa::path(post, path = "/api/v1/auth/verify", tag = "verification", request_body = VerifyKey, security(()),
-    responses((status = 200, description = "`valid` says whether the key may be used", body = Answer)))]
+    responses((status = 200, description = "`valid` says whether the key may be used", body = Object)))]
 pub(super) async fn verify(
+    _: FromService,
     State(verification): State<Verification>,
     Extension(request_id): Extension<RequestId>,
-    headers: HeaderMap,
     Json(body): Json<VerifyKey>,
-) -> Result<Json<Answer>, Problem> {
-    verification.require_service(&headers)?;
-    let answer = verification
-        .accounts
-        .verify_text(request_id.to_string(), body.api_key.expose(), Timestamp::now())
-        .await;
-    Ok(Json(Answer(answer)))
+) -> Json<AuthResult> {
+    let (request_id, key) = (request_id.to_string(), body.api_key.expose());
+    Json(verification.accounts.verify_text(request_id, key, Timestamp::now()).await)
 }
 
-impl Verification {
-    fn require_service(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let Some(expected) = &self.service_token else {
+/// The caller has shown the service token. Asked for before the body is read.
+pub(super) struct FromService;
+
+impl FromRequestParts<Verification> for FromService {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, verification: &Verification) -> Result<Self, Problem> {
+        let Some(expected) = &verification.service_token else {
             return Err(Problem::forbidden(
                 "keys cannot be verified over HTTP here: SERVICE_TOKEN is not set",
             ));
         };
-        let shown = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .unwrap_or_default();
-        if bool::from(shown.as_bytes().ct_eq(expected.expose_secret().as_bytes())) {
-            Ok(())
+        let shown = parts.headers.get(header::AUTHORIZATION);
+        let shown = shown.and_then(|value| value.as_bytes().strip_prefix(b"Bearer ")).unwrap_or_default();
+        if bool::from(shown.ct_eq(expected.expose_secret().as_bytes())) {
+            Ok(Self)
         } else {
             Err(Problem::unauthenticated("send the service token as Authorization: Bearer"))
         }

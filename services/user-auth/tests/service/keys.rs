@@ -96,6 +96,8 @@ test_on_both! {
         // An administrator sees and revokes them, but cannot have one made in its place.
         let list = service.get(&service.admin, &format!("{KEYS}?user_id={ada}")).await?;
         assert!(list.json(200)?.to_string().contains(&id));
+        let (_, reader) = service.key_of(&service.user_id(&service.admin).await?, &["operate"]).await?;
+        service.get(&reader, &format!("{KEYS}?user_id={ada}")).await?.problem(403, "forbidden")?;
         service.post(&service.admin, &format!("{KEYS}/{id}/rotate"), json!({})).await?.problem(404, "not_found")?;
         service.delete(&service.admin, &format!("{KEYS}/{id}")).await?.json(204)?;
         service.get(&hers, "/api/v1/users/me").await?.json(401)?;

@@ -90,8 +90,10 @@ test_on_both! {
         let without = send(service.request(Method::POST, VERIFY).json(&body)).await?;
         without.problem(401, "unauthenticated")?;
         for wrong in ["", "kt_", &SERVICE_TOKEN[1..], &format!("{SERVICE_TOKEN}0")] {
-            let answer = verify_over_http(&service, wrong, body.clone()).await?;
-            answer.problem(401, "unauthenticated")?;
+            for body in [&body, &json!({"nonsense": 1})] {
+                let answer = verify_over_http(&service, wrong, body.clone()).await?;
+                answer.problem(401, "unauthenticated")?;
+            }
         }
         let answer = verify_over_http(&service, SERVICE_TOKEN, json!({"api_key": "ks_x", "more": 1})).await?;
         answer.refuses_fields(&["more"])?;

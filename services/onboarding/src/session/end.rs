@@ -1,0 +1,90 @@
+//! How a session ends.
+
+use contracts::agent::{RefusalCode, Refused, ServerFrame};
+use futures_util::SinkExt;
+use tokio::{
+    io::{AsyncWriteExt, copy, sink},
+    time::timeout,
+};
+use tokio_tungstenite::tungstenite::{
+    Error as SocketError, Message,
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
+
+use super::{SessionSettings, socket::Socket};
+
+/// Why a session ends.
+pub(super) enum End {
+    /// We say why and close.
+    Refuse(Refused),
+    /// This process stops, and has said so.
+    Shutdown,
+    /// The agent closes in peace.
+    Left,
+    /// The connection broke.
+    Lost(String),
+}
+
+impl End {
+    pub(super) fn refuse(code: RefusalCode, detail: &str, retry: bool) -> Self {
+        Self::Refuse(Refused { code, detail: detail.to_owned(), retry })
+    }
+
+    pub(super) fn protocol_error(detail: &str) -> Self {
+        Self::refuse(RefusalCode::ProtocolError, detail, true)
+    }
+
+    /// For the log.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Refuse(refused) => format!("{:?}: {}", refused.code, refused.detail),
+            Self::Shutdown => "this process stops".to_owned(),
+            Self::Left => "the agent closed the session".to_owned(),
+            Self::Lost(reason) => reason.clone(),
+        }
+    }
+
+    /// Tells the agent, as far as it still listens, and closes.
+    pub(super) async fn carry_out(self, socket: &mut Socket, settings: &SessionSettings) {
+        // The agent may be gone already, or read no more.
+        let _ = timeout(settings.timing.close_within, self.say_goodbye(socket)).await;
+    }
+
+    async fn say_goodbye(self, socket: &mut Socket) -> Result<(), SocketError> {
+        let code = match self {
+            Self::Lost(_) => return Ok(()),
+            Self::Left => CloseCode::Normal,
+            Self::Shutdown => CloseCode::Away,
+            Self::Refuse(refused) => {
+                let code = close_code(&refused.code);
+                let text = serde_json::to_string(&ServerFrame::Refused(refused)).unwrap_or_default();
+                socket.send(Message::text(text)).await?;
+                code
+            }
+        };
+        match socket.close(Some(CloseFrame { code, reason: "".into() })).await {
+            // The latter: it answered the agent's own close frame.
+            Ok(()) | Err(SocketError::ConnectionClosed) => Ok(linger(socket).await?),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Reads on until the agent closes its side too: a socket that is closed with bytes unread resets the connection, and the
+/// agent may then lose our last frames.
+async fn linger(socket: &mut Socket) -> std::io::Result<()> {
+    let stream = socket.get_mut();
+    stream.shutdown().await?;
+    copy(stream, &mut sink()).await?;
+    Ok(())
+}
+
+/// The codes of RFC 6455, section 7.4.1.
+fn close_code(refusal: &RefusalCode) -> CloseCode {
+    match refusal {
+        RefusalCode::ProtocolError | RefusalCode::UnsupportedProtocol => CloseCode::Protocol,
+        RefusalCode::TooLarge => CloseCode::Size,
+        RefusalCode::Overloaded => CloseCode::Again,
+        _ => CloseCode::Policy,
+    }
+}

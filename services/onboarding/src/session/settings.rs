@@ -1,0 +1,54 @@
+//! The bounds of sessions.
+
+use std::time::Duration;
+
+/// For how long sessions wait.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionTiming {
+    /// How long an agent may take to say `hello`.
+    pub hello_within: Duration,
+    /// How long a frame may take to be written before the agent counts as gone.
+    pub write_within: Duration,
+    /// How long the answers under way are waited for once either side has said that it goes away.
+    pub drain_within: Duration,
+    /// How long the last frames may take, and the agent to close its side.
+    pub close_within: Duration,
+    /// Agents are told to come back after a random time up to this when this process stops.
+    pub reconnect_within: Duration,
+}
+
+impl Default for SessionTiming {
+    /// A process that stops needs `write_within`, `drain_within` and `close_within` at most, one after the other: together
+    /// less than the 30 s that it has.
+    fn default() -> Self {
+        Self {
+            hello_within: Duration::from_secs(10),
+            write_within: Duration::from_secs(10),
+            drain_within: Duration::from_secs(10),
+            close_within: Duration::from_secs(5),
+            reconnect_within: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The bounds of sessions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SessionSettings {
+    /// How often agents are to send a heartbeat.
+    pub(crate) heartbeat: Duration,
+    /// How many sessions this process holds.
+    pub(crate) max_sessions: usize,
+    pub(crate) timing: SessionTiming,
+}
+
+impl SessionSettings {
+    /// For how long an agent may be silent.
+    pub(super) fn silence(&self) -> Duration {
+        self.heartbeat * 3 / 2
+    }
+
+    /// How often the agent is to send a heartbeat, as `welcome` says it.
+    pub(super) fn heartbeat_seconds(&self) -> u32 {
+        u32::try_from(self.heartbeat.as_secs()).unwrap_or(u32::MAX).max(1)
+    }
+}
