@@ -8,16 +8,15 @@ use serde_json::{Value, json};
 use sim::{Seed, Sim};
 use store::testing::TestDatabase;
 use tempfile::TempDir;
-use testkit::{Process, Proxy, amqp_address, amqp_url_at, eventually};
-use uuid::Uuid;
+use testkit::{Process, Proxy, TestBus, amqp_address, amqp_url_at, eventually};
 
 use crate::{Answer, Client};
 
 /// How a [`System`] differs from the usual one.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Put before the names of queues.
-    pub queue_prefix: String,
+    /// Use the queues' own names, as clients of the earlier system do.
+    pub without_prefix: bool,
     /// Seconds that the cluster service gives an agent.
     pub websocket_timeout: u32,
     /// What the processes log, in place of `info`.
@@ -26,8 +25,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let queue_prefix = format!("test-{}-", Uuid::new_v4().simple());
-        Self { queue_prefix, websocket_timeout: 10, rust_log: None }
+        Self { without_prefix: false, websocket_timeout: 10, rust_log: None }
     }
 }
 
@@ -56,6 +54,7 @@ pub struct System {
     options: Options,
     database: TestDatabase,
     directory: TempDir,
+    _bus: TestBus,
 }
 
 /// A proxy in front of the broker for each service.
@@ -92,7 +91,7 @@ impl System {
     pub async fn start_services(options: Options) -> Result<Self> {
         let sim = Sim::start(sim::Options { seed: Seed::Shop, ..sim::Options::default() }).await?;
         let database = TestDatabase::postgres().await;
-        let upstream = amqp_address()?;
+        let (upstream, bus) = (amqp_address()?, TestBus::rabbitmq());
         let broker = Brokers {
             user_auth: Proxy::start(&upstream).await?,
             cluster: Proxy::start(&upstream).await?,
@@ -108,7 +107,7 @@ impl System {
                 ("HOST", "127.0.0.1".to_owned()),
                 ("PORT", "0".to_owned()),
                 ("BUS_URL", amqp_url_at(proxy.address())?),
-                ("QUEUE_PREFIX", options.queue_prefix.clone()),
+                ("QUEUE_PREFIX", if options.without_prefix { String::new() } else { bus.prefix.clone() }),
                 ("SERVICE_TOKEN", service_token.clone()),
                 ("RATE_LIMIT_ENABLED", "false".to_owned()),
                 ("LOG_FORMAT", "json".to_owned()),
@@ -164,6 +163,7 @@ impl System {
             options,
             database,
             directory: TempDir::new()?,
+            _bus: bus,
         };
         system.make_cluster().await?;
         Ok(system)

@@ -59,3 +59,25 @@ fn display(command: &Command) -> String {
     let words: Vec<_> = words.map(OsStr::to_string_lossy).collect();
     words.join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_is_not_told_of_the_package_that_calls_it() {
+        // Cargo sets it for tests as it does for `cargo run`.
+        let variable = "CARGO_MANIFEST_DIR";
+        assert!(env::var_os(variable).is_some());
+        let cargo = cargo(&["--version"]);
+        assert!(cargo.get_envs().any(|(name, value)| name == variable && value.is_none()));
+    }
+
+    #[test]
+    fn a_program_that_fails_or_is_not_there_does_not_succeed() {
+        assert!(succeeds(&mut command("true", &[])));
+        assert!(!succeeds(&mut command("false", &[])));
+        assert!(!succeeds(&mut command("no-such-program", &[])));
+        assert!(run(&mut command("false", &[])).is_err());
+    }
+}

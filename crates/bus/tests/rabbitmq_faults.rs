@@ -14,7 +14,7 @@ use lapin::{
     options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
 };
-use testkit::{Proxy, TestBus, amqp_address, amqp_url, amqp_url_at, eventually};
+use testkit::{Cleanup, Proxy, TestBus, amqp_address, amqp_url, amqp_url_at, eventually};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -23,6 +23,15 @@ use tokio_util::sync::CancellationToken;
 
 const ECHO: Route = Route { requests: "echo_requests", results: "echo_results" };
 const SOON: Duration = Duration::from_secs(10);
+
+/// A prefix of the test's own, and what takes its queues off the broker at the end.
+fn own_queues() -> (String, Option<Cleanup>) {
+    let TestBus { prefix, mut cleanup, .. } = TestBus::rabbitmq();
+    if let Some(cleanup) = &mut cleanup {
+        cleanup.route(ECHO);
+    }
+    (prefix, cleanup)
+}
 
 async fn connect(url: String, prefix: &str) -> Result<Bus> {
     let bus = Bus::connect(&url.into(), BusOptions { prefix: prefix.to_owned(), ..BusOptions::default() })?;
@@ -52,7 +61,7 @@ async fn echo_until_served(bus: &Bus) -> Result<()> {
 
 #[tokio::test]
 async fn what_waits_fails_at_once_when_the_connection_dies_and_it_comes_back() -> Result<()> {
-    let prefix = TestBus::rabbitmq().prefix;
+    let (prefix, _cleanup) = own_queues();
     let proxy = Proxy::start(amqp_address()?).await?;
     let asking = connect(amqp_url_at(proxy.address())?, &prefix).await?;
     let answering = connect(amqp_url(), &prefix).await?;
@@ -95,7 +104,7 @@ async fn what_waits_fails_at_once_when_the_connection_dies_and_it_comes_back() -
 
 #[tokio::test]
 async fn a_serving_process_takes_up_its_work_again_after_a_cut() -> Result<()> {
-    let prefix = TestBus::rabbitmq().prefix;
+    let (prefix, _cleanup) = own_queues();
     let proxy = Proxy::start(amqp_address()?).await?;
     let answering = connect(amqp_url_at(proxy.address())?, &prefix).await?;
     serve_echo(answering.clone());
@@ -112,7 +121,7 @@ async fn a_serving_process_takes_up_its_work_again_after_a_cut() -> Result<()> {
 
 #[tokio::test]
 async fn a_watcher_is_told_of_the_gap_after_a_cut() -> Result<()> {
-    let prefix = TestBus::rabbitmq().prefix;
+    let (prefix, _cleanup) = own_queues();
     let proxy = Proxy::start(amqp_address()?).await?;
     let watching = connect(amqp_url_at(proxy.address())?, &prefix).await?;
     let publishing = connect(amqp_url(), &prefix).await?;
@@ -135,7 +144,7 @@ async fn a_watcher_is_told_of_the_gap_after_a_cut() -> Result<()> {
 
 #[tokio::test]
 async fn a_queue_that_is_deleted_under_its_consumer_is_declared_again() -> Result<()> {
-    let prefix = TestBus::rabbitmq().prefix;
+    let (prefix, _cleanup) = own_queues();
     serve_echo(connect(amqp_url(), &prefix).await?);
     let asking = connect(amqp_url(), &prefix).await?;
     echo_until_served(&asking).await?;
@@ -147,7 +156,7 @@ async fn a_queue_that_is_deleted_under_its_consumer_is_declared_again() -> Resul
 
 #[tokio::test]
 async fn a_caller_without_a_reply_queue_is_answered_on_the_results_queue() -> Result<()> {
-    let prefix = TestBus::rabbitmq().prefix;
+    let (prefix, _cleanup) = own_queues();
     serve_echo(connect(amqp_url(), &prefix).await?);
     let raw = Connection::connect(&amqp_url(), ConnectionProperties::default()).await?;
     let channel = raw.create_channel().await?;

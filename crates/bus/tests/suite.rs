@@ -52,7 +52,11 @@ macro_rules! on_both_brokers {
         mod rabbitmq {
             $(#[tokio::test]
             async fn $name() -> anyhow::Result<()> {
-                super::$name(testkit::TestBus::rabbitmq()).await
+                let mut test = testkit::TestBus::rabbitmq();
+                if let Some(cleanup) = &mut test.cleanup {
+                    cleanup.route(super::SUMS);
+                }
+                super::$name(test).await
             })*
         }
     };

@@ -1,5 +1,6 @@
 //! What tests share: where the real servers are, a TCP proxy that cuts and stalls, waiting for what must come.
 
+mod cleanup;
 mod process;
 mod proxy;
 
@@ -9,6 +10,7 @@ use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+pub use cleanup::Cleanup;
 pub use process::{Process, program};
 pub use proxy::Proxy;
 
@@ -43,18 +45,21 @@ pub struct TestBus {
     pub url: SecretString,
     /// Unique to the test.
     pub prefix: String,
+    /// Takes the test's queues off the broker when it is dropped.
+    pub cleanup: Option<Cleanup>,
 }
 
 impl TestBus {
     /// In the process; those who use the same `TestBus` share it.
     pub fn memory() -> Self {
         let id = Uuid::new_v4().simple().to_string();
-        Self { url: format!("memory:{id}").into(), prefix: String::new() }
+        Self { url: format!("memory:{id}").into(), prefix: String::new(), cleanup: None }
     }
 
     /// On the tests' RabbitMQ.
     pub fn rabbitmq() -> Self {
-        Self { url: amqp_url().into(), prefix: format!("test-{}-", Uuid::new_v4().simple()) }
+        let prefix = format!("test-{}-", Uuid::new_v4().simple());
+        Self { url: amqp_url().into(), cleanup: Some(Cleanup::new(&prefix)), prefix }
     }
 }
 

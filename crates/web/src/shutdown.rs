@@ -4,7 +4,6 @@ use std::{
     fmt::Display,
     io,
     panic::AssertUnwindSafe,
-    process::ExitCode,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -159,16 +158,6 @@ impl Signals {
     async fn next(&mut self) {
         if self.0.recv().await.is_none() {
             std::future::pending::<()>().await;
-        }
-    }
-}
-
-/// Success only for [`Outcome::Clean`].
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Clean => Self::SUCCESS,
-            Outcome::Failed { .. } | Outcome::Forced | Outcome::TimedOut => Self::FAILURE,
         }
     }
 }

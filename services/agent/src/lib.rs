@@ -52,8 +52,6 @@ impl Agent {
     /// [`StartError`] when there are no usable credentials for a cluster, or no trusted certificates.
     pub async fn new(config: Config) -> Result<Self, StartError> {
         tls::install_provider();
-        // At trace, tungstenite would log its handshake, and with it the agent's key.
-        log::set_max_level(log::max_level().min(log::LevelFilter::Debug));
         let cluster = Arc::new(Cluster::new(&config.cluster, &config.timing).await?);
         let tls = config.endpoint.is_encrypted().then(tls::client_config).transpose()?;
         let relay = Relay { config, cluster, vitals: Vitals::default(), tls };

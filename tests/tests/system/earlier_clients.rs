@@ -45,7 +45,7 @@ async fn ask(channel: &Channel, requests: &str, results: &str, request: &Value) 
 #[tokio::test]
 async fn requests_without_a_reply_queue_are_answered_on_the_named_results_queues() -> Result<()> {
     // The names of these queues are what is tested, so there is no prefix.
-    let system = System::start(Options { queue_prefix: String::new(), ..Options::default() }).await?;
+    let system = System::start(Options { without_prefix: true, ..Options::default() }).await?;
     let connection = Connection::connect(&amqp_url(), ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
 

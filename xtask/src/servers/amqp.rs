@@ -25,7 +25,7 @@ pub(super) fn probe(url: &Url) -> anyhow::Result<()> {
     ensure!(greeting.starts_with(&START), "the broker does not begin with connection.start");
 
     stream.write_all(&start_ok(&user(url)?, &password(url)?)?)?;
-    // A broker that refuses closes the connection without a word: that was so before AMQP had a way to say it.
+    // RabbitMQ refuses by closing the connection, unless the client's properties say that it understands more.
     let answer = read_method(&mut stream).context("the broker refused user and password")?;
     ensure!(answer.starts_with(&TUNE), "the broker refused user and password");
     Ok(())

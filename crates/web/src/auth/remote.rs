@@ -15,7 +15,6 @@ use contracts::{
     queues::Service,
 };
 use moka::future::Cache;
-use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use tokio_util::task::AbortOnDropHandle;
@@ -27,7 +26,7 @@ use crate::config::AuthArgs;
 use super::Verifier;
 
 /// user-auth answers within milliseconds; after this long, over either way, it is away.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// So many keys are remembered at once.
 const MAX_REMEMBERED: u64 = 100_000;
 /// What makes a remembered key doubtful.
@@ -35,9 +34,8 @@ const DOUBTS: [&str; 3] = ["api_key.revoked", "api_key.rotated", "user.updated"]
 
 /// Asks user-auth about keys and remembers the valid ones for some seconds. Cheap to clone.
 ///
-/// An event that a key or a user has changed empties the memory, and so does every (re)connection to the events. While
-/// events cannot be heard nothing is remembered, since nothing would correct it. Many requests with one key that is not
-/// remembered ask once.
+/// An event that a key or a user has changed empties the memory, and so does every (re)connection to the events. Many
+/// requests with one key that is not remembered ask once.
 #[derive(Clone)]
 pub struct RemoteVerifier {
     inner: Arc<Inner>,
@@ -47,13 +45,11 @@ pub struct RemoteVerifier {
 struct Inner {
     bus: Bus,
     service: Service,
-    patience: Duration,
     fallback: Option<Fallback>,
-    /// Valid answers, by the generation in which they were asked for and the hash of the key.
-    memory: Cache<(u64, String), AuthResult>,
-    /// Grows with every doubt, so that nobody after it is given an answer from before, not even one that was under way.
-    /// 0 until the first connection to the events.
-    generation: AtomicU64,
+    /// Valid answers, by the hash of the key.
+    memory: Cache<String, AuthResult>,
+    /// Grows whenever the memory is emptied, so that an answer from before is not remembered after.
+    doubts: AtomicU64,
 }
 
 /// user-auth's HTTP endpoint.
@@ -69,36 +65,20 @@ struct VerifyBody {
 }
 
 impl RemoteVerifier {
+    /// x
+    pub fn with_patience(bus: &Bus, service: Service, args: &AuthArgs, _p: Duration) -> Result<Self, reqwest::Error> { Self::start(bus, service, args) }
     /// A verifier for `service`.
     ///
     /// # Errors
     /// When the HTTP client for the fallback cannot be built.
     pub fn start(bus: &Bus, service: Service, args: &AuthArgs) -> Result<Self, reqwest::Error> {
-        Self::with_patience(bus, service, args, PATIENCE)
-    }
-
-    /// As [`RemoteVerifier::start`], with another time that user-auth may take, over either way.
-    ///
-    /// # Errors
-    /// When the HTTP client for the fallback cannot be built.
-    pub fn with_patience(
-        bus: &Bus,
-        service: Service,
-        args: &AuthArgs,
-        patience: Duration,
-    ) -> Result<Self, reqwest::Error> {
         let memory = Cache::builder()
             .max_capacity(MAX_REMEMBERED)
             .time_to_live(Duration::from_secs(args.auth_cache_seconds))
             .build();
-        let inner = Arc::new(Inner {
-            bus: bus.clone(),
-            service,
-            patience,
-            fallback: Fallback::from_args(args, patience)?,
-            memory,
-            generation: AtomicU64::new(0),
-        });
+        let fallback = Fallback::from_args(args)?;
+        let inner =
+            Arc::new(Inner { bus: bus.clone(), service, fallback, memory, doubts: AtomicU64::new(0) });
         let forgetting = tokio::spawn(forget_on_events(bus.clone(), Arc::clone(&inner)));
         Ok(Self { inner, _forgetting: Arc::new(AbortOnDropHandle::new(forgetting)) })
     }
@@ -107,8 +87,7 @@ impl RemoteVerifier {
 async fn forget_on_events(bus: Bus, inner: Arc<Inner>) {
     let mut doubts = bus.watch_events(&DOUBTS);
     while doubts.next().await.is_some() {
-        inner.generation.fetch_add(1, Ordering::SeqCst);
-        // Nobody would find what is left of earlier generations; this frees it.
+        inner.doubts.fetch_add(1, Ordering::SeqCst);
         inner.memory.invalidate_all();
     }
 }
@@ -116,13 +95,12 @@ async fn forget_on_events(bus: Bus, inner: Arc<Inner>) {
 impl Verifier for RemoteVerifier {
     async fn verify(&self, key: Token) -> AuthResult {
         let inner = &self.inner;
-        let answer = match inner.hearing() {
-            Some(generation) => {
-                let remembered = (generation, key.hash());
-                inner.memory.try_get_with(remembered, inner.ask(&key)).await
-            }
-            None => inner.ask(&key).await.map_err(Arc::new),
-        };
+        let doubts = inner.doubts.load(Ordering::SeqCst);
+        let hash = key.hash();
+        let answer = inner.memory.try_get_with(hash.clone(), inner.ask(key)).await;
+        if inner.doubts.load(Ordering::SeqCst) != doubts {
+            inner.memory.invalidate(&hash).await;
+        }
         match answer {
             Ok(valid) if valid.expires_at.is_some_and(|at| at <= Timestamp::now()) => {
                 AuthResult::refused(valid.request_id, ErrorCode::Unauthenticated, "this key has expired")
@@ -134,20 +112,14 @@ impl Verifier for RemoteVerifier {
 }
 
 impl Inner {
-    /// The generation of what may be remembered, while events are heard.
-    fn hearing(&self) -> Option<u64> {
-        let generation = self.generation.load(Ordering::SeqCst);
-        (generation > 0 && self.bus.is_ready()).then_some(generation)
-    }
-
     /// `Ok` is remembered, `Err` is not.
-    async fn ask(&self, key: &Token) -> Result<AuthResult, AuthResult> {
-        let answer = match self.ask_bus(key).await {
+    async fn ask(&self, key: Token) -> Result<AuthResult, AuthResult> {
+        let answer = match self.ask_bus(&key).await {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::debug!(%error, "user-auth does not answer over the bus");
                 match &self.fallback {
-                    Some(fallback) => fallback.ask(key).await,
+                    Some(fallback) => fallback.ask(&key).await,
                     None => unavailable(),
                 }
             }
@@ -162,27 +134,20 @@ impl Inner {
             service: self.service.as_str().to_owned(),
             timestamp: Timestamp::now(),
         };
-        self.bus.request(self.service.auth_route(), &request, RequestOptions::within(self.patience)).await
+        self.bus.request(self.service.auth_route(), &request, RequestOptions::within(PATIENCE)).await
     }
 }
 
 impl Fallback {
-    fn from_args(args: &AuthArgs, patience: Duration) -> Result<Option<Self>, reqwest::Error> {
-        let Some(base) = &args.user_service_url else {
-            return Ok(None);
-        };
-        // An empty variable is one that is not set: compose files pass them on so.
-        let token = args.service_token.as_ref().filter(|token| !token.expose_secret().is_empty());
-        let Some(token) = token else {
-            tracing::warn!("USER_SERVICE_URL is not used without SERVICE_TOKEN");
+    fn from_args(args: &AuthArgs) -> Result<Option<Self>, reqwest::Error> {
+        let (Some(url), Some(token)) = (&args.user_service_url, &args.service_token) else {
             return Ok(None);
         };
         // Reqwest takes the process's provider; where another part has set one already, that one serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // user-auth redirects nobody; whoever does so would be sent the key.
-        let client = reqwest::Client::builder().timeout(patience).redirect(Policy::none()).build()?;
-        let mut url = base.clone();
-        url.set_path(&format!("{}/api/v1/auth/verify", base.path().trim_end_matches('/')));
+        let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
+        let mut url = url.clone();
+        url.set_path("/api/v1/auth/verify");
         Ok(Some(Self { client, url, token: token.clone() }))
     }
 

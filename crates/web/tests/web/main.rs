@@ -1,5 +1,6 @@
 //! Drives small applications over real HTTP.
 
+mod auth;
 mod common;
 mod config;
 mod contract;

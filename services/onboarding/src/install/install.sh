@@ -5,6 +5,12 @@ set -eu
 
 command -v kubectl >/dev/null 2>&1 || { echo "kubectl is missing: install it and run this script again" >&2; exit 1; }
 
+for kind in namespaces clusterroles.rbac.authorization.k8s.io clusterrolebindings.rbac.authorization.k8s.io \
+  serviceaccounts secrets deployments.apps; do
+  kubectl auth can-i create "$kind" -n spot-optimizer-system >/dev/null 2>&1 ||
+    { echo "you may not create $kind in this cluster, or it cannot be reached: ask an administrator of it" >&2; exit 1; }
+done
+
 kubectl apply -f - <<'MANIFEST'
 apiVersion: v1
 kind: Namespace

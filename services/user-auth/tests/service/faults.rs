@@ -90,7 +90,7 @@ async fn without_the_broker_work_goes_on_and_events_wait() -> Result<()> {
     bus.ready().await;
     let verifier = RemoteVerifier::start(&bus, Asking::Cluster, &auth_args(Some(&service))?)?;
     let direct = Setup {
-        bus: TestBus { url: TestBus::rabbitmq().url, prefix: setup.bus.prefix.clone() },
+        bus: TestBus { prefix: setup.bus.prefix.clone(), ..TestBus::rabbitmq() },
         ..Setup::on(&database)
     }
     .connect()?;

@@ -1,0 +1,58 @@
+//! Tests leave nothing behind on the broker.
+
+use std::thread;
+
+use anyhow::Result;
+use contracts::queues::{CONNECTED_AGENTS, DEAD_LETTERS, EVENTS_EXCHANGE, QUERIES, Route, Service};
+use lapin::{
+    Connection, ConnectionProperties,
+    options::{ExchangeDeleteOptions, QueueDeleteOptions},
+};
+
+use crate::amqp_url;
+
+/// Deletes the durable queues and the exchange of one prefix when it is dropped.
+pub struct Cleanup {
+    prefix: String,
+    queues: Vec<&'static str>,
+}
+
+impl Cleanup {
+    /// For everything that the services declare under this prefix.
+    pub(crate) fn new(prefix: &str) -> Self {
+        let routes = Service::ALL.map(Service::auth_route).into_iter().chain([QUERIES, CONNECTED_AGENTS]);
+        let queues = routes.flat_map(|route| [route.requests, route.results]).chain([DEAD_LETTERS]).collect();
+        Self { prefix: prefix.to_owned(), queues }
+    }
+
+    /// Also for a test's own route.
+    pub fn route(&mut self, route: Route) {
+        self.queues.extend([route.requests, route.results]);
+    }
+
+    fn run(&self) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let connection = Connection::connect(&amqp_url(), ConnectionProperties::default()).await?;
+            let channel = connection.create_channel().await?;
+            for queue in &self.queues {
+                let queue = format!("{}{queue}", self.prefix);
+                // One that was never declared is no error.
+                channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
+            }
+            let exchange = format!("{}{EVENTS_EXCHANGE}", self.prefix);
+            channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await?;
+            connection.close(200, "bye".into()).await?;
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        // On a thread of its own, because the test's runtime cannot wait for another.
+        let cleaned = thread::scope(|scope| scope.spawn(|| self.run()).join());
+        let clean = matches!(cleaned, Ok(Ok(())));
+        assert!(clean || thread::panicking(), "the queues of {} could not be deleted", self.prefix);
+    }
+}

@@ -1,0 +1,7 @@
+//! The command as a person uses it.
+
+mod faults;
+mod quick_start;
+mod real_parts;
+mod simulated_cluster;
+mod started;

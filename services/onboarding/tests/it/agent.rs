@@ -1,0 +1,201 @@
+//! An agent, played frame by frame.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, bail, ensure};
+use contracts::{
+    ErrorCode, Timestamp,
+    agent::{
+        CAPABILITY_PARTS, GoingAway, Heartbeat, Hello, PROTOCOL, Part, RefusalCode, Request, Response,
+        ResponseError, ServerFrame,
+    },
+    query::Command,
+};
+use futures_util::{SinkExt, StreamExt};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Message, client::IntoClientRequest},
+};
+use uuid::Uuid;
+
+use crate::world::{Made, PATIENCE, World};
+
+pub(crate) const CONNECT: &str = "/api/v1/agents/connect";
+
+/// One WebSocket of an agent.
+pub(crate) struct Agent {
+    socket: WebSocketStream<TcpStream>,
+}
+
+/// What the server sent.
+#[derive(Debug)]
+pub(crate) enum Received {
+    Frame(ServerFrame),
+    /// The close code.
+    Closed(Option<u16>),
+}
+
+pub(crate) fn hello(agent_id: &str) -> Hello {
+    Hello {
+        protocol: PROTOCOL,
+        agent_id: agent_id.to_owned(),
+        agent_version: "1.2.3".to_owned(),
+        kubernetes_version: Some("v1.36.1".to_owned()),
+        cluster_name: None,
+        capabilities: [Command::GetPods.as_str(), Command::GetNodes.as_str(), CAPABILITY_PARTS]
+            .map(str::to_owned)
+            .into(),
+    }
+}
+
+impl Agent {
+    /// Opens the WebSocket and says nothing.
+    pub(crate) async fn connect(world: &World, cluster: &Made) -> Result<Self> {
+        Self::connect_with(world.address, &cluster.agent_id, &cluster.key, None).await
+    }
+
+    /// The same with another key of the agent, and the size of the socket's buffer for what arrives.
+    pub(crate) async fn connect_with(
+        address: SocketAddr,
+        agent_id: &str,
+        key: &str,
+        receive_buffer: Option<u32>,
+    ) -> Result<Self> {
+        let mut request = format!("ws://{address}{CONNECT}").into_client_request()?;
+        request.headers_mut().insert("X-API-Key", key.parse()?);
+        request.headers_mut().insert("X-Agent-Id", agent_id.parse()?);
+        let socket = TcpSocket::new_v4()?;
+        if let Some(bytes) = receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        let (socket, _) = client_async(request, socket.connect(address).await?).await?;
+        Ok(Self { socket })
+    }
+
+    /// Opens a session.
+    pub(crate) async fn open(world: &World, cluster: &Made) -> Result<Self> {
+        let mut agent = Self::connect(world, cluster).await?;
+        agent.greet(&cluster.agent_id).await?;
+        Ok(agent)
+    }
+
+    /// Says hello and is welcomed.
+    pub(crate) async fn greet(&mut self, agent_id: &str) -> Result<()> {
+        self.send(&hello(agent_id)).await?;
+        match self.receive().await? {
+            Received::Frame(ServerFrame::Welcome(_)) => Ok(()),
+            other => bail!("{other:?} instead of welcome"),
+        }
+    }
+
+    pub(crate) async fn send(&mut self, frame: &impl Serialize) -> Result<()> {
+        self.send_raw(Message::text(serde_json::to_string(frame)?)).await
+    }
+
+    pub(crate) async fn send_raw(&mut self, message: Message) -> Result<()> {
+        Ok(timeout(PATIENCE, self.socket.send(message)).await??)
+    }
+
+    /// Writes bytes past the WebSocket.
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.socket.get_mut().write_all(bytes).await?)
+    }
+
+    pub(crate) async fn beat(&mut self, nodes: u64, pods: u64) -> Result<()> {
+        let at = Timestamp::from_millis(0).context("a time")?;
+        self.send(&Heartbeat { nodes: Some(nodes), pods: Some(pods), at }).await
+    }
+
+    pub(crate) async fn go_away(&mut self) -> Result<()> {
+        self.send(&GoingAway { reconnect_after_ms: 0 }).await
+    }
+
+    /// Answers with this text, byte for byte.
+    pub(crate) async fn answer(&mut self, request: &Request, json: &str) -> Result<()> {
+        let result = Some(RawValue::from_string(json.to_owned())?);
+        self.send(&Response { request_id: request.request_id, result, error: None }).await
+    }
+
+    pub(crate) async fn answer_error(&mut self, request: &Request, code: ErrorCode) -> Result<()> {
+        let error = Some(ResponseError { code, detail: "the agent says why".to_owned() });
+        self.send(&Response { request_id: request.request_id, result: None, error }).await
+    }
+
+    pub(crate) async fn send_part(&mut self, request_id: Uuid, last: bool, data: &[u8]) -> Result<()> {
+        self.send_raw(Message::binary(Part { request_id, last, data }.to_bytes())).await
+    }
+
+    /// The next thing that is neither ping nor pong.
+    pub(crate) async fn receive(&mut self) -> Result<Received> {
+        let receiving = async {
+            loop {
+                return Ok(match self.socket.next().await.context("the connection ended without a close")?? {
+                    Message::Text(text) => Received::Frame(ServerFrame::parse(&text)?),
+                    Message::Close(close) => Received::Closed(close.map(|close| close.code.into())),
+                    Message::Ping(_) | Message::Pong(_) => continue,
+                    other => bail!("the server sent {other:?}"),
+                });
+            }
+        };
+        timeout(PATIENCE, receiving).await.context("the server sent nothing")?
+    }
+
+    /// The next frame, which must be a request.
+    pub(crate) async fn request(&mut self) -> Result<Request> {
+        match self.receive().await? {
+            Received::Frame(ServerFrame::Request(request)) => Ok(request),
+            other => bail!("{other:?} instead of a request"),
+        }
+    }
+
+    /// The next frame, which must be a cancellation; answers whose.
+    pub(crate) async fn cancelled(&mut self) -> Result<Uuid> {
+        match self.receive().await? {
+            Received::Frame(ServerFrame::Cancel(cancel)) => Ok(cancel.request_id),
+            other => bail!("{other:?} instead of a cancellation"),
+        }
+    }
+
+    /// Answers the next request with `"pong"`.
+    pub(crate) async fn pong(&mut self) -> Result<()> {
+        let request = self.request().await?;
+        self.answer(&request, "\"pong\"").await
+    }
+
+    /// The next frame, which must be a refusal followed by a close; answers whether to try again.
+    pub(crate) async fn refused(mut self, code: &RefusalCode, close: u16) -> Result<bool> {
+        let refused = match self.receive().await? {
+            Received::Frame(ServerFrame::Refused(refused)) => refused,
+            other => bail!("{other:?} instead of refused {code:?}"),
+        };
+        ensure!(refused.code == *code, "{refused:?} instead of {code:?}");
+        ensure!(!refused.detail.is_empty(), "it is not said why");
+        self.closed(close).await?;
+        Ok(refused.retry)
+    }
+
+    /// The end, by a close of this code.
+    pub(crate) async fn closed(mut self, close: u16) -> Result<()> {
+        match self.receive().await? {
+            Received::Closed(code) => ensure!(code == Some(close), "closed {code:?}, not {close}"),
+            other => bail!("{other:?} instead of the end"),
+        }
+        // The server closes the connection too.
+        let rest = timeout(PATIENCE, self.socket.next()).await.context("the connection stayed open")?;
+        ensure!(rest.is_none(), "{rest:?} after the close");
+        Ok(())
+    }
+
+    /// Waits until the connection is gone in any way.
+    pub(crate) async fn lost(mut self) -> Result<()> {
+        let reading = async { while let Some(Ok(_)) = self.socket.next().await {} };
+        timeout(PATIENCE, reading).await.context("the connection stayed open")
+    }
+}

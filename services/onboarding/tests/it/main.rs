@@ -1,0 +1,19 @@
+//! Drives the service over its HTTP port, its queues and the WebSocket of agents that the tests play: on SQLite with the
+//! in-process bus, and on PostgreSQL with RabbitMQ.
+
+mod access;
+mod admission;
+mod agent;
+mod clusters;
+mod deadlines;
+mod events;
+mod faults;
+mod frames;
+mod goodbyes;
+mod install;
+mod keys;
+mod parts;
+mod properties;
+mod queries;
+mod sessions;
+mod world;

@@ -1,0 +1,367 @@
+//! A running service, two users, and those who ask it.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use bus::{Bus, BusOptions, PublishError, RequestError, RequestOptions};
+use contracts::{
+    ErrorCode, Timestamp, Token, TokenKind,
+    auth::{AuthResult, Scope, UserData},
+    queues,
+    query::{Command, ConnectedAgentsRequest, ConnectedAgentsResult, Params, QueryRequest, QueryResult},
+};
+use onboarding::{AgentArgs, NAME, Onboarding, Parts, SessionTiming};
+use reqwest::{Client, Method, RequestBuilder, StatusCode, header::CONTENT_TYPE};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+use sqlx::AssertSqlSafe;
+use store::{Backend, Options, Store, testing::TestDatabase};
+use testkit::{TestBus, eventually};
+use tokio::{sync::mpsc, task::JoinHandle};
+use web::{
+    App, Outcome, RateLimit, Server, ServerConfig, Shutdown, auth::Verifier, config::RateLimitArgs,
+};
+
+pub(crate) const CLUSTERS: &str = "/api/v1/clusters";
+pub(crate) const GENERATE: &str = "/api/v1/clusters/generate-install-script";
+
+/// Far longer than anything takes here; only a failure waits for it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Those who call: two users who may operate, one of whom has a key that may only read besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum User {
+    Ada,
+    AdaReading,
+    Bob,
+}
+
+impl User {
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            Self::Ada | Self::AdaReading => "user-ada",
+            Self::Bob => "user-bob",
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ada | Self::AdaReading => "ada",
+            Self::Bob => "bob",
+        }
+    }
+
+    fn data(self) -> UserData {
+        UserData {
+            id: self.id().to_owned(),
+            username: self.name().to_owned(),
+            email: format!("{}@example.com", self.name()),
+            roles: Vec::new(),
+            is_active: true,
+            scopes: vec![if self == Self::AdaReading { Scope::Read } else { Scope::Operate }],
+        }
+    }
+}
+
+/// Knows the keys of the users.
+#[derive(Clone)]
+struct KnownKeys(Arc<HashMap<String, User>>);
+
+impl Verifier for KnownKeys {
+    async fn verify(&self, key: Token) -> AuthResult {
+        match self.0.get(&key.hash()) {
+            Some(user) => AuthResult::valid(String::new(), format!("key-{user:?}"), None, user.data()),
+            None => AuthResult::refused(String::new(), ErrorCode::Unauthenticated, "nobody has this key"),
+        }
+    }
+}
+
+/// Where a service's surroundings are, and what it is told.
+pub(crate) struct Setup {
+    pub(crate) database_url: SecretString,
+    pub(crate) bus: TestBus,
+    pub(crate) database: Options,
+    pub(crate) agents: AgentArgs,
+    pub(crate) timing: SessionTiming,
+}
+
+impl Setup {
+    /// SQLite comes with the in-process bus, PostgreSQL with RabbitMQ.
+    pub(crate) fn on(database: &TestDatabase) -> Self {
+        Self {
+            database_url: database.url().clone(),
+            bus: match database.backend() {
+                Backend::Sqlite => TestBus::memory(),
+                Backend::Postgres => TestBus::rabbitmq(),
+            },
+            database: Options::default(),
+            agents: AgentArgs::default(),
+            timing: SessionTiming::default(),
+        }
+    }
+
+    pub(crate) async fn start(self) -> Result<World> {
+        let store = Store::open_with(&self.database_url, NAME, self.database.clone()).await?;
+        let shutdown = Shutdown::new();
+        let keys: HashMap<User, Token> = [User::Ada, User::AdaReading, User::Bob]
+            .map(|user| (user, Token::generate(TokenKind::ApiKey, &mut rand::rng())))
+            .into();
+        let known = keys.iter().map(|(user, key)| (key.hash(), *user)).collect();
+        let parts = Parts {
+            store: store.clone(),
+            bus: self.connect()?,
+            verifier: KnownKeys(Arc::new(known)),
+            rate_limit: RateLimit::new(&RateLimitArgs {
+                rate_limit_enabled: false,
+                rate_limit_requests_per_minute: std::num::NonZeroU32::MIN,
+            }),
+            agents: self.agents.clone(),
+            timing: self.timing,
+        };
+        let service = Onboarding::start(parts, &shutdown).await?;
+        let server = Server::bind(&ServerConfig::new("127.0.0.1", 0)).await?;
+        let address = server.local_addr();
+        let router = App::new(NAME, "0").routes(service.routes.clone()).into_router();
+        shutdown.spawn_critical("http", server.run(router, shutdown.token()));
+        let bus = self.connect()?;
+        bus.ready().await;
+        // Of the many tests of this process the first one installs it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder().no_proxy().timeout(PATIENCE).build()?;
+        let world = World { address, client, store, bus, keys, service, shutdown, setup: self };
+        eventually("queries to be served", async || {
+            let unrouted = |error: &RequestError| {
+                matches!(error, RequestError::Publish(PublishError::Unroutable { .. }))
+            };
+            let query = query_for(User::Ada, "nobody");
+            let asked: Result<QueryResult, _> =
+                world.bus.request(queues::QUERIES, &query, RequestOptions::within(PATIENCE)).await;
+            let connected = world.connected_agents(User::Ada).await;
+            let served = !asked.is_err_and(|error| unrouted(&error)) && connected.is_ok();
+            served.then_some(())
+        })
+        .await?;
+        Ok(world)
+    }
+
+    /// Another process on the same bus.
+    fn connect(&self) -> Result<Bus> {
+        let options = BusOptions { prefix: self.bus.prefix.clone(), ..BusOptions::default() };
+        Ok(Bus::connect(&self.bus.url, options)?)
+    }
+}
+
+/// A service on a free port; it stops when this is dropped.
+pub(crate) struct World {
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) client: Client,
+    pub(crate) store: Store,
+    /// Of another process, which asks.
+    pub(crate) bus: Bus,
+    pub(crate) service: Onboarding,
+    pub(crate) shutdown: Shutdown,
+    keys: HashMap<User, Token>,
+    setup: Setup,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shutdown.token().cancel();
+    }
+}
+
+/// A cluster that was just made.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) cluster_id: String,
+    pub(crate) agent_id: String,
+    pub(crate) key: String,
+    pub(crate) script: String,
+}
+
+impl Made {
+    /// The path of the cluster, and of what is below it.
+    pub(crate) fn path(&self, below: &str) -> String {
+        format!("{CLUSTERS}/{}{below}", self.cluster_id)
+    }
+}
+
+pub(crate) async fn start(database: &TestDatabase) -> Result<World> {
+    Setup::on(database).start().await
+}
+
+/// `get-pods` of the agent.
+pub(crate) fn query_for(user: User, agent_id: &str) -> QueryRequest {
+    QueryRequest {
+        request_id: uuid::Uuid::now_v7().to_string(),
+        agent_id: agent_id.to_owned(),
+        command: Command::GetPods,
+        cluster_config: Map::new(),
+        params: Params::default(),
+        user_id: Some(user.id().to_owned()),
+        deadline: None,
+        timestamp: Timestamp::now(),
+    }
+}
+
+impl World {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.address))
+    }
+
+    /// Calls with the user's key and, unless it is null, a body.
+    pub(crate) async fn call(&self, user: User, method: Method, path: &str, body: Value) -> Result<Answer> {
+        let request =
+            self.request(method, path).header("X-API-Key", self.keys[&user].secret().expose_secret());
+        let request = if body.is_null() { request } else { request.json(&body) };
+        send(request).await
+    }
+
+    pub(crate) async fn get(&self, user: User, path: &str) -> Result<Answer> {
+        self.call(user, Method::GET, path, Value::Null).await
+    }
+
+    pub(crate) async fn post(&self, user: User, path: &str, body: Value) -> Result<Answer> {
+        self.call(user, Method::POST, path, body).await
+    }
+
+    pub(crate) async fn delete(&self, user: User, path: &str) -> Result<Answer> {
+        self.call(user, Method::DELETE, path, Value::Null).await
+    }
+
+    pub(crate) fn api_key(&self, user: User) -> &str {
+        self.keys[&user].secret().expose_secret()
+    }
+
+    /// Makes a cluster with an agent.
+    pub(crate) async fn cluster(&self, user: User, name: &str) -> Result<Made> {
+        let body = json!({"provider": "eks", "cluster_name": name});
+        self.post(user, GENERATE, body).await?.made()
+    }
+
+    pub(crate) async fn state(&self, user: User, cluster: &Made) -> Result<String> {
+        self.get(user, &cluster.path("")).await?.text(200, "/state")
+    }
+
+    /// Waits until the cluster has that state.
+    pub(crate) async fn state_becomes(&self, cluster: &Made, state: &str) -> Result<()> {
+        eventually(state, async || (self.state(User::Ada, cluster).await.ok()? == state).then_some(())).await
+    }
+
+    /// Asks as the cluster service does, with ample time.
+    pub(crate) async fn ask(&self, query: &QueryRequest) -> Result<QueryResult> {
+        Ok(self.bus.request(queues::QUERIES, query, RequestOptions::within(PATIENCE)).await?)
+    }
+
+    /// The same in the background, with time of one's choice.
+    pub(crate) fn asking(
+        &self,
+        query: QueryRequest,
+        patience: Duration,
+    ) -> JoinHandle<Result<QueryResult, RequestError>> {
+        let bus = self.bus.clone();
+        let options = RequestOptions::within(patience);
+        tokio::spawn(async move { bus.request(queues::QUERIES, &query, options).await })
+    }
+
+    pub(crate) async fn connected_agents(&self, user: User) -> Result<Vec<String>> {
+        let request = ConnectedAgentsRequest {
+            request_id: "r-1".to_owned(),
+            user_id: user.id().to_owned(),
+            timestamp: Timestamp::now(),
+        };
+        let options = RequestOptions::within(PATIENCE);
+        let result: ConnectedAgentsResult =
+            self.bus.request(queues::CONNECTED_AGENTS, &request, options).await?;
+        ensure!(result.request_id == "r-1" && result.code.is_none(), "{result:?}");
+        Ok(result.agents)
+    }
+
+    /// Changes a row behind the service's back.
+    pub(crate) async fn sql(&self, sql: &str, id: &str) -> Result<()> {
+        let changed = sqlx::query(AssertSqlSafe(sql.to_owned())).bind(id);
+        let changed = changed.execute(self.store.pool()).await?;
+        ensure!(changed.rows_affected() == 1, "{sql} changed nothing");
+        Ok(())
+    }
+
+    /// Tells the service to stop; answers how it did.
+    pub(crate) fn stop(&self) -> JoinHandle<Outcome> {
+        let (signal, signals) = mpsc::channel(1);
+        let shutdown = self.shutdown.clone();
+        tokio::spawn(async move {
+            let signalled = signal.send(()).await.is_ok();
+            let outcome = shutdown.run_with_signals(signals).await;
+            assert!(signalled);
+            outcome
+        })
+    }
+
+    /// Another handle on its bus.
+    pub(crate) async fn another_bus(&self) -> Result<Bus> {
+        let bus = self.setup.connect()?;
+        bus.ready().await;
+        Ok(bus)
+    }
+}
+
+/// What was answered.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Value,
+}
+
+pub(crate) async fn send(request: RequestBuilder) -> Result<Answer> {
+    let response = request.send().await?;
+    let status = response.status();
+    let is_problem =
+        response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
+    ensure!(is_problem != status.is_success(), "{status} of another kind");
+    let text = response.text().await?;
+    let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? };
+    Ok(Answer { status, body })
+}
+
+impl Answer {
+    /// Checks the status; answers the body.
+    pub(crate) fn json(&self, status: u16) -> Result<&Value> {
+        ensure!(self.status == status, "{} instead of {status}: {}", self.status, self.body);
+        Ok(&self.body)
+    }
+
+    /// Checks the status; answers a text of the body.
+    pub(crate) fn text(&self, status: u16, pointer: &str) -> Result<String> {
+        let text = self.json(status)?.pointer(pointer).and_then(Value::as_str);
+        Ok(text.with_context(|| format!("{pointer} in {}", self.body))?.to_owned())
+    }
+
+    /// Checks that it is a problem of this status and code; answers its detail.
+    pub(crate) fn problem(&self, status: u16, code: &str) -> Result<String> {
+        ensure!(self.text(status, "/code")? == code, "not {code}: {}", self.body);
+        self.text(status, "/detail")
+    }
+
+    /// Checks that exactly this value was not acceptable.
+    pub(crate) fn refuses_field(&self, field: &str) -> Result<()> {
+        self.problem(422, "invalid")?;
+        ensure!(self.body["errors"].as_array().is_some_and(|errors| errors.len() == 1), "{}", self.body);
+        ensure!(self.text(422, "/errors/0/field")? == field, "not {field}: {}", self.body);
+        Ok(())
+    }
+
+    pub(crate) fn made(&self) -> Result<Made> {
+        Ok(Made {
+            cluster_id: self.text(200, "/cluster_id")?,
+            agent_id: self.text(200, "/agent_id")?,
+            key: self.text(200, "/agent_key")?,
+            script: self.text(200, "/script")?,
+        })
+    }
+}
+
+/// Checks that a query has no result, but this code.
+pub(crate) fn refused(answer: &QueryResult, code: &ErrorCode) -> Result<String> {
+    ensure!(answer.code.as_ref() == Some(code), "not {code}: {answer:?}");
+    ensure!(answer.result.is_none(), "a result too: {answer:?}");
+    answer.error.clone().context("an error says what is wrong")
+}
