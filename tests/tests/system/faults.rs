@@ -79,11 +79,9 @@ async fn a_slow_agent_is_given_up_at_the_timeout() -> Result<()> {
     system.sim.set_latency(Duration::from_secs(5));
     let answer = system.query("pods", "").await?;
     assert_eq!((answer.status, answer.code()), (504, "agent_timeout"), "{answer:?}");
-    assert!(
-        answer.took >= Duration::from_secs(1) && answer.took < Duration::from_secs(4),
-        "{:?}",
-        answer.took
-    );
+    // Onboarding gives up a little earlier, so that its answer is back in time.
+    let (earliest, latest) = (Duration::from_millis(700), Duration::from_secs(4));
+    assert!((earliest..latest).contains(&answer.took), "{:?}", answer.took);
     Ok(())
 }
 
