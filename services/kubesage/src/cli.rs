@@ -5,7 +5,7 @@ use std::{net::IpAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use sim::Seed;
-use web::config::{LogArgs, RateLimitArgs, port, secret};
+use web::config::{LogArgs, RateLimitArgs, TlsArgs, port, secret};
 
 /// Reach, understand, provision and cheapen many Kubernetes clusters from one place
 #[derive(Parser)]
@@ -60,6 +60,9 @@ pub(crate) struct UpArgs {
     /// Context of the kubeconfig; without it: its current one
     #[arg(long, requires = "kubeconfig")]
     pub(crate) context: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 
     #[command(flatten)]
     pub(crate) queries: cluster::QueryArgs,

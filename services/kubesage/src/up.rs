@@ -36,13 +36,18 @@ const DEMO: &str = "demo";
 
 /// Runs every service until the process is told to stop.
 pub(crate) async fn run(args: UpArgs) -> Result<Outcome, Failure> {
-    let server = Server::bind(&ServerConfig::new(&args.host, args.port)).await?;
+    let server = Server::bind(&args.tls.server_config(&args.host, args.port)).await?;
+    let inside = match args.tls.use_ssl {
+        // The agent inside could not verify a certificate that is made out to another name than 127.0.0.1.
+        true => Some(Server::bind(&ServerConfig::new("127.0.0.1", 0)).await?),
+        false => None,
+    };
     let data_dir = DataDir::open(&args.data_dir)?;
-    let url = reachable(server.local_addr())?;
+    let addresses = Addresses::of(&server, inside.as_ref())?;
     let mut keys = Keys::load(&data_dir)?;
     let shutdown = Shutdown::on_signals()?;
 
-    let services = Services::start(&args, &data_dir, &url, &shutdown).await?;
+    let services = Services::start(&args, &data_dir, &addresses, &shutdown).await?;
     let admin = services.admin(&mut keys).await?;
     let simulated = match args.kubeconfig {
         None => Some(simulated::start(&data_dir).await?),
@@ -50,8 +55,13 @@ pub(crate) async fn run(args: UpArgs) -> Result<Outcome, Failure> {
     };
     let (name, kubeconfig) = target(&args, simulated.as_ref());
     let cluster = services.onboarding.ensure_cluster(&admin, &name, &keys.agent_key).await?;
-    DevEnv { url: &url, keys: &keys, agent_id: &cluster.agent_id, cluster_id: &cluster.cluster_id }
-        .save(&data_dir)?;
+    DevEnv {
+        url: &addresses.public,
+        keys: &keys,
+        agent_id: &cluster.agent_id,
+        cluster_id: &cluster.cluster_id,
+    }
+    .save(&data_dir)?;
 
     let app = App::new("Kubesage", env!("CARGO_PKG_VERSION"))
         .routes(services.user_auth.routes)
@@ -59,8 +69,12 @@ pub(crate) async fn run(args: UpArgs) -> Result<Outcome, Failure> {
         .routes(services.cluster)
         .readiness(services.readiness);
     tracing::info!(address = %server.local_addr(), "serving");
-    shutdown.spawn_critical("http", server.run(app.into_router(), shutdown.token()));
-    agent_of::start(&url, &cluster, &name, &keys, kubeconfig, &shutdown).await?;
+    let router = app.into_router();
+    shutdown.spawn_critical("http", server.run(router.clone(), shutdown.token()));
+    if let Some(inside) = inside {
+        shutdown.spawn_critical("http inside", inside.run(router, shutdown.token()));
+    }
+    agent_of::start(&addresses.inside, &cluster, &name, &keys, kubeconfig, &shutdown).await?;
 
     let connected = timeout(AGENT_PATIENCE, services.onboarding.connected(&cluster.agent_id)).await.is_ok();
     let kind = match &simulated {
@@ -68,7 +82,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<Outcome, Failure> {
         None => ClusterKind::Real { name },
     };
     let banner = Banner {
-        url: &url,
+        url: &addresses.public,
         api_key: &keys.api_key,
         agent_id: &cluster.agent_id,
         cluster: kind,
@@ -79,11 +93,28 @@ pub(crate) async fn run(args: UpArgs) -> Result<Outcome, Failure> {
     Ok(shutdown.run_until_done().await)
 }
 
+/// Where the process is reached.
+struct Addresses {
+    /// By everybody.
+    public: Url,
+    /// By itself; the same, unless that speaks TLS.
+    inside: Url,
+}
+
+impl Addresses {
+    fn of(server: &Server, inside: Option<&Server>) -> Result<Self, url::ParseError> {
+        let scheme = if inside.is_some() { "https" } else { "http" };
+        let public = reachable(scheme, server.local_addr())?;
+        let inside = inside.map(|inside| reachable("http", inside.local_addr())).transpose()?;
+        Ok(Self { inside: inside.unwrap_or_else(|| public.clone()), public })
+    }
+}
+
 /// The address by which this machine reaches the server.
-fn reachable(address: SocketAddr) -> Result<Url, url::ParseError> {
+fn reachable(scheme: &str, address: SocketAddr) -> Result<Url, url::ParseError> {
     let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
     let host = if address.is_ipv6() && !address.ip().is_unspecified() { format!("[{host}]") } else { host };
-    Url::parse(&format!("http://{host}:{}", address.port()))
+    Url::parse(&format!("{scheme}://{host}:{}", address.port()))
 }
 
 /// The cluster's name and how the agent reaches it.
@@ -115,7 +146,7 @@ impl Services {
     async fn start(
         args: &UpArgs,
         data_dir: &DataDir,
-        url: &Url,
+        addresses: &Addresses,
         shutdown: &Shutdown,
     ) -> Result<Self, Failure> {
         let bus = connect(args).await?;
@@ -125,7 +156,7 @@ impl Services {
         let clusters_store = Store::open(&database, onboarding::NAME).await?;
         // What the services show each other when the broker is away; nobody else needs it.
         let service_token = new_key(TokenKind::ServiceToken).secret().clone();
-        let auth = auth_args(url, &service_token);
+        let auth = auth_args(&addresses.inside, &service_token);
         let rate_limit = RateLimit::new(&args.rate_limit);
 
         let parts = user_auth::Parts {
@@ -140,7 +171,7 @@ impl Services {
             bus: bus.clone(),
             verifier: RemoteVerifier::start(&bus, Service::Onboarding, &auth)?,
             rate_limit: rate_limit.clone(),
-            agents: agent_args(url),
+            agents: agent_args(&addresses.public),
             timing: SessionTiming::default(),
         };
         let onboarding = Onboarding::start(parts, shutdown).await?;

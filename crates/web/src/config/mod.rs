@@ -14,7 +14,7 @@ pub use bus::BusArgs;
 pub use database::DatabaseArgs;
 pub use log::{LogArgs, LogFormat};
 pub use rate_limit::RateLimitArgs;
-pub use server::ServerArgs;
+pub use server::{ServerArgs, TlsArgs};
 
 use std::{convert::Infallible, num::NonZeroU32};
 

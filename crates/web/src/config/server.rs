@@ -17,6 +17,15 @@ pub struct ServerArgs<const DEFAULT_PORT: u16> {
     #[arg(long, env = "PORT", default_value_t = DEFAULT_PORT, value_parser = port)]
     pub port: u16,
 
+    /// Whether and with what it serves HTTPS.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+}
+
+/// Whether and with what a service serves HTTPS.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "HTTP")]
+pub struct TlsArgs {
     /// Serve HTTPS instead of HTTP
     #[arg(long, env = "USE_SSL", default_value = "false", value_parser = boolean, action = ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -34,7 +43,14 @@ pub struct ServerArgs<const DEFAULT_PORT: u16> {
 impl<const DEFAULT_PORT: u16> ServerArgs<DEFAULT_PORT> {
     /// The server's configuration that these settings ask for.
     pub fn server_config(&self) -> ServerConfig {
+        self.tls.server_config(&self.host, self.port)
+    }
+}
+
+impl TlsArgs {
+    /// The configuration of a server at this address.
+    pub fn server_config(&self, host: &str, port: u16) -> ServerConfig {
         let files = || TlsFiles { certificate: self.ssl_certfile.clone(), key: self.ssl_keyfile.clone() };
-        ServerConfig { tls: self.use_ssl.then(files), ..ServerConfig::new(&self.host, self.port) }
+        ServerConfig { tls: self.use_ssl.then(files), ..ServerConfig::new(host, port) }
     }
 }

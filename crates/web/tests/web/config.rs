@@ -4,7 +4,7 @@ use clap::{CommandFactory, Parser};
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use url::Url;
-use web::config::{BusArgs, DatabaseArgs, LogArgs, LogFormat, RateLimitArgs, ServerArgs};
+use web::config::{AuthArgs, BusArgs, DatabaseArgs, LogArgs, LogFormat, RateLimitArgs, ServerArgs};
 
 #[derive(Debug, Parser)]
 struct Settings {
@@ -18,6 +18,8 @@ struct Settings {
     bus: BusArgs,
     #[command(flatten)]
     database: DatabaseArgs,
+    #[command(flatten)]
+    auth: AuthArgs,
 }
 
 /// The settings of a command line, without the environment of the test.
@@ -53,6 +55,9 @@ fn names_and_defaults_are_those_of_the_interface() {
         ("BUS_URL", None),
         ("DATABASE_URL", None),
         ("SECRETS_KEY", None),
+        ("USER_SERVICE_URL", None),
+        ("SERVICE_TOKEN", None),
+        ("AUTH_CACHE_SECONDS", Some("10")),
     ] {
         assert_eq!(setting(name).as_deref(), default, "{name}");
     }
@@ -64,7 +69,7 @@ fn help_documents_every_setting_and_hides_secrets() {
     for argument in command.get_arguments().filter(|argument| argument.get_env().is_some()) {
         assert!(argument.get_help().is_some(), "{argument}");
     }
-    for secret in ["RABBITMQ_PASSWORD", "BUS_URL", "DATABASE_URL", "SECRETS_KEY"] {
+    for secret in ["RABBITMQ_PASSWORD", "BUS_URL", "DATABASE_URL", "SECRETS_KEY", "SERVICE_TOKEN"] {
         let argument =
             command.get_arguments().find(|argument| argument.get_env().is_some_and(|env| env == secret));
         assert!(argument.is_some_and(clap::Arg::is_hide_env_values_set), "{secret}");
@@ -77,7 +82,7 @@ fn help_documents_every_setting_and_hides_secrets() {
 fn switches_take_the_four_words() {
     for (word, meaning) in [("true", true), ("1", true), ("false", false), ("0", false), ("True", true)] {
         let settings = parse(&[&format!("--debug={word}"), &format!("--use-ssl={word}")]).expect("a switch");
-        assert_eq!((settings.log.debug, settings.server.use_ssl), (meaning, meaning));
+        assert_eq!((settings.log.debug, settings.server.tls.use_ssl), (meaning, meaning));
         assert_eq!(settings.server.server_config().tls.is_some(), meaning);
     }
     assert!(parse(&["--debug"]).expect("a bare switch").log.debug);
@@ -92,6 +97,9 @@ fn errors_name_the_setting_and_what_it_must_be() {
         ("--debug=perhaps", "DEBUG", "true, false, 1 or 0"),
         ("--rate-limit-requests-per-minute=0", "RATE_LIMIT_REQUESTS_PER_MINUTE", "from 1 to"),
         ("--log-format=xml", "LOG_FORMAT", "pretty, json"),
+        ("--user-service-url=localhost:8001", "USER_SERVICE_URL", "such as http://user-auth:8001"),
+        ("--user-service-url=user-auth", "USER_SERVICE_URL", "such as http://user-auth:8001"),
+        ("--auth-cache-seconds=301", "AUTH_CACHE_SECONDS", "0..=300"),
     ] {
         let error = parse(&[argument]).expect_err(argument).to_string();
         assert!(error.contains(name) && error.contains(meaning), "{error}");
@@ -102,10 +110,25 @@ fn errors_name_the_setting_and_what_it_must_be() {
 
 #[test]
 fn secrets_are_not_in_debug() {
-    let secrets = ["--rabbitmq-password=hunter2", "--bus-url=amqp://u:hunter2@h", "--secrets-key=hunter2"];
+    let secrets = [
+        "--rabbitmq-password=hunter2",
+        "--bus-url=amqp://u:hunter2@h",
+        "--secrets-key=hunter2",
+        "--service-token=hunter2",
+    ];
     let settings = parse(&secrets).expect("settings");
     assert!(!format!("{settings:?}").contains("hunter2"));
     assert!(!format!("{:?}", settings.bus.bus_url()).contains("hunter2"));
+}
+
+#[test]
+fn authentication_has_defaults_and_takes_a_url() {
+    let defaults = AuthArgs::default();
+    let unset = parse(&[]).expect("settings").auth;
+    assert_eq!(unset.auth_cache_seconds, defaults.auth_cache_seconds);
+    assert!(unset.user_service_url.is_none() && unset.service_token.is_none());
+    let set = parse(&["--user-service-url=https://gateway/user-auth"]).expect("settings").auth;
+    assert_eq!(set.user_service_url.as_ref().map(Url::as_str), Some("https://gateway/user-auth"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use store::testing::TestDatabase;
 use tempfile::TempDir;
 use testkit::TestBus;
 
-use crate::started::Started;
+use crate::started::{Started, client};
 
 #[tokio::test]
 async fn it_moves_onto_rabbitmq_and_postgresql() -> Result<()> {
@@ -45,5 +45,27 @@ async fn the_agent_is_put_on_the_cluster_that_is_named() -> Result<()> {
     assert!(names.contains(&"default".into()) && !names.contains(&"checkout".into()), "{names:?}");
     assert!(kubesage.process.output().contains("kubesage-sim"), "{}", kubesage.process.output());
     assert!(!directory.path().join("data/demo.kubeconfig").exists(), "there is no demo");
+    kubesage.stop().await
+}
+
+#[tokio::test]
+async fn it_serves_https_with_a_certificate_of_the_users() -> Result<()> {
+    let directory = TempDir::new()?;
+    let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])?;
+    let [key, certificate] = ["key.pem", "cert.pem"].map(|name| directory.path().join(name));
+    std::fs::write(&key, certified.signing_key.serialize_pem())?;
+    std::fs::write(&certificate, certified.cert.pem())?;
+    let (key, certificate_path) = (key.display().to_string(), certificate.display().to_string());
+    let more = ["--use-ssl=true", "--ssl-keyfile", &key, "--ssl-certfile", &certificate_path];
+    let kubesage = Started::new(&directory.path().join("data"), &more).await?;
+    assert!(kubesage.env["KUBESAGE_URL"].starts_with("https://"), "{:?}", kubesage.env);
+
+    client();
+    let root = reqwest::Certificate::from_pem(certified.cert.pem().as_bytes())?;
+    let trusting = reqwest::Client::builder().tls_certs_only([root]).build()?;
+    let url =
+        kubesage.url(&format!("/api/v3.0/cluster/namespaces?agent_id={}", kubesage.env["KUBESAGE_AGENT_ID"]));
+    let answer = trusting.get(url).header("X-API-Key", &kubesage.env["KUBESAGE_API_KEY"]).send().await?;
+    assert_eq!(answer.status(), 200);
     kubesage.stop().await
 }
