@@ -40,11 +40,12 @@ impl Broker {
     pub(crate) fn connect(url: &str, client_name: &str, names: &Names) -> Result<Self, ConnectError> {
         let uri = parse(url)?;
         let events = names.events();
-        let publisher = Link::start(uri.clone(), format!("{client_name} (publishing)"), move |connection| {
-            Publisher::open(connection, events.clone())
-        });
+        let publisher =
+            Link::start(uri.clone(), format!("{client_name} (publishing)"), move |connection, broken| {
+                Publisher::open(connection, events.clone(), broken)
+            });
         let consuming =
-            Link::start(uri, format!("{client_name} (consuming)"), async |connection| Ok(connection));
+            Link::start(uri, format!("{client_name} (consuming)"), async |connection, _| Ok(connection));
         Ok(Self { publisher, consuming })
     }
 
@@ -61,11 +62,7 @@ impl Broker {
         // A broker that refuses messages for now would only let them pile up on the connection.
         let publisher = self.publisher.current().filter(|_| *self.publisher.up().borrow());
         let publisher = publisher.ok_or(PublishError::Unavailable)?;
-        let outcome = publisher.publish(target, message, guarantee).await;
-        if publisher.is_broken() {
-            self.publisher.renew();
-        }
-        outcome
+        publisher.publish(target, message, guarantee).await
     }
 
     pub(crate) fn consume(&self, spec: QueueSpec, prefetch: u16) -> Consumer {

@@ -3,10 +3,16 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep, timeout_at},
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{amqp, error::PublishError, memory};
+
+/// Between two attempts to publish on a connection that seems to be there.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// A message with the properties that matter here. It has no `Debug`: a body may hold a key.
 #[derive(Clone, Default)]
@@ -145,6 +151,28 @@ impl Broker {
             Self::Amqp(broker) => broker.publish(target, message, guarantee).await,
             Self::Memory(broker) => broker.publish(&target, &message, guarantee),
         }
+    }
+
+    /// Publishes, and tries again while the broker is away; false when it was away until the deadline.
+    pub(crate) async fn insist(
+        &self,
+        target: Target,
+        message: Message,
+        guarantee: Guarantee,
+        deadline: Instant,
+    ) -> bool {
+        let mut publishing = self.publishing();
+        let published = async {
+            while publishing.wait_for(|up| *up).await.is_ok() {
+                if self.publish(target.clone(), message.clone(), guarantee).await.is_ok() {
+                    return;
+                }
+                // The connection is just being given up.
+                sleep(RETRY_PAUSE).await;
+            }
+            std::future::pending().await
+        };
+        timeout_at(deadline, published).await.is_ok()
     }
 
     /// Consumes from `queue`, at most `prefetch` unacknowledged messages at a time.

@@ -1,6 +1,10 @@
 //! Messages that could not be handled, kept on a queue of their own for a person to look at.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use contracts::without_keys;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     Bus,
@@ -10,6 +14,9 @@ use crate::{
 
 /// The oldest are dropped beyond this, so that a flood of rubbish does not fill the broker's disk.
 const MAX_KEPT: u32 = 10_000;
+
+/// How long the broker may be away before a message is left on its queue.
+const KEEP_WITHIN: Duration = Duration::from_secs(20);
 
 const QUEUE_HEADER: &str = "kubesage-queue";
 const REASON_HEADER: &str = "kubesage-reason";
@@ -21,7 +28,7 @@ pub struct DeadLetter {
     pub queue: String,
     /// Why it could not be handled.
     pub reason: String,
-    /// The message as it was. It may hold a secret.
+    /// The message as it was, but for its keys.
     pub body: Bytes,
 }
 
@@ -39,10 +46,11 @@ impl Bus {
         }))
     }
 
-    /// Keeps a message that could not be handled, and counts it.
-    pub(crate) async fn bury(&self, queue: &'static str, message: &Message, reason: &str) {
+    /// Keeps a message that could not be handled, and counts it; false when the broker would not take it.
+    pub(crate) async fn bury(&self, queue: &'static str, message: &Message, reason: &str) -> bool {
         metrics::counter!("bus_dead_letters_total", "queue" => queue).increment(1);
         tracing::error!(queue, reason, "message moved to the dead letters");
+        let deadline = Instant::now() + KEEP_WITHIN;
         let name = self.names.dead_letters();
         let letter = Message {
             headers: [
@@ -50,16 +58,16 @@ impl Bus {
                 (REASON_HEADER.to_owned(), reason.to_owned()),
             ]
             .into(),
-            body: message.body.clone(),
+            body: without_keys(&message.body).into(),
             persistent: true,
             ..Message::default()
         };
-        let buried = async {
-            self.broker.declare(&name, Some(MAX_KEPT)).await?;
-            self.broker.publish(Target::Queue(name), letter, Guarantee::Routed).await
-        };
-        if let Err(error) = buried.await {
-            tracing::error!(queue, %error, "a dead letter could not be kept");
+        // A queue that cannot be declared now is there from an earlier time, or the letter is returned and not kept.
+        let _ = timeout_at(deadline, self.broker.declare(&name, Some(MAX_KEPT))).await;
+        let kept = self.broker.insist(Target::Queue(name), letter, Guarantee::Routed, deadline).await;
+        if !kept {
+            tracing::error!(queue, "a dead letter could not be kept; the message stays on its queue");
         }
+        kept
     }
 }

@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod memory;
 mod names;
+mod reply;
 mod requester;
 mod responder;
 

@@ -22,7 +22,7 @@ use crate::{
     Bus,
     broker::{Broker, Consumer, Guarantee, Incoming, Message, QueueSpec, Target},
     error::{PublishError, RequestError},
-    responder::ERROR_HEADER,
+    reply::ERROR_HEADER,
 };
 
 /// Replies are taken without acknowledgement, so this only sizes the buffer between the connection and the waiting.
@@ -130,12 +130,13 @@ impl Bus {
         options: RequestOptions,
     ) -> Result<Message, RequestError> {
         let body = serde_json::to_vec(request).map_err(RequestError::Unwritable)?;
-        let reply_to = self.requester.reply_queue.borrow().clone().ok_or(PublishError::Unavailable)?;
         let patience = options.deadline.saturating_duration_since(Instant::now());
         if patience.is_zero() {
             return Err(RequestError::Timeout);
         }
+        // Registered before the queue's name is read: should the queue be lost in between, this request fails with it.
         let mut waiter = self.requester.pending.register()?;
+        let reply_to = self.requester.reply_queue.borrow().clone().ok_or(PublishError::Unavailable)?;
         let message = Message {
             body: body.into(),
             correlation_id: Some(waiter.id.clone()),

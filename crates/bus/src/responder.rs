@@ -15,14 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Bus,
-    broker::{Delivery, Guarantee, Incoming, Message, QueueSpec, Target},
+    broker::{Delivery, Incoming, Message, QueueSpec},
 };
-
-/// On a reply that has no body of the expected type: the error's code.
-pub(crate) const ERROR_HEADER: &str = "kubesage-error";
-
-/// Answers on the results queue, for callers without a reply queue, are worth reading for so long.
-const RESULTS_EXPIRY: Duration = Duration::from_secs(60);
 
 /// How requests are served.
 #[derive(Clone, Copy, Debug)]
@@ -133,10 +127,13 @@ impl<H> Serving<H> {
             .increment(1);
         metrics::histogram!("bus_serve_seconds", "queue" => self.route.requests).record(started.elapsed());
         match outcome {
-            Outcome::Answered(body) => self.reply(&message, deadline, body, None).await,
+            Outcome::Answered(body) => self.bus.reply(self.route, &message, deadline, body).await,
             Outcome::Failed(code, reason) => {
-                self.bus.bury(self.route.requests, &message, &reason).await;
-                self.reply(&message, deadline, Vec::new(), Some(code)).await;
+                self.bus.reply_error(self.route, &message, deadline, &code).await;
+                if !self.bus.bury(self.route.requests, &message, &reason).await {
+                    // Not acknowledged, so it is given to somebody again.
+                    return;
+                }
             }
             Outcome::Expired => {}
         }
@@ -152,7 +149,9 @@ impl<H> Serving<H> {
     {
         let request: Q = match serde_json::from_slice(&message.body) {
             Ok(request) => request,
-            Err(error) => return Outcome::Failed(ErrorCode::BadRequest, format!("not a request: {error}")),
+            Err(error) => {
+                return Outcome::Failed(ErrorCode::BadRequest, format!("not a request: {}", place(&error)));
+            }
         };
         let trace = message.headers.get(TRACEPARENT_HEADER).and_then(|text| text.parse().ok());
         // A task of its own, so that a panic is seen here and ends nothing else; dropped at the deadline with the set.
@@ -161,46 +160,12 @@ impl<H> Serving<H> {
         match timeout_at(deadline, work.join_next()).await {
             Ok(Some(Ok(answer))) => match serde_json::to_vec(&answer) {
                 Ok(body) => Outcome::Answered(body),
-                Err(error) => {
-                    Outcome::Failed(ErrorCode::Internal, format!("the answer cannot be written: {error}"))
+                Err(_) => {
+                    Outcome::Failed(ErrorCode::Internal, "the answer cannot be written as JSON".to_owned())
                 }
             },
             Ok(Some(Err(error))) => Outcome::Failed(ErrorCode::Internal, panic_message(error)),
             Ok(None) | Err(_) => Outcome::Expired,
-        }
-    }
-
-    async fn reply(&self, request: &Message, deadline: Instant, body: Vec<u8>, error: Option<ErrorCode>) {
-        let (queue, expiration) = match &request.reply_to {
-            Some(queue) => (queue.clone(), None),
-            // An older client, which has no way to be told of an error that is no answer.
-            None if error.is_some() => return,
-            None => (self.bus.names.queue(self.route.results), Some(RESULTS_EXPIRY)),
-        };
-        let reply = Message {
-            body: body.into(),
-            correlation_id: request.correlation_id.clone(),
-            expiration,
-            headers: error.map(|code| (ERROR_HEADER.to_owned(), code.to_string())).into_iter().collect(),
-            ..Message::default()
-        };
-        let target = Target::Queue(queue);
-        let sent = async {
-            let mut publishing = self.bus.broker.publishing();
-            // After a broken connection, consuming may be back before publishing is.
-            while publishing.wait_for(|up| *up).await.is_ok() {
-                if self.bus.broker.publish(target.clone(), reply.clone(), Guarantee::None).await.is_ok() {
-                    return;
-                }
-                // It was up and yet failed: the connection is just being given up.
-                let _ = publishing.wait_for(|up| !*up).await;
-            }
-        };
-        if timeout_at(deadline, sent).await.is_err() {
-            tracing::warn!(
-                queue = self.route.requests,
-                "a reply was lost: the broker was away until its deadline"
-            );
         }
     }
 }
@@ -210,4 +175,9 @@ fn panic_message(error: JoinError) -> String {
         Ok(_) => "the handler panicked".to_owned(),
         Err(_) => "the handler was cancelled".to_owned(),
     }
+}
+
+/// Where and how a text is not what it should be. The error itself quotes values, which may be keys, or megabytes.
+fn place(error: &serde_json::Error) -> String {
+    format!("{:?} error at line {} column {}", error.classify(), error.line(), error.column())
 }

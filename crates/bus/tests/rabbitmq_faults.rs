@@ -103,6 +103,32 @@ async fn what_waits_fails_at_once_when_the_connection_dies_and_it_comes_back() -
 }
 
 #[tokio::test]
+async fn publications_that_fail_with_a_connection_do_not_end_the_next_one() -> Result<()> {
+    let (prefix, _cleanup) = own_queues();
+    let proxy = Proxy::start(amqp_address()?).await?;
+    serve_echo(connect(amqp_url(), &prefix).await?);
+    let asking = connect(amqp_url_at(proxy.address())?, &prefix).await?;
+    echo_until_served(&asking).await?;
+    let before = proxy.accepted();
+    // Publications are caught by the cut at every stage.
+    let load = (0..50).map(|_| {
+        let asking = asking.clone();
+        tokio::spawn(async move { while echo(&asking, "load").await.is_ok() {} })
+    });
+    let load: Vec<_> = load.collect();
+    proxy.reset();
+    for task in load {
+        timeout(SOON, task).await??;
+    }
+    timeout(SOON, asking.ready()).await?;
+    for _ in 0..50 {
+        assert_eq!(echo(&asking, "again").await?, "again");
+    }
+    assert_eq!(proxy.accepted() - before, 2, "one new connection to publish and one to consume");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_serving_process_takes_up_its_work_again_after_a_cut() -> Result<()> {
     let (prefix, _cleanup) = own_queues();
     let proxy = Proxy::start(amqp_address()?).await?;
@@ -172,6 +198,27 @@ async fn a_caller_without_a_reply_queue_is_answered_on_the_results_queue() -> Re
     })
     .await?;
     assert_eq!(found.delivery.data, b"\"hello\"");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_that_is_no_request_is_answered_on_the_results_queue_too() -> Result<()> {
+    let (prefix, _cleanup) = own_queues();
+    serve_echo(connect(amqp_url(), &prefix).await?);
+    let asking = connect(amqp_url(), &prefix).await?;
+    echo_until_served(&asking).await?;
+    let raw = Connection::connect(&amqp_url(), ConnectionProperties::default()).await?;
+    let channel = raw.create_channel().await?;
+    let [requests, results] = [ECHO.requests, ECHO.results].map(|name| format!("{prefix}{name}"));
+    let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+    let body = br#"{"request_id": "r-1", "unexpected": true}"#;
+    channel.basic_publish("".into(), requests.as_str().into(), options, body, properties).await?;
+    let found = eventually("the answer on the results queue", async || {
+        channel.basic_get(results.as_str().into(), BasicGetOptions { no_ack: true }).await.ok().flatten()
+    })
+    .await?;
+    let answer: serde_json::Value = serde_json::from_slice(&found.delivery.data)?;
+    assert_eq!((&answer["request_id"], &answer["code"]), (&"r-1".into(), &"bad_request".into()), "{answer}");
     Ok(())
 }
 

@@ -24,8 +24,9 @@ pub const MAX_FRAME_BYTES: usize = 1024 * 1024;
 pub const INLINE_RESULT_BYTES: usize = 64 * 1024;
 /// A part holds at most so many bytes of the compressed result.
 pub const PART_BYTES: usize = 128 * 1024;
-/// No result is larger, before compression.
-pub const MAX_RESULT_BYTES: usize = 64 * 1024 * 1024;
+/// No result is larger, before compression: RabbitMQ carries 16 MiB a message unless it is told otherwise
+/// (`max_message_size`, since version 4.0).
+pub const MAX_RESULT_BYTES: usize = 15 * 1024 * 1024;
 
 /// The capability of an agent that may answer in [`Part`]s. The other capabilities are the names of commands.
 pub const CAPABILITY_PARTS: &str = "parts";
@@ -49,6 +50,9 @@ pub struct Hello {
     /// The commands that it understands, and [`CAPABILITY_PARTS`].
     #[serde(default)]
     pub capabilities: Vec<String>,
+    /// Whether its cluster says that it is a simulated one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub simulated: bool,
 }
 
 /// The session is open.

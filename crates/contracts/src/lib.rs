@@ -20,5 +20,5 @@ mod trace;
 pub use error_code::ErrorCode;
 pub use secret::WireSecret;
 pub use time::Timestamp;
-pub use token::{Token, TokenError, TokenKind};
+pub use token::{Token, TokenError, TokenKind, without_keys};
 pub use trace::TraceParent;

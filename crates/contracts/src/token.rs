@@ -26,6 +26,8 @@ pub enum TokenKind {
     ServiceToken,
 }
 
+const KINDS: [TokenKind; 3] = [TokenKind::ApiKey, TokenKind::AgentKey, TokenKind::ServiceToken];
+
 impl TokenKind {
     /// What every key of this kind begins with.
     pub fn prefix(self) -> &'static str {
@@ -103,6 +105,30 @@ impl fmt::Debug for Token {
     }
 }
 
+/// The text with every key in it, well-formed or not, replaced by its prefix and `[redacted]`.
+pub fn without_keys(text: &[u8]) -> Vec<u8> {
+    let mut clean = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        let prefix =
+            KINDS.iter().map(|kind| kind.prefix().as_bytes()).find(|prefix| rest.starts_with(prefix));
+        match prefix {
+            Some(prefix) => {
+                clean.extend_from_slice(prefix);
+                clean.extend_from_slice(b"[redacted]");
+                let secret =
+                    rest[prefix.len()..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+                rest = &rest[prefix.len() + secret..];
+            }
+            None => {
+                clean.push(first);
+                rest = after;
+            }
+        }
+    }
+    clean
+}
+
 /// The CRC-32 of the random part in six base-62 digits, most significant first.
 fn checksum(random: &str) -> String {
     let mut rest = crc32fast::hash(random.as_bytes());
@@ -140,6 +166,14 @@ mod tests {
         fn no_text_makes_it_panic(text in "\\PC{0,60}") {
             let _ = Token::parse(TokenKind::AgentKey, &text);
         }
+    }
+
+    #[test]
+    fn no_key_is_left_in_a_text() {
+        let token = Token::generate(TokenKind::ApiKey, &mut StdRng::seed_from_u64(7));
+        let text = format!(r#"{{"api_key":"{}","other":"ka_cut","x":1}}"#, token.secret().expose_secret());
+        let clean = String::from_utf8(without_keys(text.as_bytes())).unwrap();
+        assert_eq!(clean, r#"{"api_key":"ks_[redacted]","other":"ka_[redacted]","x":1}"#);
     }
 
     #[test]

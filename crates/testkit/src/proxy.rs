@@ -27,6 +27,7 @@ pub struct Proxy {
     mode: watch::Sender<Mode>,
     /// Counts the cuts; each ends the connections made before it.
     cuts: watch::Sender<u64>,
+    accepted: watch::Receiver<u64>,
     _stop: DropGuard,
 }
 
@@ -43,12 +44,19 @@ impl Proxy {
         let cuts = watch::Sender::new(0);
         let stop = CancellationToken::new();
         let (modes, cut) = (mode.subscribe(), cuts.subscribe());
+        let (count, accepted) = watch::channel(0);
         tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
             while let Ok((client, _)) = listener.accept().await {
+                count.send_modify(|accepted| *accepted += 1);
                 tokio::spawn(serve(client, upstream.clone(), modes.clone(), cut.clone()));
             }
         }));
-        Ok(Self { address, mode, cuts, _stop: stop.drop_guard() })
+        Ok(Self { address, mode, cuts, accepted, _stop: stop.drop_guard() })
+    }
+
+    /// How many connections clients have made so far.
+    pub fn accepted(&self) -> u64 {
+        *self.accepted.borrow()
     }
 
     /// Where clients connect to.

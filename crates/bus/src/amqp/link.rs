@@ -6,7 +6,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::StreamExt;
 use lapin::{Connection, ConnectionProperties, Event, uri::AMQPUri};
 use tokio::{
-    sync::{Notify, watch},
+    sync::watch,
     time::{Instant, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -23,24 +23,23 @@ const GOOD_CONNECTION: Duration = Duration::from_secs(10);
 pub(super) struct Link<T> {
     current: watch::Receiver<Option<Arc<T>>>,
     up: watch::Receiver<bool>,
-    renew: Arc<Notify>,
     _stop: DropGuard,
 }
 
 impl<T: Send + Sync + 'static> Link<T> {
-    /// Starts connecting; `open` opens what goes on each new connection.
+    /// Starts connecting; `open` opens what goes on each new connection, and may cancel the token that it is given when that
+    /// is beyond repair.
     pub(super) fn start<F, O>(uri: AMQPUri, name: String, open: F) -> Self
     where
-        F: Fn(Arc<Connection>) -> O + Send + Sync + 'static,
+        F: Fn(Arc<Connection>, CancellationToken) -> O + Send + Sync + 'static,
         O: Future<Output = lapin::Result<Arc<T>>> + Send + 'static,
     {
         let (current, seen) = watch::channel(None);
         let (up, is_up) = watch::channel(false);
-        let renew = Arc::new(Notify::new());
         let stop = CancellationToken::new();
-        let keeper = Keeper { uri, name, current, up, renew: Arc::clone(&renew) };
+        let keeper = Keeper { uri, name, current, up };
         tokio::spawn(stop.clone().run_until_cancelled_owned(keeper.run(open)));
-        Self { current: seen, up: is_up, renew, _stop: stop.drop_guard() }
+        Self { current: seen, up: is_up, _stop: stop.drop_guard() }
     }
 
     pub(super) fn current(&self) -> Option<Arc<T>> {
@@ -54,11 +53,6 @@ impl<T: Send + Sync + 'static> Link<T> {
     pub(super) fn up(&self) -> watch::Receiver<bool> {
         self.up.clone()
     }
-
-    /// Drops the connection and makes a new one: something on it is beyond repair.
-    pub(super) fn renew(&self) {
-        self.renew.notify_one();
-    }
 }
 
 struct Keeper<T> {
@@ -66,26 +60,32 @@ struct Keeper<T> {
     name: String,
     current: watch::Sender<Option<Arc<T>>>,
     up: watch::Sender<bool>,
-    renew: Arc<Notify>,
+}
+
+/// A connection, what was opened on it, and the token that says that this is beyond repair.
+struct Opened<T> {
+    connection: Arc<Connection>,
+    opened: Arc<T>,
+    broken: CancellationToken,
 }
 
 impl<T: Send + Sync + 'static> Keeper<T> {
     async fn run<F, O>(self, open: F)
     where
-        F: Fn(Arc<Connection>) -> O,
+        F: Fn(Arc<Connection>, CancellationToken) -> O,
         O: Future<Output = lapin::Result<Arc<T>>>,
     {
         let mut pauses = pauses();
         loop {
             match timeout(CONNECT_TIMEOUT, self.connect(&open)).await {
-                Ok(Ok((connection, opened))) => {
+                Ok(Ok(Opened { connection, opened, broken })) => {
                     tracing::info!(
                         broker = self.address(),
                         link = self.name,
                         "connected to the message broker"
                     );
                     let since = Instant::now();
-                    self.hold(&connection, opened).await;
+                    self.hold(&connection, opened, &broken).await;
                     metrics::counter!("bus_connections_lost_total").increment(1);
                     if since.elapsed() >= GOOD_CONNECTION {
                         pauses = self::pauses();
@@ -102,19 +102,20 @@ impl<T: Send + Sync + 'static> Keeper<T> {
         }
     }
 
-    async fn connect<F, O>(&self, open: &F) -> lapin::Result<(Arc<Connection>, Arc<T>)>
+    async fn connect<F, O>(&self, open: &F) -> lapin::Result<Opened<T>>
     where
-        F: Fn(Arc<Connection>) -> O,
+        F: Fn(Arc<Connection>, CancellationToken) -> O,
         O: Future<Output = lapin::Result<Arc<T>>>,
     {
         let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
         let connection = Arc::new(Connection::connect_uri(self.uri.clone(), properties).await?);
-        let opened = open(Arc::clone(&connection)).await?;
-        Ok((connection, opened))
+        let broken = CancellationToken::new();
+        let opened = open(Arc::clone(&connection), broken.clone()).await?;
+        Ok(Opened { connection, opened, broken })
     }
 
     /// Lends the connection out until it is lost or beyond repair.
-    async fn hold(&self, connection: &Connection, opened: Arc<T>) {
+    async fn hold(&self, connection: &Connection, opened: Arc<T>, broken: &CancellationToken) {
         let mut events = Box::pin(connection.events_listener());
         self.current.send_replace(Some(opened));
         self.up.send_replace(true);
@@ -130,6 +131,8 @@ impl<T: Send + Sync + 'static> Keeper<T> {
                         tracing::info!(link = self.name, "the broker takes messages again");
                         self.up.send_replace(true);
                     }
+                    // A channel was closed; who uses it finds out.
+                    Some(Event::Error(error)) if error.is_amqp_soft_error() => {}
                     Some(Event::Error(error)) => {
                         tracing::warn!(link = self.name, %error, "connection to the message broker lost");
                         break;
@@ -137,7 +140,7 @@ impl<T: Send + Sync + 'static> Keeper<T> {
                     Some(_) => {}
                     None => break,
                 },
-                () = self.renew.notified() => {
+                () = broken.cancelled() => {
                     tracing::warn!(link = self.name, "a channel was closed by the broker; connecting anew");
                     break;
                 }

@@ -1,9 +1,6 @@
 //! Publishing on one connection: a channel whose messages the broker confirms, and one whose messages it does not.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use lapin::{
@@ -12,6 +9,7 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     broker::{Guarantee, Message, Target},
@@ -27,7 +25,9 @@ pub(super) struct Publisher {
     plain: Channel,
     confirmed: Channel,
     confirms: mpsc::UnboundedSender<Unconfirmed>,
-    broken: AtomicBool,
+    /// Cancelled when a channel was closed, so that the connection has to be made anew. It belongs to this connection
+    /// alone: what fails late on an old one must not end the new one.
+    broken: CancellationToken,
 }
 
 /// A message that the broker has not confirmed yet, and who waits for that.
@@ -38,7 +38,11 @@ struct Unconfirmed {
 }
 
 impl Publisher {
-    pub(super) async fn open(connection: Arc<Connection>, events: String) -> lapin::Result<Arc<Self>> {
+    pub(super) async fn open(
+        connection: Arc<Connection>,
+        events: String,
+        broken: CancellationToken,
+    ) -> lapin::Result<Arc<Self>> {
         let plain = connection.create_channel().await?;
         let confirmed = connection.create_channel().await?;
         confirmed.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -48,18 +52,7 @@ impl Publisher {
             .await?;
         let (confirms, unconfirmed) = mpsc::unbounded_channel();
         tokio::spawn(await_confirms(unconfirmed));
-        Ok(Arc::new(Self {
-            _connection: connection,
-            plain,
-            confirmed,
-            confirms,
-            broken: AtomicBool::new(false),
-        }))
-    }
-
-    /// Whether a channel was closed, so that the connection has to be made anew.
-    pub(super) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Relaxed)
+        Ok(Arc::new(Self { _connection: connection, plain, confirmed, confirms, broken }))
     }
 
     pub(super) async fn publish(
@@ -88,14 +81,14 @@ impl Publisher {
         self.confirms.send(waiting).map_err(|_| PublishError::Unavailable)?;
         let outcome = confirmed.await.map_err(|_| PublishError::Unavailable)?;
         if outcome == Err(PublishError::Unavailable) {
-            self.broken.store(true, Ordering::Relaxed);
+            self.broken.cancel();
         }
         outcome
     }
 
     fn failed(&self, error: &lapin::Error) -> PublishError {
         tracing::debug!(%error, "publishing failed");
-        self.broken.store(true, Ordering::Relaxed);
+        self.broken.cancel();
         PublishError::Unavailable
     }
 }
