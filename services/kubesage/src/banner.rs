@@ -1,7 +1,6 @@
 //! What a person sees when the process is up.
 
 use std::{
-    fmt,
     io::{self, Write},
     path::PathBuf,
 };
@@ -11,13 +10,11 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 /// How to use the running process.
-pub(crate) struct Banner<'a> {
-    pub(crate) url: &'a Url,
-    pub(crate) api_key: &'a Token,
-    pub(crate) agent_id: &'a str,
+pub(crate) struct Banner {
+    pub(crate) url: Url,
+    pub(crate) api_key: Token,
+    pub(crate) agent_id: String,
     pub(crate) cluster: ClusterKind,
-    /// Whether the agent has connected.
-    pub(crate) connected: bool,
     pub(crate) dev_env: PathBuf,
 }
 
@@ -34,30 +31,35 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-impl fmt::Display for Banner<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Banner {
+    /// The text for a person.
+    pub(crate) fn text(&self, connected: bool) -> String {
         let url = self.url.as_str().trim_end_matches('/');
         let key = self.api_key.secret().expose_secret();
-        writeln!(f, "Kubesage is up: {url}\n")?;
-        writeln!(f, "  API key     {key}")?;
-        writeln!(f, "  agent id    {}", self.agent_id)?;
-        match &self.cluster {
+        let agent_id = &self.agent_id;
+        let cluster = match &self.cluster {
             ClusterKind::Simulated { kubeconfig } => {
-                writeln!(f, "  cluster     simulated, with the kubeconfig {}", kubeconfig.display())?;
+                format!("simulated, with the kubeconfig {}", kubeconfig.display())
             }
-            ClusterKind::Real { name } => writeln!(f, "  cluster     {name}")?,
-        }
-        writeln!(f, "  API page    {url}/docs")?;
-        writeln!(f, "  for shells  . {}\n", self.dev_env.display())?;
-        if !self.connected {
-            writeln!(f, "The agent has not connected yet; its log says why.\n")?;
-        }
-        writeln!(f, "Ask the cluster for its namespaces:\n")?;
-        writeln!(
-            f,
-            "  curl -H 'X-API-Key: {key}' '{url}/api/v3.0/cluster/namespaces?agent_id={}'\n",
-            self.agent_id
-        )?;
-        writeln!(f, "Stop it with Ctrl-C.")
+            ClusterKind::Real { name } => name.clone(),
+        };
+        let dev_env = self.dev_env.display();
+        let trouble = if connected { "" } else { "The agent has not connected yet; its log says why.\n\n" };
+        format!(
+            "Kubesage is up: {url}
+
+  API key     {key}
+  agent id    {agent_id}
+  cluster     {cluster}
+  API page    {url}/docs
+  for shells  . {dev_env}
+
+{trouble}Ask the cluster for its namespaces:
+
+  curl -H 'X-API-Key: {key}' '{url}/api/v3.0/cluster/namespaces?agent_id={agent_id}'
+
+Stop it with Ctrl-C.
+"
+        )
     }
 }

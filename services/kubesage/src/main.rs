@@ -1,11 +1,13 @@
 //! Every service in one process, and the simulated cluster alone.
 
+mod addresses;
 mod agent_of;
 mod banner;
 mod cli;
 mod data_dir;
 mod dev_env;
 mod run_sim;
+mod services;
 mod simulated;
 mod up;
 

@@ -73,6 +73,9 @@ async fn a_url_that_cannot_be_understood() -> Result<()> {
     let common = ["up", "--port", "0", "--data-dir", &data_dir];
     let line = failure(&[&common[..], &["--bus-url", "kafka://user:hunter2@x"]].concat()).await?;
     assert!(line.contains("BUS_URL") && !line.contains("hunter2"), "{line}");
+    let file = directory.path().join("one.db").display().to_string();
+    let line = failure(&[&common[..], &["--database-url", &format!("sqlite:{file}")]].concat()).await?;
+    assert!(line.contains("DATABASE_URL must name a directory"), "{line}");
     let line = failure(&[&common[..], &["--database-url", "mysql://user:hunter2@x/y"]].concat()).await?;
     assert!(line.contains("DATABASE_URL") && !line.contains("hunter2"), "{line}");
     Ok(())

@@ -69,3 +69,16 @@ async fn it_serves_https_with_a_certificate_of_the_users() -> Result<()> {
     assert_eq!(answer.status(), 200);
     kubesage.stop().await
 }
+
+#[tokio::test]
+async fn it_listens_on_an_address_that_is_not_loopback() -> Result<()> {
+    let directory = TempDir::new()?;
+    // The address of this machine towards another one; nothing is sent.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    socket.connect("192.0.2.1:9")?;
+    let address = socket.local_addr()?.ip();
+    let kubesage = Started::new(directory.path(), &["--host", &address.to_string()]).await?;
+    assert!(kubesage.env["KUBESAGE_URL"].contains(&address.to_string()), "{:?}", kubesage.env);
+    assert_eq!(kubesage.namespaces().await?["success"], true);
+    kubesage.stop().await
+}

@@ -1,0 +1,135 @@
+//! Every service, built from its parts.
+
+use std::path::Path;
+
+use bus::{Bus, BusOptions};
+use contracts::{Timestamp, TokenKind, auth::UserData, queues::Service};
+use onboarding::{AgentArgs, Onboarding, SessionTiming};
+use secrecy::{ExposeSecret, SecretString};
+use store::Store;
+use url::Url;
+use user_auth::UserAuth;
+use utoipa_axum::router::OpenApiRouter;
+use web::{
+    RateLimit, Readiness, Shutdown,
+    auth::{RemoteVerifier, Verifier},
+    config::AuthArgs,
+    process::{self, Failure},
+};
+
+use crate::{
+    addresses::Addresses,
+    cli::UpArgs,
+    data_dir::DataDir,
+    dev_env::{Keys, new_key},
+};
+
+/// The services, started.
+pub(crate) struct Services {
+    pub(crate) user_auth: UserAuth,
+    pub(crate) onboarding: Onboarding,
+    pub(crate) cluster: OpenApiRouter,
+    pub(crate) readiness: Readiness,
+}
+
+impl Services {
+    pub(crate) async fn start(
+        args: &UpArgs,
+        data_dir: &DataDir,
+        addresses: &Addresses,
+        shutdown: &Shutdown,
+    ) -> Result<Self, Failure> {
+        let bus = connect(args)?;
+        let database = database(args, data_dir)?;
+        let accounts_store = Store::open(&database, user_auth::NAME).await?;
+        let clusters_store = Store::open(&database, onboarding::NAME).await?;
+        // What the services show each other when the broker is away; nobody else needs it.
+        let service_token = new_key(TokenKind::ServiceToken).secret().clone();
+        let auth = auth_args(&addresses.inside, &service_token);
+        let rate_limit = RateLimit::new(&args.rate_limit);
+
+        let parts = user_auth::Parts {
+            store: accounts_store.clone(),
+            bus: bus.clone(),
+            service_token: Some(service_token),
+            rate_limit: rate_limit.clone(),
+        };
+        let user_auth = UserAuth::start(parts, shutdown).await?;
+        let parts = onboarding::Parts {
+            store: clusters_store.clone(),
+            bus: bus.clone(),
+            verifier: RemoteVerifier::start(&bus, Service::Onboarding, &auth)?,
+            rate_limit: rate_limit.clone(),
+            agents: agent_args(&addresses.public),
+            timing: SessionTiming::default(),
+        };
+        let onboarding = Onboarding::start(parts, shutdown).await?;
+        let cluster = cluster::routes(cluster::Parts {
+            verifier: RemoteVerifier::start(&bus, Service::Cluster, &auth)?,
+            bus: bus.clone(),
+            rate_limit,
+            queries: args.queries.clone(),
+        });
+        let readiness = process::broker_check(Readiness::new(), &bus);
+        let readiness = database_check(readiness, "users database", accounts_store);
+        let readiness = database_check(readiness, "clusters database", clusters_store);
+        Ok(Self { user_auth, onboarding, cluster, readiness })
+    }
+
+    /// The administrator whose key this is. A kept key that was revoked is replaced by a new one.
+    pub(crate) async fn admin(&self, keys: &mut Keys) -> Result<UserData, Failure> {
+        let accounts = &self.user_auth.accounts;
+        let admin = accounts.ensure_admin(&keys.api_key, Timestamp::now()).await?;
+        if accounts.verify(keys.api_key.clone()).await.valid {
+            return Ok(admin);
+        }
+        keys.api_key = new_key(TokenKind::ApiKey);
+        Ok(accounts.ensure_admin(&keys.api_key, Timestamp::now()).await?)
+    }
+}
+
+/// The database that is asked for, or SQLite in the data directory.
+fn database(args: &UpArgs, data_dir: &DataDir) -> Result<SecretString, Failure> {
+    let Some(url) = &args.database_url else {
+        return Ok(format!("sqlite:{}/", data_dir.path().display()).into());
+    };
+    let file = url
+        .expose_secret()
+        .strip_prefix("sqlite:")
+        .filter(|path| !path.ends_with('/') && !Path::new(path).is_dir());
+    match file {
+        Some(path) => Err(format!(
+            "DATABASE_URL must name a directory, such as sqlite:{path}/: each service keeps a file in it"
+        )
+        .into()),
+        None => Ok(url.clone()),
+    }
+}
+
+fn connect(args: &UpArgs) -> Result<Bus, Failure> {
+    let options = BusOptions {
+        client_name: "kubesage".to_owned(),
+        prefix: args.queue_prefix.clone(),
+        ..BusOptions::default()
+    };
+    Ok(Bus::connect(&args.bus_url, options)?)
+}
+
+fn database_check(readiness: Readiness, name: &'static str, store: Store) -> Readiness {
+    readiness.check(name, move || {
+        let store = store.clone();
+        async move { store.ping().await.map_err(|_| "the database cannot be used".to_owned()) }
+    })
+}
+
+fn auth_args(url: &Url, service_token: &SecretString) -> AuthArgs {
+    AuthArgs {
+        user_service_url: Some(url.clone()),
+        service_token: Some(service_token.clone()),
+        ..AuthArgs::default()
+    }
+}
+
+fn agent_args(url: &Url) -> AgentArgs {
+    AgentArgs { public_url: url.clone(), ..AgentArgs::default() }
+}
