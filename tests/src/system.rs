@@ -50,6 +50,8 @@ pub struct System {
     /// The cluster's id.
     pub cluster_id: String,
     agent_key: String,
+    service_token: String,
+    secrets_key: String,
     urls: Urls,
     options: Options,
     database: TestDatabase,
@@ -102,6 +104,7 @@ impl System {
             token.secret().expose_secret().to_owned()
         };
         let (api_key, service_token) = (key(TokenKind::ApiKey), key(TokenKind::ServiceToken));
+        let secrets_key = BASE64_STANDARD.encode([7; 32]);
         let common = |proxy: &Proxy| -> Result<Vec<(&'static str, String)>> {
             let mut variables = vec![
                 ("HOST", "127.0.0.1".to_owned()),
@@ -118,7 +121,7 @@ impl System {
         let stored = || {
             [
                 ("DATABASE_URL", database.url().expose_secret().to_owned()),
-                ("SECRETS_KEY", BASE64_STANDARD.encode([7; 32])),
+                ("SECRETS_KEY", secrets_key.clone()),
             ]
         };
 
@@ -159,6 +162,8 @@ impl System {
             agent_id: String::new(),
             cluster_id: String::new(),
             agent_key: String::new(),
+            service_token,
+            secrets_key,
             urls,
             options,
             database,
@@ -255,7 +260,7 @@ impl System {
 
     /// The keys that must never be seen.
     pub fn secrets(&self) -> Vec<&str> {
-        vec![&self.admin.api_key, &self.agent_key]
+        vec![&self.admin.api_key, &self.agent_key, &self.service_token, &self.secrets_key]
     }
 
     /// The database, to be cut off or looked into.

@@ -11,6 +11,8 @@ use secrecy::{
 };
 use thiserror::Error;
 
+use crate::Backend;
+
 const VERSION: &str = "v1";
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
@@ -26,6 +28,9 @@ pub enum SealError {
         "SECRETS_KEY must be 32 random bytes in base64 (openssl rand -base64 32), or id:key[,id:key…] while a key is being replaced: {0}"
     )]
     Keys(&'static str),
+    /// PostgreSQL is shared and backed up by others, so what is secret in it must be sealed.
+    #[error("SECRETS_KEY is required with PostgreSQL: 32 random bytes in base64 (openssl rand -base64 32)")]
+    Required,
     /// The envelope's key is not among those of the setting.
     #[error(
         "sealed with key {0:?}, which SECRETS_KEY does not have: it must hold every key that is still in use"
@@ -63,6 +68,19 @@ impl Sealer {
             keys.push((id.to_owned(), cipher(key.trim())?));
         }
         Ok(Self { keys })
+    }
+
+    /// The sealer of a service's database, if its setting gives one. Asked at the start, so that a setting that is missing
+    /// or cannot be used is known then, and not when the first secret is to be kept.
+    ///
+    /// # Errors
+    /// [`SealError::Required`] with PostgreSQL and no setting, [`SealError::Keys`] as [`from_keys`](Self::from_keys).
+    pub fn for_database(backend: Backend, setting: Option<&SecretString>) -> Result<Option<Self>, SealError> {
+        match setting.filter(|setting| !setting.expose_secret().is_empty()) {
+            Some(setting) => Self::from_keys(setting).map(Some),
+            None if backend == Backend::Postgres => Err(SealError::Required),
+            None => Ok(None),
+        }
     }
 
     /// Encrypts `secret` for the place that `context` names, such as `clusters.token/{id}`. Only there can it be

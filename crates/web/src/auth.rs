@@ -1,5 +1,6 @@
 //! Who calls: the `X-API-Key` of a request, verified, becomes a [`Caller`].
 
+mod fallback;
 mod remote;
 
 use axum::{

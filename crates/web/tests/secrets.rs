@@ -17,8 +17,8 @@ use contracts::{
     queues::Service,
 };
 use secrecy::ExposeSecret;
-use testkit::{TestBus, amqp_address, eventually};
-use tokio::{net::TcpListener, time::timeout};
+use testkit::{Proxy, TestBus, amqp_address, eventually};
+use tokio::time::timeout;
 use tracing_subscriber::util::SubscriberInitExt;
 use web::{
     auth::{RemoteVerifier, Verifier},
@@ -81,11 +81,12 @@ async fn neither_keys_nor_passwords_are_logged_at_any_level() -> Result<()> {
     let answer: Result<AuthResult, _> = bus.request(route, &request, options).await;
     ensure!(matches!(answer, Err(RequestError::Publish(PublishError::Unroutable { .. }))), "{answer:?}");
 
-    // The same by the one who asks about keys, and over HTTP, where nobody listens any more.
-    let closed = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    // The same by the one who asks about keys, and over HTTP, where nobody answers.
+    let closed = Proxy::start(amqp_address()?).await?;
+    closed.cut();
     let token = Token::generate(TokenKind::ServiceToken, &mut rand::rng());
     let args = AuthArgs {
-        user_service_url: Some(format!("http://{closed}").parse()?),
+        user_service_url: Some(format!("http://{}", closed.address()).parse()?),
         service_token: Some(token.secret().clone()),
         ..AuthArgs::default()
     };
@@ -95,7 +96,8 @@ async fn neither_keys_nor_passwords_are_logged_at_any_level() -> Result<()> {
     // A broker that refuses the password.
     let password = "planted-hunter2";
     let url = format!("amqp://guest:{password}@{}/%2f", amqp_address()?);
-    let refused = Bus::connect(&url.into(), BusOptions { client_name: "refused".into(), ..BusOptions::default() })?;
+    let refused =
+        Bus::connect(&url.into(), BusOptions { client_name: "refused".into(), ..BusOptions::default() })?;
     eventually("the refusal", async || {
         let text = lines.text();
         let told = text.lines().any(|line| line.contains("cannot connect") && line.contains("refused"));

@@ -14,8 +14,13 @@ use tokio::time::Instant;
 use uuid::Uuid;
 use web::Problem;
 
+use crate::cluster_id::ClusterId;
+
 /// Which agents are connected is known at once; a service that has not answered by then is away.
 const LIST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// After so long, too many requests under way are fewer.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// The agents of all users. Cheap to clone.
 #[derive(Clone)]
@@ -28,7 +33,7 @@ pub(crate) struct Agents {
 pub(crate) struct Query {
     pub(crate) agent_id: String,
     /// The cluster that the caller takes the agent's to be.
-    pub(crate) cluster_id: Option<Value>,
+    pub(crate) cluster_id: Option<ClusterId>,
     pub(crate) command: Command,
     pub(crate) params: Params,
 }
@@ -49,7 +54,7 @@ impl Agents {
         let now = Timestamp::now();
         let patience = i64::try_from(self.patience.as_millis()).unwrap_or(i64::MAX);
         let cluster_config: Map<String, Value> =
-            query.cluster_id.map(|id| ("cluster_id".to_owned(), id)).into_iter().collect();
+            query.cluster_id.map(|id| ("cluster_id".to_owned(), id.into())).into_iter().collect();
         let request = QueryRequest {
             request_id: Uuid::now_v7().to_string(),
             agent_id: query.agent_id,
@@ -63,13 +68,9 @@ impl Agents {
         let options = RequestOptions { deadline: Instant::now() + self.patience, trace: Some(trace) };
         let answer: QueryResult =
             self.bus.request(queues::QUERIES, &request, options).await.map_err(problem)?;
-        match (answer.result, answer.error) {
-            (Some(result), None) => Ok(result),
-            (_, error) => {
-                let detail =
-                    error.unwrap_or_else(|| "the answer has neither a result nor an error".to_owned());
-                Err(Problem::new(answer.code.unwrap_or(ErrorCode::AgentError), detail))
-            }
+        match (answer.result, answer.code, answer.error) {
+            (Some(result), None, None) => Ok(result),
+            (_, code, error) => Err(refusal(code, error)),
         }
     }
 
@@ -92,11 +93,19 @@ impl Agents {
                     other => problem(other),
                 },
             )?;
-        match answer.code {
-            None => Ok(answer.agents),
-            Some(code) => Err(Problem::new(code, answer.error.unwrap_or_default())),
+        match (answer.code, answer.error) {
+            (None, None) => Ok(answer.agents),
+            (code, error) => Err(refusal(code, error)),
         }
     }
+}
+
+/// What the agent, or onboarding on its behalf, said instead of a result.
+fn refusal(code: Option<ErrorCode>, error: Option<String>) -> Problem {
+    let code = code.unwrap_or(ErrorCode::AgentError);
+    let busy = code == ErrorCode::RateLimited;
+    let problem = Problem::new(code, error.unwrap_or_else(|| "there was no result and no reason".to_owned()));
+    if busy { problem.retry_after(BUSY) } else { problem }
 }
 
 fn problem(error: RequestError) -> Problem {
@@ -108,7 +117,7 @@ fn problem(error: RequestError) -> Problem {
         RequestError::Timeout => Problem::new(ErrorCode::AgentTimeout, "the agent did not answer in time"),
         RequestError::Overloaded => {
             Problem::new(ErrorCode::RateLimited, "too many requests are under way; try again")
-                .retry_after(Duration::from_secs(1))
+                .retry_after(BUSY)
         }
         fault @ (RequestError::Rejected(_) | RequestError::Malformed(_) | RequestError::Unwritable(_)) => {
             Problem::internal(&fault)

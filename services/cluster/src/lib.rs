@@ -1,6 +1,7 @@
-//! Answers what users ask of their clusters, by asking the cluster's agent over the queue ([`agents`]).
+//! Answers what users ask of their clusters, by asking the cluster's agent over the queue.
 
 mod agents;
+mod cluster_id;
 mod config;
 mod http;
 mod run;

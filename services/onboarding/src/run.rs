@@ -2,7 +2,7 @@
 
 use bus::Bus;
 use contracts::queues::Service;
-use store::Store;
+use store::{Sealer, Store};
 use web::{
     App, Outcome, RateLimit, Readiness, Server, Shutdown,
     auth::RemoteVerifier,
@@ -18,6 +18,7 @@ use crate::{Config, NAME, Onboarding, Parts, SessionTiming};
 pub async fn run(config: Config) -> Result<Outcome, Failure> {
     let server = Server::bind(&config.server.server_config()).await?;
     let store = Store::open(&config.database.database_url, NAME).await?;
+    Sealer::for_database(store.backend(), config.database.secrets_key.as_ref())?;
     let bus = config.bus.connect(NAME)?;
     let shutdown = Shutdown::on_signals()?;
     let parts = Parts {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use bus::Bus;
 use contracts::{Timestamp, Token};
 use secrecy::ExposeSecret;
-use store::Store;
+use store::{Sealer, Store};
 use web::{
     App, Outcome, RateLimit, Readiness, Server, Shutdown,
     process::{self, Failure},
@@ -22,6 +22,7 @@ pub async fn run(config: Config) -> Result<Outcome, Failure> {
     // The port comes first, so that a start that fails does not show a key.
     let server = Server::bind(&config.server.server_config()).await?;
     let store = Store::open(&config.database.database_url, NAME).await?;
+    Sealer::for_database(store.backend(), config.database.secrets_key.as_ref())?;
     let bus = config.bus.connect(NAME)?;
     let shutdown = Shutdown::on_signals()?;
     let parts = Parts {

@@ -10,23 +10,20 @@ use std::{
 
 use bus::{Bus, RequestError, RequestOptions};
 use contracts::{
-    ErrorCode, Timestamp, Token, WireSecret,
+    ErrorCode, Timestamp, Token,
     auth::{AuthRequest, AuthResult},
     queues::Service,
 };
 use moka::future::Cache;
-use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
 use tokio_util::task::AbortOnDropHandle;
-use url::Url;
 use uuid::Uuid;
 
 use crate::config::AuthArgs;
 
-use super::Verifier;
+use super::{Verifier, fallback::Fallback};
 
 /// user-auth answers within milliseconds; after this long, over either way, it is away.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// So many keys are remembered at once.
 const MAX_REMEMBERED: u64 = 100_000;
 /// What makes a remembered key doubtful.
@@ -34,8 +31,9 @@ const DOUBTS: [&str; 3] = ["api_key.revoked", "api_key.rotated", "user.updated"]
 
 /// Asks user-auth about keys and remembers the valid ones for some seconds. Cheap to clone.
 ///
-/// An event that a key or a user has changed empties the memory, and so does every (re)connection to the events. Many
-/// requests with one key that is not remembered ask once.
+/// An event that a key or a user has changed empties the memory, and so does every (re)connection to the events. While
+/// events cannot be heard nothing is remembered, since nothing would correct it. Many requests with one key that is not
+/// remembered ask once.
 #[derive(Clone)]
 pub struct RemoteVerifier {
     inner: Arc<Inner>,
@@ -45,40 +43,46 @@ pub struct RemoteVerifier {
 struct Inner {
     bus: Bus,
     service: Service,
+    patience: Duration,
     fallback: Option<Fallback>,
-    /// Valid answers, by the hash of the key.
-    memory: Cache<String, AuthResult>,
-    /// Grows whenever the memory is emptied, so that an answer from before is not remembered after.
-    doubts: AtomicU64,
-}
-
-/// user-auth's HTTP endpoint.
-struct Fallback {
-    client: reqwest::Client,
-    url: Url,
-    token: SecretString,
-}
-
-#[derive(Serialize)]
-struct VerifyBody {
-    api_key: WireSecret,
+    /// Valid answers, by the generation in which they were asked for and the hash of the key.
+    memory: Cache<(u64, String), AuthResult>,
+    /// Grows with every doubt, so that nobody after it is given an answer from before, not even one that was under way.
+    /// 0 until the first connection to the events.
+    generation: AtomicU64,
 }
 
 impl RemoteVerifier {
-    /// x
-    pub fn with_patience(bus: &Bus, service: Service, args: &AuthArgs, _p: Duration) -> Result<Self, reqwest::Error> { Self::start(bus, service, args) }
     /// A verifier for `service`.
     ///
     /// # Errors
     /// When the HTTP client for the fallback cannot be built.
     pub fn start(bus: &Bus, service: Service, args: &AuthArgs) -> Result<Self, reqwest::Error> {
+        Self::with_patience(bus, service, args, PATIENCE)
+    }
+
+    /// As [`RemoteVerifier::start`], with another time that user-auth may take, over either way.
+    ///
+    /// # Errors
+    /// When the HTTP client for the fallback cannot be built.
+    pub fn with_patience(
+        bus: &Bus,
+        service: Service,
+        args: &AuthArgs,
+        patience: Duration,
+    ) -> Result<Self, reqwest::Error> {
         let memory = Cache::builder()
             .max_capacity(MAX_REMEMBERED)
             .time_to_live(Duration::from_secs(args.auth_cache_seconds))
             .build();
-        let fallback = Fallback::from_args(args)?;
-        let inner =
-            Arc::new(Inner { bus: bus.clone(), service, fallback, memory, doubts: AtomicU64::new(0) });
+        let inner = Arc::new(Inner {
+            bus: bus.clone(),
+            service,
+            patience,
+            fallback: Fallback::from_args(args, patience)?,
+            memory,
+            generation: AtomicU64::new(0),
+        });
         let forgetting = tokio::spawn(forget_on_events(bus.clone(), Arc::clone(&inner)));
         Ok(Self { inner, _forgetting: Arc::new(AbortOnDropHandle::new(forgetting)) })
     }
@@ -87,7 +91,8 @@ impl RemoteVerifier {
 async fn forget_on_events(bus: Bus, inner: Arc<Inner>) {
     let mut doubts = bus.watch_events(&DOUBTS);
     while doubts.next().await.is_some() {
-        inner.doubts.fetch_add(1, Ordering::SeqCst);
+        inner.generation.fetch_add(1, Ordering::SeqCst);
+        // Nobody would find what is left of earlier generations; this frees it.
         inner.memory.invalidate_all();
     }
 }
@@ -95,12 +100,13 @@ async fn forget_on_events(bus: Bus, inner: Arc<Inner>) {
 impl Verifier for RemoteVerifier {
     async fn verify(&self, key: Token) -> AuthResult {
         let inner = &self.inner;
-        let doubts = inner.doubts.load(Ordering::SeqCst);
-        let hash = key.hash();
-        let answer = inner.memory.try_get_with(hash.clone(), inner.ask(key)).await;
-        if inner.doubts.load(Ordering::SeqCst) != doubts {
-            inner.memory.invalidate(&hash).await;
-        }
+        let answer = match inner.hearing() {
+            Some(generation) => {
+                let remembered = (generation, key.hash());
+                inner.memory.try_get_with(remembered, inner.ask(&key)).await
+            }
+            None => inner.ask(&key).await.map_err(Arc::new),
+        };
         match answer {
             Ok(valid) if valid.expires_at.is_some_and(|at| at <= Timestamp::now()) => {
                 AuthResult::refused(valid.request_id, ErrorCode::Unauthenticated, "this key has expired")
@@ -112,16 +118,19 @@ impl Verifier for RemoteVerifier {
 }
 
 impl Inner {
+    /// The generation of what may be remembered, while events are heard.
+    fn hearing(&self) -> Option<u64> {
+        let generation = self.generation.load(Ordering::SeqCst);
+        (generation > 0 && self.bus.is_ready()).then_some(generation)
+    }
+
     /// `Ok` is remembered, `Err` is not.
-    async fn ask(&self, key: Token) -> Result<AuthResult, AuthResult> {
-        let answer = match self.ask_bus(&key).await {
+    async fn ask(&self, key: &Token) -> Result<AuthResult, AuthResult> {
+        let answer = match self.ask_bus(key).await {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::debug!(%error, "user-auth does not answer over the bus");
-                match &self.fallback {
-                    Some(fallback) => fallback.ask(&key).await,
-                    None => unavailable(),
-                }
+                self.ask_http(key).await.unwrap_or_else(unavailable)
             }
         };
         if answer.valid { Ok(answer) } else { Err(answer) }
@@ -134,34 +143,16 @@ impl Inner {
             service: self.service.as_str().to_owned(),
             timestamp: Timestamp::now(),
         };
-        self.bus.request(self.service.auth_route(), &request, RequestOptions::within(PATIENCE)).await
-    }
-}
-
-impl Fallback {
-    fn from_args(args: &AuthArgs) -> Result<Option<Self>, reqwest::Error> {
-        let (Some(url), Some(token)) = (&args.user_service_url, &args.service_token) else {
-            return Ok(None);
-        };
-        // Reqwest takes the process's provider; where another part has set one already, that one serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
-        let mut url = url.clone();
-        url.set_path("/api/v1/auth/verify");
-        Ok(Some(Self { client, url, token: token.clone() }))
+        self.bus.request(self.service.auth_route(), &request, RequestOptions::within(self.patience)).await
     }
 
-    async fn ask(&self, key: &Token) -> AuthResult {
-        let asked = async {
-            let body = VerifyBody { api_key: key.secret().clone().into() };
-            let token = self.token.expose_secret();
-            let response = self.client.post(self.url.clone()).bearer_auth(token).json(&body).send().await?;
-            response.error_for_status()?.json::<AuthResult>().await
-        };
-        asked.await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "user-auth answers neither over the bus nor over HTTP");
-            unavailable()
-        })
+    async fn ask_http(&self, key: &Token) -> Option<AuthResult> {
+        let answer = self.fallback.as_ref()?.ask(key).await;
+        answer
+            .inspect_err(
+                |error| tracing::warn!(%error, "user-auth answers neither over the bus nor over HTTP"),
+            )
+            .ok()
     }
 }
 

@@ -10,9 +10,11 @@ use axum::{
 };
 use contracts::{ErrorCode, Timestamp};
 use serde::Serialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use web::Problem;
+
+use crate::cluster_id::ClusterId;
 
 /// What every answer says beside its result.
 #[derive(Serialize, ToSchema)]
@@ -22,8 +24,7 @@ pub(super) struct Envelope {
     /// The agent that answered.
     agent_id: String,
     /// The cluster's id as the caller gave it.
-    #[schema(value_type = Option<String>)]
-    cluster_id: Option<Value>,
+    cluster_id: Option<ClusterId>,
     /// A sentence for a person.
     message: String,
     /// When it was answered.
@@ -31,7 +32,7 @@ pub(super) struct Envelope {
 }
 
 impl Envelope {
-    pub(super) fn new(agent_id: String, cluster_id: Option<Value>, message: String) -> Self {
+    pub(super) fn new(agent_id: String, cluster_id: Option<ClusterId>, message: String) -> Self {
         Self { success: true, agent_id, cluster_id, message, timestamp: Timestamp::now() }
     }
 }

@@ -2,10 +2,10 @@
 
 use contracts::query::Params;
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::IntoParams;
-use uuid::Uuid;
 use web::Problem;
+
+use crate::cluster_id::{ClusterId, InvalidClusterId};
 
 /// What Kubernetes accepts at the most, with room to spare; only bounds what is carried to the agent.
 const MAX_TEXT: usize = 4096;
@@ -63,8 +63,7 @@ fn default_lines() -> u32 {
 #[derive(Debug)]
 pub(super) struct Selection {
     pub(super) agent_id: String,
-    /// As the caller wrote it: a string or an integer.
-    pub(super) cluster_id: Option<Value>,
+    pub(super) cluster_id: Option<ClusterId>,
     pub(super) params: Params,
 }
 
@@ -111,21 +110,22 @@ fn agent_id(id: String) -> Result<String, Problem> {
     Ok(id)
 }
 
-fn cluster_id(id: Option<String>) -> Result<Option<Value>, Problem> {
-    let Some(id) = id else { return Ok(None) };
-    if let Ok(number) = id.parse::<i64>() {
-        return Ok(Some(number.into()));
-    }
-    match Uuid::try_parse(&id) {
-        Ok(uuid) => Ok(Some(uuid.to_string().into())),
-        Err(_) => Err(Problem::invalid("cluster_id", "must be a UUID or an integer")),
-    }
+fn cluster_id(id: Option<String>) -> Result<Option<ClusterId>, Problem> {
+    let parse = |id: String| {
+        id.parse().map_err(|error: InvalidClusterId| Problem::invalid("cluster_id", error.to_string()))
+    };
+    id.map(parse).transpose()
 }
 
-/// Names of Kubernetes objects are lower-case letters, digits, `-` and `.`; anything else would end up in a path.
+/// Names of namespaces, pods and containers are RFC 1123 subdomains or labels; anything else, such as `..`, would lead
+/// elsewhere in the path of an API call.
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>
 fn object_name(field: &str, name: String) -> Result<String, Problem> {
-    let acceptable = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
-    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(acceptable) {
+    let acceptable = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_label = |label: &str| {
+        !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(acceptable)
+    };
+    if name.len() > MAX_NAME || !name.split('.').all(is_label) {
         return Err(Problem::invalid(field, "is not the name of a Kubernetes object"));
     }
     Ok(name)
@@ -144,19 +144,12 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_cluster_id_is_a_uuid_or_an_integer() {
-        assert_eq!(cluster_id(Some("123".into())).unwrap(), Some(123.into()));
-        let uuid = "6F9619FF-8B86-D011-B42D-00C04FC964FF";
-        assert_eq!(cluster_id(Some(uuid.into())).unwrap(), Some(uuid.to_lowercase().into()));
-        assert!(cluster_id(Some("prod".into())).is_err());
-    }
-
     proptest! {
         #[test]
-        fn a_name_never_leaves_its_path_segment(name in "\\PC{0,40}") {
+        fn a_name_never_leaves_its_path_segment(name in "\\PC{0,40}|[a-z.-]{0,6}") {
             if let Ok(name) = object_name("name", name) {
                 prop_assert!(!name.contains(['/', '?', '#', '%', ' ']));
+                prop_assert!(!name.starts_with('.') && !name.ends_with('.') && !name.contains(".."));
             }
         }
     }

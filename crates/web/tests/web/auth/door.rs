@@ -203,9 +203,12 @@ async fn every_outcome_is_counted() -> Result<()> {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let expired = AuthResult { expires_at: Some(Timestamp::now()), ..refused(ErrorCode::Unauthenticated) };
-    for (answer, times) in
-        [(valid(), 1), (expired, 2), (refused(ErrorCode::BrokerUnavailable), 3), (refused(ErrorCode::Internal), 1)]
-    {
+    for (answer, times) in [
+        (valid(), 1),
+        (expired, 2),
+        (refused(ErrorCode::BrokerUnavailable), 3),
+        (refused(ErrorCode::Internal), 1),
+    ] {
         let server = guarded(Always(Arc::new(answer)), None).await?;
         for _ in 0..times {
             call(&server, "/whoami", &new_key()).await?;
@@ -215,7 +218,8 @@ async fn every_outcome_is_counted() -> Result<()> {
         server.get("/open").await?;
     }
     let text = recorder.handle().render();
-    for (outcome, count) in [("ok", 1), ("refused", 2), ("unavailable", 4), ("missing", 4), ("malformed", 4)] {
+    for (outcome, count) in [("ok", 1), ("refused", 2), ("unavailable", 4), ("missing", 4), ("malformed", 4)]
+    {
         let line = format!("auth_total{{outcome=\"{outcome}\"}} {count}");
         ensure!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }

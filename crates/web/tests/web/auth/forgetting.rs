@@ -16,7 +16,10 @@ use super::user_auth::{
     user, verifier, without_fallback,
 };
 
-on_both_brokers!(every_change_empties_the_memory_of_every_replica, what_was_under_way_is_given_to_nobody_after);
+on_both_brokers!(
+    every_change_empties_the_memory_of_every_replica,
+    what_was_under_way_is_given_to_nobody_after
+);
 
 /// Waits until the verifier asks about this key, which it has remembered so far, again.
 async fn until_forgotten(verifier: &RemoteVerifier, user_auth: &UserAuth, key: &Token) -> Result<()> {

@@ -127,10 +127,15 @@ impl UserAuth {
         answer.told(request.request_id).await
     }
 
-    /// Answers over HTTP as well, to who shows the service token; also as if behind a gateway, below `/gateway`.
+    /// Answers over HTTP as well, to who shows the service token.
     pub(super) async fn serve_http(&self) -> Result<Running> {
-        let routes = Router::new().route("/api/v1/auth/verify", post(verify));
-        start(Router::new().nest("/gateway", routes.clone()).merge(routes).with_state(self.clone())).await
+        self.serve_http_below("").await
+    }
+
+    /// The same below a path, as if behind a gateway.
+    pub(super) async fn serve_http_below(&self, base: &str) -> Result<Running> {
+        let path = format!("{base}/api/v1/auth/verify");
+        start(Router::new().route(&path, post(verify)).with_state(self.clone())).await
     }
 }
 
@@ -139,12 +144,12 @@ async fn verify(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Result<Json<AuthResult>, Problem> {
+    let key = body["api_key"].as_str().ok_or_else(|| Problem::invalid("api_key", "is required"))?;
+    let answer = user_auth.take(key, |asked| asked.over_http += 1);
     let bearer = headers.get("authorization").and_then(|value| value.to_str().ok());
     if bearer != Some(&format!("Bearer {SERVICE_TOKEN}")) {
         return Err(Problem::unauthenticated("not a service"));
     }
-    let key = body["api_key"].as_str().ok_or_else(|| Problem::invalid("api_key", "is required"))?;
-    let answer = user_auth.take(key, |asked| asked.over_http += 1);
     Ok(Json(answer.told("over HTTP".to_owned()).await))
 }
 
