@@ -61,10 +61,10 @@ impl Command {
 /// What narrows a command. Which fields a command heeds is said with each field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Params {
-    /// Pods, deployments, services, logs: only this namespace; absent: all of them.
+    /// Pods, deployments, services, logs, counts: only this namespace; absent: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// All lists: a Kubernetes label selector, handed to the cluster's API server.
+    /// All lists and counts: a Kubernetes label selector, handed to the cluster's API server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_selector: Option<String>,
     /// All lists: at most so many objects, handed to the API server.

@@ -114,7 +114,14 @@ fn problem(error: RequestError) -> Problem {
             Problem::new(ErrorCode::BrokerUnavailable, "the message broker cannot be reached right now")
         }
         RequestError::Publish(PublishError::Unroutable { .. }) => away(),
-        RequestError::Timeout => Problem::new(ErrorCode::AgentTimeout, "the agent did not answer in time"),
+        // Onboarding tells of a slow agent itself, a little earlier.
+        RequestError::Timeout => {
+            let detail = "no answer in time: the agent, or the service that holds its session, is away";
+            Problem::new(ErrorCode::AgentTimeout, detail)
+        }
+        RequestError::Rejected(ErrorCode::TooLarge) => {
+            Problem::new(ErrorCode::TooLarge, "the answer is larger than is carried; ask with a limit")
+        }
         RequestError::Overloaded => {
             Problem::new(ErrorCode::RateLimited, "too many requests are under way; try again")
                 .retry_after(BUSY)

@@ -20,7 +20,9 @@ use k8s_openapi::{
 use kube::{Api, Resource, api::LogParams};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Cluster, ListQuery, QueryError, cache::Cache, counts, is_whole, list, logs, params, views};
+use super::{
+    Cluster, ListQuery, QueryError, cache::Cache, counts::Counted, is_whole, list, logs, params, views,
+};
 
 const DEFAULT_LOG_LINES: u32 = 100;
 const MAX_LOG_LINES: u32 = 10_000;
@@ -41,6 +43,7 @@ pub(crate) enum Answer {
 impl Cluster {
     /// Does what is asked.
     pub(crate) async fn execute(&self, command: &Command, params: &Params) -> Result<Answer, QueryError> {
+        params::check_applicable(command, params)?;
         match command {
             Command::GetNamespaces => {
                 let (namespaces, meta) = self.cached(&self.namespaces, params, views::namespace).await?;
@@ -64,7 +67,7 @@ impl Cluster {
                 let (services, meta) = self.listed(&api, params, views::service).await?;
                 Ok(Answer::Services(ServiceList { services, meta }))
             }
-            Command::GetClusterResources => self.resource_counts().await.map(Answer::Resources),
+            Command::GetClusterResources => self.resource_counts(params).await.map(Answer::Resources),
             Command::GetPodLogs => self.pod_logs(params).await.map(Answer::Logs),
             Command::Other(name) => Err(QueryError::new(
                 ErrorCode::BadRequest,
@@ -122,9 +125,14 @@ impl Cluster {
         Ok((listed.items, meta))
     }
 
-    async fn resource_counts(&self) -> Result<ResourceCounts, QueryError> {
+    async fn resource_counts(&self, params: &Params) -> Result<ResourceCounts, QueryError> {
+        let counted = Counted {
+            server: &self.server,
+            namespace: params::namespace(params)?,
+            label_selector: params.label_selector.as_deref().filter(|selector| !selector.is_empty()),
+        };
         let provenance = self.provenance().await?;
-        let resources = counts::of_each_kind(&self.server).await?;
+        let resources = counted.of_each_kind().await?;
         Ok(ResourceCounts { total_count: resources.len(), resources, provenance })
     }
 

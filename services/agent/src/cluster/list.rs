@@ -67,22 +67,40 @@ where
     in_pages(server, api, query, u32::MAX, view).await
 }
 
-/// How many objects there are.
-pub(crate) async fn count<K>(server: &ApiServer, api: &Api<K>) -> Result<i64, QueryError>
+/// How many objects there are, or how many with these labels.
+pub(crate) async fn count<K>(
+    server: &ApiServer,
+    api: &Api<K>,
+    label_selector: Option<&str>,
+) -> Result<i64, QueryError>
 where
     K: Clone + DeserializeOwned + Debug,
 {
+    if label_selector.is_some() {
+        // The API server does not say how many more a selector selects.
+        return count_all(server, api, label_selector).await;
+    }
     let page = server.call(api.list(&ListParams::default().limit(1))).await?;
     let here = i64::try_from(page.items.len()).unwrap_or(i64::MAX);
     match (page.metadata.remaining_item_count, next_token(&page)) {
         (Some(remaining), _) => Ok(here.saturating_add(remaining)),
         (None, None) => Ok(here),
         // More follow, but the API server does not say how many.
-        (None, Some(_)) => {
-            let all = list(server, api, &ListQuery::default(), |_| ()).await?;
-            Ok(i64::try_from(all.items.len()).unwrap_or(i64::MAX))
-        }
+        (None, Some(_)) => count_all(server, api, None).await,
     }
+}
+
+async fn count_all<K>(
+    server: &ApiServer,
+    api: &Api<K>,
+    label_selector: Option<&str>,
+) -> Result<i64, QueryError>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let query = ListQuery { label_selector: label_selector.map(str::to_owned), ..ListQuery::default() };
+    let all = list(server, api, &query, |_| ()).await?;
+    Ok(i64::try_from(all.items.len()).unwrap_or(i64::MAX))
 }
 
 async fn in_pages<K, V>(

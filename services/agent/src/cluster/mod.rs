@@ -2,7 +2,7 @@
 
 use contracts::{query::Params, resources};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
-use kube::Api;
+use kube::{Api, core::PartialObjectMeta};
 
 use crate::config::Timing;
 
@@ -33,7 +33,8 @@ pub(crate) struct Cluster {
     timing: Timing,
 }
 
-/// How large the cluster is; `None` where the API server does not say.
+/// How large the cluster is; `None` where the API server did not say.
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Census {
     pub(crate) nodes: Option<u64>,
     pub(crate) pods: Option<u64>,
@@ -77,13 +78,13 @@ impl Cluster {
         if let Some(nodes) = self.nodes.count(self.timing.cache_max_age) {
             return u64::try_from(nodes).ok();
         }
-        let nodes: Api<Node> = Api::all(self.server.client());
-        count(&self.server, &nodes).await.ok()?.try_into().ok()
+        let nodes: Api<PartialObjectMeta<Node>> = Api::all(self.server.client());
+        count(&self.server, &nodes, None).await.ok()?.try_into().ok()
     }
 
     async fn count_pods(&self) -> Option<u64> {
-        let pods: Api<Pod> = Api::all(self.server.client());
-        count(&self.server, &pods).await.ok()?.try_into().ok()
+        let pods: Api<PartialObjectMeta<Pod>> = Api::all(self.server.client());
+        count(&self.server, &pods, None).await.ok()?.try_into().ok()
     }
 }
 

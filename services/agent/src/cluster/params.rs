@@ -1,8 +1,19 @@
-//! What a caller may put into the path of an API call.
+//! What a caller may ask for, and what may be put into the path of an API call.
 
-use contracts::query::Params;
+use contracts::query::{Command, Params};
 
 use super::QueryError;
+
+/// Refuses a parameter that the command does not heed: ignored, it would make the answer another than the one asked for.
+pub(crate) fn check_applicable(command: &Command, params: &Params) -> Result<(), QueryError> {
+    let field = match command {
+        Command::GetNamespaces | Command::GetNodes if params.namespace.is_some() => "namespace",
+        Command::GetClusterResources if params.limit.is_some() => "limit",
+        Command::GetClusterResources if params.continue_token.is_some() => "continue",
+        _ => return Ok(()),
+    };
+    Err(QueryError::invalid(format!("{field} does not apply to {}", command.as_str())))
+}
 
 /// A namespace, where one is asked for.
 pub(crate) fn namespace(params: &Params) -> Result<Option<&str>, QueryError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use contracts::{
-    agent::{CAPABILITY_PARTS, Hello, PROTOCOL, Refused, ServerFrame, Welcome},
+    agent::{CAPABILITY_PARTS, Hello, PROTOCOL, RefusalCode, Refused, ServerFrame, Welcome},
     query::Command,
 };
 use futures_util::{SinkExt, StreamExt};
@@ -22,7 +22,7 @@ use super::{
 
 /// What a server says about a refused connection is logged, so it is cut.
 const MAX_REASON_CHARS: usize = 300;
-/// How long `hello` waits for the cluster's version.
+/// How long `hello` waits for what the API server says of itself.
 const VERSION_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Opens a session.
@@ -84,6 +84,7 @@ async fn hello(relay: &Relay) -> Hello {
     // no reason to stay silent.
     let asked = timeout(VERSION_PATIENCE, relay.cluster.server().refresh_identity()).await;
     let identity = asked.ok().and_then(Result::ok);
+    let simulated = identity.as_ref().is_some_and(|identity| identity.simulated);
     let commands = Command::ALL.iter().map(Command::as_str);
     Hello {
         protocol: PROTOCOL,
@@ -92,6 +93,7 @@ async fn hello(relay: &Relay) -> Hello {
         kubernetes_version: identity.and_then(|identity| identity.version),
         cluster_name: relay.config.cluster_name.clone(),
         capabilities: commands.chain([CAPABILITY_PARTS]).map(str::to_owned).collect(),
+        simulated,
     }
 }
 
@@ -118,7 +120,12 @@ async fn greet(socket: &mut Socket, hello: &Hello) -> Result<Welcome, End> {
 /// What a `refused` frame means for the next attempt.
 pub(super) fn refusal(refused: &Refused) -> End {
     let reason = cut(&format!("refused ({:?}): {}", refused.code, refused.detail));
-    if refused.retry { End::Lost(reason) } else { End::Rejected(reason) }
+    match refused.code {
+        // Whatever the server says of trying again: two copies of an agent would replace each other for ever.
+        RefusalCode::Replaced => End::Replaced(reason),
+        _ if refused.retry => End::Lost(reason),
+        _ => End::Rejected(reason),
+    }
 }
 
 fn lost(reason: &str) -> End {

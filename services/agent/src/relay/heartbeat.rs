@@ -3,27 +3,58 @@
 use std::{sync::Arc, time::Duration};
 
 use contracts::{Timestamp, agent::Heartbeat};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::watch,
+    time::{Interval, MissedTickBehavior, interval},
+};
 
 use super::socket::{self, Outbox};
-use crate::cluster::Cluster;
+use crate::cluster::{Census, Cluster};
 
 /// Within these bounds a server may choose how often.
 const SHORTEST_SECONDS: u32 = 1;
 const LONGEST_SECONDS: u32 = 300;
 
+/// How often a heartbeat is sent to a server that asks for one so often.
+pub(super) fn period(asked_seconds: u32) -> Duration {
+    Duration::from_secs(asked_seconds.clamp(SHORTEST_SECONDS, LONGEST_SECONDS).into())
+}
+
 /// Sends heartbeats, the first at once; ends only by being dropped.
-pub(super) async fn beat(cluster: Arc<Cluster>, outbox: Outbox, every_seconds: u32) {
-    let seconds = every_seconds.clamp(SHORTEST_SECONDS, LONGEST_SECONDS);
-    let mut ticks = interval(Duration::from_secs(seconds.into()));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+///
+/// The cluster is counted beside them: a heartbeat that waited for a slow API server would cost the session.
+pub(super) async fn beat(cluster: Arc<Cluster>, outbox: Outbox, period: Duration) {
+    let (counted, census) = watch::channel(Census::default());
+    tokio::join!(count(&cluster, &counted, period), send(&outbox, census, period));
+}
+
+async fn count(cluster: &Cluster, counted: &watch::Sender<Census>, period: Duration) {
+    let mut ticks = ticks(period);
     loop {
         ticks.tick().await;
-        let census = cluster.census().await;
-        let heartbeat = Heartbeat { nodes: census.nodes, pods: census.pods, at: Timestamp::now() };
-        match socket::text(&heartbeat) {
+        counted.send_replace(cluster.census().await);
+    }
+}
+
+async fn send(outbox: &Outbox, mut census: watch::Receiver<Census>, period: Duration) {
+    let mut ticks = ticks(period);
+    let mut is_counted = false;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            // The first census is told at once: the next heartbeat may be minutes away.
+            Ok(()) = census.changed(), if !is_counted => is_counted = true,
+        }
+        let Census { nodes, pods } = *census.borrow();
+        match socket::text(&Heartbeat { nodes, pods, at: Timestamp::now() }) {
             Ok(message) => outbox.send(message).await,
             Err(error) => tracing::error!(%error, "a heartbeat could not be serialised"),
         }
     }
+}
+
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }

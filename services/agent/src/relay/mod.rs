@@ -16,7 +16,7 @@ mod pack;
 mod session;
 mod socket;
 
-/// New attempts to open a session, by `reason` (`lost`, `rejected`, `going_away`).
+/// New attempts to open a session, by `reason` (`lost`, `rejected`, `replaced`, `going_away`).
 const RETRIES: &str = "agent_session_retries_total";
 
 /// What each session needs.
@@ -37,6 +37,8 @@ enum End {
     Lost(String),
     /// The server says that trying again makes no sense with this key.
     Rejected(String),
+    /// Another agent with the same id has the session now.
+    Replaced(String),
     /// The server closes in peace and names the time to come back.
     GoingAway(Duration),
 }
@@ -58,7 +60,7 @@ impl Relay {
                 End::Shutdown => break,
                 // Not at once, even if the server says so: it may say so again and again.
                 End::GoingAway(after) => spread(after, 1.0, 1.2).max(short),
-                End::Rejected(_) => spread(timing.rejected, 0.8, 1.2),
+                End::Rejected(_) | End::Replaced(_) => spread(timing.rejected, 0.8, 1.2),
                 End::Lost(_) => short,
             };
             report(&end, pause);
@@ -86,6 +88,11 @@ fn report(end: &End, pause: Duration) {
             let advice = "check AGENT_ID and API_KEY, or install the agent anew";
             tracing::error!(reason, retry_in_ms, advice, "the relay does not accept this agent");
             "rejected"
+        }
+        End::Replaced(reason) => {
+            let advice = "run one copy of the agent only";
+            tracing::error!(reason, retry_in_ms, advice, "another agent with this id is connected");
+            "replaced"
         }
     };
     metrics::counter!(RETRIES, "reason" => label).increment(1);

@@ -6,7 +6,7 @@ use contracts::agent::{GoingAway, ServerFrame, Welcome};
 use futures_util::{StreamExt, stream::SplitStream};
 use tokio::time::{Instant, Interval, interval, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::{
-    Bytes, Message,
+    Message,
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -66,14 +66,16 @@ impl<'a> Session<'a> {
         let (sink, stream) = socket.split();
         let (outbox, writer) = Outbox::open(sink);
         let cluster = Arc::clone(&relay.cluster);
-        let heartbeats = heartbeat::beat(Arc::clone(&cluster), outbox.clone(), welcome.heartbeat_seconds);
+        let period = heartbeat::period(welcome.heartbeat_seconds);
+        let heartbeats = heartbeat::beat(Arc::clone(&cluster), outbox.clone(), period);
         relay.vitals.heard();
         Self {
             relay,
             stream,
             in_flight: InFlight::new(cluster, outbox.clone()),
             outbox,
-            pings: interval(relay.config.timing.ping),
+            // The server's patience is measured in heartbeats.
+            pings: interval(relay.config.timing.ping.min(period / 2)),
             heard: Instant::now(),
             leaving: None,
             heartbeats: AbortOnDropHandle::new(tokio::spawn(heartbeats)),
@@ -100,7 +102,7 @@ impl<'a> Session<'a> {
                 }
                 Some(()) = self.in_flight.ended() => {}
                 () = self.outbox.closed() => break self.why_left("the connection cannot be written to"),
-                _ = self.pings.tick() => self.outbox.send_now(Message::Ping(Bytes::new())),
+                _ = self.pings.tick() => self.outbox.ping(),
                 next = timeout_at(silent_at, self.stream.next()) => {
                     let ended = match next {
                         Ok(Some(Ok(message))) => self.receive(message),

@@ -1,12 +1,17 @@
 //! The WebSocket's limits, and the task that writes to it.
 
+use std::{fmt::Display, sync::Arc};
+
 use contracts::agent::{MAX_FRAME_BYTES, PART_BYTES};
-use futures_util::{SinkExt, stream::SplitSink};
+use futures_util::{Sink, SinkExt};
 use serde::Serialize;
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, mpsc},
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
-    tungstenite::{Message, protocol::WebSocketConfig},
+    tungstenite::{Bytes, Message, protocol::WebSocketConfig},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -27,36 +32,56 @@ pub(super) fn limits() -> WebSocketConfig {
         .max_message_size(Some(MAX_FRAME_BYTES))
 }
 
-/// The frames to be written, in their order. Cheap to clone.
+/// The frames to be written, in their order; pings go before them. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Outbox(mpsc::Sender<Message>);
+pub(super) struct Outbox {
+    frames: mpsc::Sender<Message>,
+    ping: Arc<Notify>,
+}
 
 impl Outbox {
     /// Starts the task that writes to the socket. It ends with the first failure, after a close frame, or when all
     /// outboxes are gone.
-    pub(super) fn open(sink: SplitSink<Socket, Message>) -> (Self, AbortOnDropHandle<()>) {
-        let (sender, queue) = mpsc::channel(QUEUE);
-        (Self(sender), AbortOnDropHandle::new(tokio::spawn(write(sink, queue))))
+    pub(super) fn open<S>(sink: S) -> (Self, AbortOnDropHandle<()>)
+    where
+        S: Sink<Message, Error: Display> + Send + Unpin + 'static,
+    {
+        let (frames, queue) = mpsc::channel(QUEUE);
+        let ping = Arc::new(Notify::new());
+        let writer = tokio::spawn(write(sink, queue, Arc::clone(&ping)));
+        (Self { frames, ping }, AbortOnDropHandle::new(writer))
     }
 
     /// Waits for a place in the queue. A lost connection is noticed by the session.
     pub(super) async fn send(&self, message: Message) {
-        let _ = self.0.send(message).await;
+        let _ = self.frames.send(message).await;
     }
 
-    /// As [`send`](Self::send), but leaves it when the queue is full.
-    pub(super) fn send_now(&self, message: Message) {
-        let _ = self.0.try_send(message);
+    /// Has a ping written next, before all that waits; does not wait. Behind a large answer it would come too late to
+    /// show that the session lives.
+    pub(super) fn ping(&self) {
+        self.ping.notify_one();
     }
 
     /// Waits until nothing can be written any more.
     pub(super) async fn closed(&self) {
-        self.0.closed().await;
+        self.frames.closed().await;
     }
 }
 
-async fn write(mut sink: SplitSink<Socket, Message>, mut queue: mpsc::Receiver<Message>) {
-    while let Some(message) = queue.recv().await {
+async fn write<S>(mut sink: S, mut queue: mpsc::Receiver<Message>, ping: Arc<Notify>)
+where
+    S: Sink<Message, Error: Display> + Unpin,
+{
+    loop {
+        let message = tokio::select! {
+            biased;
+            () = ping.notified() => Message::Ping(Bytes::new()),
+            next = queue.recv() => match next {
+                Some(message) => message,
+                None => return,
+            },
+        };
         let is_last = message.is_close();
         if let Err(error) = sink.send(message).await {
             tracing::debug!(%error, "a frame could not be written");
@@ -75,6 +100,7 @@ pub(super) fn text(frame: &impl Serialize) -> Result<Message, serde_json::Error>
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::sync::PollSender;
     use uuid::Uuid;
 
     use super::{
@@ -82,31 +108,51 @@ mod tests {
         *,
     };
 
-    #[tokio::test]
-    async fn a_small_answer_passes_between_the_parts_of_a_large_one() {
-        const PARTS: usize = 100;
-        let (sender, mut queue) = mpsc::channel(QUEUE);
-        let outbox = Outbox(sender);
+    /// Frames between the queue and the other side: one in the writer's hand, one in the connection.
+    const WRITTEN: usize = 2;
+    const PARTS: usize = 100;
+
+    /// An outbox whose queue is full of the parts of a large answer; the connection, from which the other side has read
+    /// nothing; and the tasks behind them.
+    async fn busy() -> (Outbox, mpsc::Receiver<Message>, [AbortOnDropHandle<()>; 2]) {
+        let (sink, connection) = mpsc::channel(1);
+        let (outbox, writer) = Outbox::open(PollSender::new(sink));
         let large = outbox.clone();
         let sending = tokio::spawn(async move {
             send_result(&large, Uuid::nil(), Packed::Compressed(vec![0; PARTS * PART_BYTES])).await;
         });
-        // The queue is full of parts when the small answer comes.
-        while outbox.0.capacity() > 0 {
+        while outbox.frames.capacity() > 0 || connection.is_empty() {
             tokio::task::yield_now().await;
         }
+        (outbox, connection, [writer, AbortOnDropHandle::new(sending)])
+    }
+
+    /// Reads up to what is wanted; returns how many frames came first.
+    async fn before(connection: &mut mpsc::Receiver<Message>, is_wanted: fn(&Message) -> bool) -> usize {
+        let mut others = 0;
+        while !is_wanted(&connection.recv().await.expect("what is wanted comes before the end")) {
+            others += 1;
+            tokio::task::yield_now().await;
+        }
+        others
+    }
+
+    #[tokio::test]
+    async fn a_small_answer_passes_between_the_parts_of_a_large_one() {
+        let (outbox, mut connection, _tasks) = busy().await;
         let small = tokio::spawn(async move { outbox.send(Message::text("small")).await });
-        let mut before_small = 0;
-        while let Some(message) = queue.recv().await {
-            if message.is_text() {
-                break;
-            }
-            before_small += 1;
-            tokio::task::yield_now().await;
-        }
-        assert!(before_small <= 2 * QUEUE + 2, "{before_small} parts came first");
-        drop(queue);
-        sending.await.unwrap();
+        let parts = before(&mut connection, Message::is_text).await;
+        assert!(parts <= WRITTEN + 2 * QUEUE + 2, "{parts} parts came first");
         small.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_ping_passes_all_that_waits() {
+        let (outbox, mut connection, _tasks) = busy().await;
+        for _ in 0..3 {
+            outbox.ping();
+            let parts = before(&mut connection, Message::is_ping).await;
+            assert!(parts <= WRITTEN, "{parts} parts came first");
+        }
     }
 }

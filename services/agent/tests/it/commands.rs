@@ -97,6 +97,61 @@ async fn resources_are_counted_by_kind() -> Result<()> {
 }
 
 #[tokio::test]
+async fn resources_are_counted_in_a_namespace_and_by_labels() -> Result<()> {
+    let mut world = World::new(Seed::Sized { nodes: 3, pods: 1200 }).await?;
+    let labelled = |api: &str, kind: &str, namespace: &str| {
+        let metadata = json!({"name": "labelled", "namespace": namespace, "labels": {"team": "blue"}});
+        json!({"apiVersion": api, "kind": kind, "metadata": metadata})
+    };
+    for namespace in ["team-000", "team-001"] {
+        world.sim.store().create(labelled("v1", "Service", namespace))?;
+    }
+    let (_running, mut agent) = world.open().await?;
+    agent.heartbeat(|beat| beat.pods.is_some()).await?;
+
+    let answer = agent.get(Command::GetClusterResources, in_namespace("team-000")).await?;
+    let kinds = ["pods", "services", "deployments", "daemonsets", "statefulsets", "jobs", "cronjobs"];
+    assert_eq!(answer["total_count"], kinds.len());
+    for kind in kinds {
+        assert_eq!(answer["resources"][kind], held(&world, kind, Some("team-000")).len(), "{kind}");
+    }
+    assert!(answer["resources"]["pods"].as_u64() < Some(1200), "{answer}");
+
+    let blue = Params { label_selector: Some("team=blue".to_owned()), ..Params::default() };
+    let answer = agent.get(Command::GetClusterResources, blue.clone()).await?;
+    assert_eq!((&answer["resources"]["services"], &answer["resources"]["pods"]), (&json!(2), &json!(0)));
+    assert_eq!(answer["resources"]["nodes"], 0);
+    let both = Params { namespace: Some("team-001".to_owned()), ..blue };
+    let answer = agent.get(Command::GetClusterResources, both).await?;
+    assert_eq!((&answer["resources"]["services"], &answer["resources"]["nodes"]), (&json!(1), &Value::Null));
+
+    // More than a page of them, of which the API server does not say how many remain.
+    let before = world.asked("list", "pods");
+    let any = Params { label_selector: Some("pod-template-hash".to_owned()), ..Params::default() };
+    let answer = agent.get(Command::GetClusterResources, any).await?;
+    assert_eq!((&answer["resources"]["pods"], &answer["resources"]["nodes"]), (&json!(1200), &json!(0)));
+    assert_eq!(world.asked("list", "pods"), before + 3, "not in pages of 500");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_does_not_apply_is_refused_and_not_ignored() -> Result<()> {
+    let mut world = World::new(Seed::Shop).await?;
+    let (_running, mut agent) = world.open().await?;
+    let next = Params { continue_token: Some("token".to_owned()), ..Params::default() };
+    for (command, params, said) in [
+        (Command::GetNamespaces, in_namespace("cart"), "namespace does not apply to get-namespaces"),
+        (Command::GetNodes, in_namespace("cart"), "namespace does not apply to get-nodes"),
+        (Command::GetClusterResources, page(5, None), "limit does not apply to get-cluster-resources"),
+        (Command::GetClusterResources, next, "continue does not apply to get-cluster-resources"),
+    ] {
+        let error = agent.refusal(command, params).await?;
+        assert_eq!((error.code, error.detail.as_str()), (ErrorCode::Invalid, said));
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn selectors_and_pages_are_the_api_servers() -> Result<()> {
     let mut world = World::new(Seed::Shop).await?;
     for (name, team) in [("t-1", "blue"), ("t-2", "red"), ("t-3", "blue")] {
@@ -146,6 +201,7 @@ async fn a_large_list_is_fetched_in_pages_and_sent_in_parts() -> Result<()> {
 async fn an_old_page_is_expired_and_a_list_that_expires_half_way_begins_anew() -> Result<()> {
     let mut world = World::new(Seed::Sized { nodes: 1, pods: 900 }).await?;
     let (_running, mut agent) = world.open().await?;
+    agent.heartbeat(|beat| beat.pods.is_some()).await?;
     let expire = |world: &World, name: &str| {
         world.sim.store().create(namespace(name)).unwrap();
         world.sim.compact();
@@ -160,7 +216,7 @@ async fn an_old_page_is_expired_and_a_list_that_expires_half_way_begins_anew() -
     assert_eq!(agent.refusal(Command::GetPods, garbage).await?.code, ErrorCode::BadRequest);
 
     // The second page is asked for and held back by the latency while what it continues expires. The count of pods
-    // for a heartbeat may come between, so that a third request is the sure sign.
+    // for a heartbeat is over by then.
     world.sim.set_latency(std::time::Duration::from_millis(300));
     let before = world.asked("list", "pods");
     agent.request(Command::GetPods, Params::default(), crate::relay::PATIENCE).await?;

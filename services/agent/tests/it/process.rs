@@ -3,6 +3,7 @@
 use std::process::{Output, Stdio};
 
 use anyhow::{Context, Result};
+use contracts::agent::{RefusalCode, Refused};
 use http::StatusCode;
 use secrecy::ExposeSecret;
 use sim::Seed;
@@ -46,6 +47,20 @@ async fn ended(child: Child) -> Result<(Output, String)> {
     Ok((output, said))
 }
 
+/// The next line of the log in which the text stands.
+async fn logged(child: &mut Child, text: &str) -> Result<String> {
+    let mut lines = BufReader::new(child.stderr.take().context("it is piped")?).lines();
+    let reading = async {
+        while let Some(line) = lines.next_line().await? {
+            if line.contains(text) {
+                return Ok(line);
+            }
+        }
+        anyhow::bail!("it ended")
+    };
+    tokio::time::timeout(PATIENCE, reading).await.context("it did not say so")?
+}
+
 #[tokio::test]
 async fn a_signal_ends_it_politely_and_no_log_holds_the_key() -> Result<()> {
     let mut world = World::new(Seed::Shop).await?;
@@ -69,17 +84,20 @@ async fn it_says_why_the_relay_does_not_accept_it() -> Result<()> {
     let world = World::new(Seed::Empty).await?;
     world.relay.refuse_upgrades(Some(StatusCode::FORBIDDEN));
     let mut child = agent(&world, &world.relay.url).env("RUST_LOG", "info").spawn()?;
-    let mut lines = BufReader::new(child.stderr.take().context("it is piped")?).lines();
-    let reading = async {
-        while let Some(line) = lines.next_line().await? {
-            if line.contains("403 Forbidden") {
-                return Ok(line);
-            }
-        }
-        anyhow::bail!("it ended")
-    };
-    let line = tokio::time::timeout(PATIENCE, reading).await??;
+    let line = logged(&mut child, "403 Forbidden").await?;
     assert!(line.contains("this key was revoked") && line.contains("API_KEY"), "{line}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_says_that_another_agent_with_its_id_is_connected() -> Result<()> {
+    let mut world = World::new(Seed::Empty).await?;
+    let mut child = agent(&world, &world.relay.url).env("RUST_LOG", "info").spawn()?;
+    let mut connection = world.relay.session().await?;
+    let detail = "the newer wins".to_owned();
+    connection.send(&Refused { code: RefusalCode::Replaced, detail, retry: false }).await?;
+    let line = logged(&mut child, "another agent with this id is connected").await?;
+    assert!(line.contains("the newer wins"), "{line}");
     Ok(())
 }
 

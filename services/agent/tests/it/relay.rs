@@ -49,6 +49,7 @@ pub(crate) struct RelayServer {
 pub(crate) struct Connection {
     pub(crate) headers: HeaderMap,
     pub(crate) heartbeats: Vec<Heartbeat>,
+    pub(crate) pings: usize,
     socket: WebSocketStream<TcpStream>,
     parts: HashMap<Uuid, Vec<u8>>,
 }
@@ -129,7 +130,7 @@ impl Connection {
             Err(refusal)
         };
         let socket = accept_hdr_async(stream, inspect).await.ok()?;
-        Some(Self { headers, heartbeats: Vec::new(), socket, parts: HashMap::new() })
+        Some(Self { headers, heartbeats: Vec::new(), pings: 0, socket, parts: HashMap::new() })
     }
 
     pub(crate) async fn send(&mut self, frame: &impl Serialize) -> Result<()> {
@@ -272,7 +273,11 @@ impl Connection {
                 Some(Received::Answer(part.request_id, Ok(serde_json::from_str(&json)?)))
             }
             Message::Close(frame) => Some(Received::Closed(frame.map(|frame| frame.code.into()))),
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => None,
+            Message::Ping(_) => {
+                self.pings += 1;
+                None
+            }
+            Message::Pong(_) | Message::Frame(_) => None,
         })
     }
 }

@@ -20,8 +20,8 @@ use crate::{
 
 const MAX_IN_FLIGHT: usize = 64;
 
-fn refused(retry: bool) -> Refused {
-    Refused { code: RefusalCode::Revoked, detail: "the key was revoked".to_owned(), retry }
+fn refused(code: RefusalCode, retry: bool) -> Refused {
+    Refused { code, detail: "this is why".to_owned(), retry }
 }
 
 /// That the agent answers as it should.
@@ -47,6 +47,7 @@ async fn hello_comes_first_and_says_who_it_is() -> Result<()> {
     let capabilities: HashSet<&str> = hello.capabilities.iter().map(String::as_str).collect();
     assert!(Command::ALL.iter().all(|command| capabilities.contains(command.as_str())));
     assert!(capabilities.contains("parts"));
+    assert!(hello.simulated);
     Ok(())
 }
 
@@ -58,7 +59,8 @@ async fn an_agent_without_api_server_dials_home_all_the_same() -> Result<()> {
     let _running = tokio::spawn(agent.run(tokio_util::sync::CancellationToken::new()));
     let mut relay = world.relay;
     let mut connection = relay.accept().await?;
-    assert_eq!(connection.hello().await?.kubernetes_version, None);
+    let hello = connection.hello().await?;
+    assert_eq!((hello.kubernetes_version, hello.simulated), (None, false));
     connection.welcome(1).await?;
     connection.heartbeat(|beat| beat.nodes.is_none() && beat.pods.is_none()).await
 }
@@ -70,11 +72,51 @@ async fn heartbeats_count_nodes_and_pods() -> Result<()> {
     let mut agent = world.relay.accept().await?;
     agent.hello().await?;
     agent.welcome(1).await?;
-    agent.heartbeat(|beat| beat.nodes == Some(7) && beat.pods == Some(30)).await?;
-    let first = agent.heartbeats.len();
-    agent.heartbeats.clear();
-    agent.heartbeat(|_| true).await?;
-    assert!(first > 0);
+    agent.heartbeat(|beat| beat.nodes == Some(7) && beat.pods == Some(30)).await
+}
+
+#[tokio::test]
+async fn the_first_count_does_not_wait_for_the_next_heartbeat() -> Result<()> {
+    let mut world = World::new(Seed::Sized { nodes: 7, pods: 30 }).await?;
+    let _running = world.start().await?;
+    let mut agent = world.relay.accept().await?;
+    agent.hello().await?;
+    agent.welcome(300).await?;
+    agent.heartbeat(|beat| beat.nodes == Some(7) && beat.pods == Some(30)).await
+}
+
+#[tokio::test]
+async fn heartbeats_and_pings_do_not_wait_for_the_api_server() -> Result<()> {
+    let mut world = World::new(Seed::Sized { nodes: 7, pods: 30 }).await?;
+    world.config.timing.api_call = Duration::from_secs(3600);
+    let _running = world.start().await?;
+    let mut agent = world.relay.accept().await?;
+    agent.hello().await?;
+    world.sim.set_latency(Duration::from_secs(3600));
+    agent.welcome(1).await?;
+    for _ in 0..3 {
+        agent.heartbeats.clear();
+        agent.heartbeat(|beat| beat.pods.is_none()).await?;
+    }
+    assert!(agent.pings >= 3, "{} pings in two seconds", agent.pings);
+    Ok(())
+}
+
+#[tokio::test]
+async fn heartbeats_tell_what_was_counted_last() -> Result<()> {
+    let mut world = World::new(Seed::Sized { nodes: 7, pods: 30 }).await?;
+    world.config.timing.api_call = Duration::from_secs(3600);
+    let _running = world.start().await?;
+    let mut agent = world.relay.accept().await?;
+    agent.hello().await?;
+    agent.welcome(1).await?;
+    agent.heartbeat(|beat| beat.pods == Some(30)).await?;
+    world.sim.set_latency(Duration::from_secs(3600));
+    for _ in 0..3 {
+        agent.heartbeats.clear();
+        agent.heartbeat(|_| true).await?;
+        assert_eq!(agent.heartbeats[0].pods, Some(30));
+    }
     Ok(())
 }
 
@@ -139,7 +181,6 @@ async fn an_api_server_that_does_not_answer_is_unreachable() -> Result<()> {
     let mut world = World::new(Seed::Shop).await?;
     world.config.timing.api_call = Duration::from_millis(100);
     let (_running, mut agent) = world.open().await?;
-    is_well(&mut agent).await?;
     world.sim.set_latency(Duration::from_secs(3600));
     let error = agent.refusal(Command::GetPods, Params::default()).await?;
     assert_eq!(error.code, ErrorCode::ClusterUnreachable);
@@ -217,12 +258,23 @@ async fn a_refusal_says_whether_to_come_back_soon() -> Result<()> {
     for _ in 0..2 {
         let mut agent = world.relay.accept().await?;
         agent.hello().await?;
-        agent.send(&refused(true)).await?;
+        agent.send(&refused(RefusalCode::Revoked, true)).await?;
     }
     let mut agent = world.relay.session().await?;
     is_well(&mut agent).await?;
     // In the middle of a session, too.
-    agent.send(&refused(false)).await?;
+    agent.send(&refused(RefusalCode::Revoked, false)).await?;
+    agent.closed().await?;
+    assert!(!world.relay.connects_within(Duration::from_secs(1)).await, "came back at once");
+    is_well(&mut world.relay.session().await?).await
+}
+
+#[tokio::test]
+async fn an_agent_that_was_replaced_does_not_replace_the_other_in_turn() -> Result<()> {
+    let mut world = World::new(Seed::Shop).await?;
+    world.config.timing.rejected = Duration::from_secs(2);
+    let (_running, mut agent) = world.open().await?;
+    agent.send(&refused(RefusalCode::Replaced, true)).await?;
     agent.closed().await?;
     assert!(!world.relay.connects_within(Duration::from_secs(1)).await, "came back at once");
     is_well(&mut world.relay.session().await?).await
@@ -273,7 +325,7 @@ async fn an_agent_that_stops_answers_what_it_was_asked_and_says_goodbye() -> Res
     let mut world = World::new(Seed::Shop).await?;
     let (mut running, mut agent) = world.open().await?;
     // It counts the pods, which is not to be taken for the request below.
-    agent.heartbeat(|_| true).await?;
+    agent.heartbeat(|beat| beat.pods.is_some()).await?;
     let before = world.asked("list", "pods");
     world.sim.set_latency(Duration::from_millis(300));
     let asked = agent.request(Command::GetPods, Params::default(), PATIENCE).await?;

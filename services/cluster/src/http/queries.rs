@@ -63,7 +63,9 @@ macro_rules! lists {
             caller: Caller,
             Query(selection): Query<ListSelection>,
         ) -> Result<Response, Problem> {
-            answer(&agents, &caller, trace, Command::$command, selection.check()?).await
+            let command = Command::$command;
+            let selection = selection.check(&command)?;
+            answer(&agents, &caller, trace, command, selection).await
         }
     )*};
 }

@@ -1,6 +1,6 @@
 //! The parameters of queries.
 
-use contracts::query::Params;
+use contracts::query::{Command, Params};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use web::Problem;
@@ -24,11 +24,11 @@ pub(super) struct ListSelection {
     agent_id: String,
     /// The cluster that you take the agent's to be; checked and echoed. A UUID, or the integer of earlier systems.
     cluster_id: Option<String>,
-    /// Only this namespace. Not for namespaces and nodes.
+    /// Only this namespace; without meaning for namespaces and nodes, as with kubectl.
     namespace: Option<String>,
     /// A Kubernetes label selector.
     label_selector: Option<String>,
-    /// At most so many objects.
+    /// At most so many objects; not for counts.
     #[param(minimum = 1, maximum = 100_000)]
     limit: Option<u32>,
     /// The `continue` of the page before.
@@ -69,12 +69,21 @@ pub(super) struct Selection {
 
 impl ListSelection {
     /// Checks each parameter and names the first that cannot be used.
-    pub(super) fn check(self) -> Result<Selection, Problem> {
+    pub(super) fn check(self, command: &Command) -> Result<Selection, Problem> {
+        let counts = matches!(command, Command::GetClusterResources);
+        for (name, given) in [("limit", self.limit.is_some()), ("continue", self.r#continue.is_some())] {
+            if counts && given {
+                return Err(Problem::invalid(name, "does not apply to counts"));
+            }
+        }
+        // As kubectl does, which takes `get nodes --namespace x`.
+        let namespaced = !matches!(command, Command::GetNamespaces | Command::GetNodes);
         if self.limit.is_some_and(|limit| !(1..=100_000).contains(&limit)) {
             return Err(Problem::invalid("limit", "must be from 1 to 100000"));
         }
+        let namespace = self.namespace.map(|name| object_name("namespace", name)).transpose()?;
         let params = Params {
-            namespace: self.namespace.map(|name| object_name("namespace", name)).transpose()?,
+            namespace: namespace.filter(|_| namespaced),
             label_selector: self.label_selector.map(|text| bounded("label_selector", text)).transpose()?,
             limit: self.limit,
             continue_token: self.r#continue.map(|text| bounded("continue", text)).transpose()?,

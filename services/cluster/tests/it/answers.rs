@@ -93,7 +93,7 @@ async fn parameters_are_handed_on(test: TestBus) -> Result<()> {
         ("limit=1&fresh=false", json!({"limit": 1})),
         ("limit=100000&label_selector=", json!({"limit": 100_000, "label_selector": ""})),
     ] {
-        for path in ["/pods", "/deployments", "/services", "/namespaces", "/nodes", "/resources"] {
+        for path in ["/pods", "/deployments", "/services"] {
             body(world.get(&format!("{path}?agent_id=a.b_C-9&{query}")).await?).await?;
             let asked = world.onboarding.take_asked()?.request;
             assert_eq!(
@@ -102,6 +102,19 @@ async fn parameters_are_handed_on(test: TestBus) -> Result<()> {
                 "{path}?{query}"
             );
         }
+    }
+
+    for (path, params) in [
+        ("/nodes?namespace=x&limit=5&label_selector=a", json!({"limit": 5, "label_selector": "a"})),
+        ("/namespaces?namespace=x&fresh=true", json!({"fresh": true})),
+        ("/resources?namespace=x&label_selector=a", json!({"namespace": "x", "label_selector": "a"})),
+    ] {
+        body(world.get(&format!("{path}&agent_id=a")).await?).await?;
+        assert_eq!(world.onboarding.take_asked()?.request["params"], params, "{path}");
+    }
+    for name in ["limit", "continue"] {
+        let refused = world.get(&format!("/resources?agent_id=a&{name}=1")).await?;
+        assert_eq!(refused.status(), 422, "{name} of counts");
     }
 
     body(world.service.get_as(&world.service.bob, "/pods?agent_id=agent-1").await?).await?;

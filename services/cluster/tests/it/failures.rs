@@ -111,7 +111,10 @@ async fn a_silent_agent_is_a_timeout_in_time(test: TestBus) -> Result<()> {
     let started = Instant::now();
     let document = problem(world.get(NODES).await?, 504, "agent_timeout").await?;
     let took = started.elapsed();
-    assert_eq!(document.detail, "the agent did not answer in time");
+    assert_eq!(
+        document.detail,
+        "no answer in time: the agent, or the service that holds its session, is away"
+    );
     ensure!((Duration::from_secs(1)..AT_ONCE).contains(&took), "{took:?}");
     let asked = world.onboarding.take_asked()?.request;
     let time = |field: &str| serde_json::from_value::<Timestamp>(asked[field].clone());
