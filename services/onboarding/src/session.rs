@@ -120,6 +120,9 @@ impl SessionHandle {
     ) -> Result<Box<RawValue>, AskError> {
         let patience = deadline.saturating_duration_since(Instant::now());
         request.deadline_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        if request.deadline_ms == 0 {
+            return Err(AskError::Timeout);
+        }
         let request_id = request.request_id;
         let frame = serde_json::to_string(&ServerFrame::Request(request)).ok();
         let frame = frame.filter(|frame| frame.len() <= MAX_FRAME_BYTES).ok_or(AskError::TooLarge)?;

@@ -83,11 +83,4 @@ mod tests {
             let _ = assemble(&bytes, 7);
         }
     }
-
-    #[test]
-    fn a_small_answer_that_unpacks_to_a_huge_one_is_refused() {
-        let bomb = gzip(&vec![b' '; MAX_RESULT_BYTES + 1]);
-        assert!(bomb.len() < 1024 * 1024);
-        assert_eq!(assemble(&bomb, 64 * 1024).unwrap_err().code, ErrorCode::TooLarge);
-    }
 }

@@ -62,11 +62,11 @@ impl End {
                 code
             }
         };
-        match socket.close(Some(CloseFrame { code, reason: "".into() })).await {
-            // The latter: it answered the agent's own close frame.
-            Ok(()) | Err(SocketError::ConnectionClosed) => Ok(linger(socket).await?),
-            Err(error) => Err(error),
+        if socket.close(Some(CloseFrame { code, reason: "".into() })).await.is_err() {
+            // The agent has sent a close frame of its own; the answer to it is ready.
+            socket.flush().await?;
         }
+        Ok(linger(socket).await?)
     }
 }
 

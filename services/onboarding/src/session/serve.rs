@@ -39,7 +39,7 @@ struct Waiting {
     parts: Assembly,
 }
 
-/// One side goes away: nothing more is asked, and the session ends with the last answer, or then.
+/// One side goes away: nobody finds the session any more, and it ends with the last answer, or then.
 struct Leaving {
     why: End,
     by: Instant,
@@ -159,8 +159,7 @@ impl<'a> Session<'a> {
     async fn obey(&mut self, command: Command) -> ControlFlow<End> {
         let settings = &self.sessions.settings;
         let sent = match command {
-            // Dropping `reply` says that the session ends.
-            Command::Ask { reply, .. } if self.leaving.is_some() || reply.is_closed() => Ok(()),
+            Command::Ask { reply, .. } if reply.is_closed() => Ok(()),
             Command::Ask { request_id, frame, reply } => {
                 self.forget_abandoned();
                 self.waiting.insert(request_id, Waiting { reply, parts: Assembly::default() });

@@ -37,7 +37,7 @@ pub(crate) struct Agent {
 /// What the server sent.
 #[derive(Debug)]
 pub(crate) enum Received {
-    Frame(ServerFrame),
+    Frame(Box<ServerFrame>),
     /// The close code.
     Closed(Option<u16>),
 }
@@ -52,6 +52,7 @@ pub(crate) fn hello(agent_id: &str) -> Hello {
         capabilities: [Command::GetPods.as_str(), Command::GetNodes.as_str(), CAPABILITY_PARTS]
             .map(str::to_owned)
             .into(),
+        simulated: false,
     }
 }
 
@@ -89,8 +90,8 @@ impl Agent {
     /// Says hello and is welcomed.
     pub(crate) async fn greet(&mut self, agent_id: &str) -> Result<()> {
         self.send(&hello(agent_id)).await?;
-        match self.receive().await? {
-            Received::Frame(ServerFrame::Welcome(_)) => Ok(()),
+        match self.frame().await? {
+            ServerFrame::Welcome(_) => Ok(()),
             other => bail!("{other:?} instead of welcome"),
         }
     }
@@ -136,29 +137,39 @@ impl Agent {
     pub(crate) async fn receive(&mut self) -> Result<Received> {
         let receiving = async {
             loop {
-                return Ok(match self.socket.next().await.context("the connection ended without a close")?? {
-                    Message::Text(text) => Received::Frame(ServerFrame::parse(&text)?),
-                    Message::Close(close) => Received::Closed(close.map(|close| close.code.into())),
-                    Message::Ping(_) | Message::Pong(_) => continue,
-                    other => bail!("the server sent {other:?}"),
-                });
+                return Ok(
+                    match self.socket.next().await.context("the connection ended without a close")?? {
+                        Message::Text(text) => Received::Frame(ServerFrame::parse(&text)?.into()),
+                        Message::Close(close) => Received::Closed(close.map(|close| close.code.into())),
+                        Message::Ping(_) | Message::Pong(_) => continue,
+                        other => bail!("the server sent {other:?}"),
+                    },
+                );
             }
         };
         timeout(PATIENCE, receiving).await.context("the server sent nothing")?
     }
 
+    /// The next frame; not the end.
+    pub(crate) async fn frame(&mut self) -> Result<ServerFrame> {
+        match self.receive().await? {
+            Received::Frame(frame) => Ok(*frame),
+            Received::Closed(code) => bail!("closed ({code:?}) instead of a frame"),
+        }
+    }
+
     /// The next frame, which must be a request.
     pub(crate) async fn request(&mut self) -> Result<Request> {
-        match self.receive().await? {
-            Received::Frame(ServerFrame::Request(request)) => Ok(request),
+        match self.frame().await? {
+            ServerFrame::Request(request) => Ok(request),
             other => bail!("{other:?} instead of a request"),
         }
     }
 
     /// The next frame, which must be a cancellation; answers whose.
     pub(crate) async fn cancelled(&mut self) -> Result<Uuid> {
-        match self.receive().await? {
-            Received::Frame(ServerFrame::Cancel(cancel)) => Ok(cancel.request_id),
+        match self.frame().await? {
+            ServerFrame::Cancel(cancel) => Ok(cancel.request_id),
             other => bail!("{other:?} instead of a cancellation"),
         }
     }
@@ -171,8 +182,8 @@ impl Agent {
 
     /// The next frame, which must be a refusal followed by a close; answers whether to try again.
     pub(crate) async fn refused(mut self, code: &RefusalCode, close: u16) -> Result<bool> {
-        let refused = match self.receive().await? {
-            Received::Frame(ServerFrame::Refused(refused)) => refused,
+        let refused = match self.frame().await? {
+            ServerFrame::Refused(refused) => refused,
             other => bail!("{other:?} instead of refused {code:?}"),
         };
         ensure!(refused.code == *code, "{refused:?} instead of {code:?}");
@@ -185,7 +196,7 @@ impl Agent {
     pub(crate) async fn closed(mut self, close: u16) -> Result<()> {
         match self.receive().await? {
             Received::Closed(code) => ensure!(code == Some(close), "closed {code:?}, not {close}"),
-            other => bail!("{other:?} instead of the end"),
+            Received::Frame(frame) => bail!("{frame:?} instead of the end"),
         }
         // The server closes the connection too.
         let rest = timeout(PATIENCE, self.socket.next()).await.context("the connection stayed open")?;

@@ -7,8 +7,8 @@ use bus::{Bus, BusOptions, PublishError, RequestError, RequestOptions};
 use contracts::{
     ErrorCode, Timestamp, Token, TokenKind,
     auth::{AuthResult, Scope, UserData},
-    queues,
     query::{Command, ConnectedAgentsRequest, ConnectedAgentsResult, Params, QueryRequest, QueryResult},
+    queues,
 };
 use onboarding::{AgentArgs, NAME, Onboarding, Parts, SessionTiming};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, header::CONTENT_TYPE};
@@ -18,9 +18,7 @@ use sqlx::AssertSqlSafe;
 use store::{Backend, Options, Store, testing::TestDatabase};
 use testkit::{TestBus, eventually};
 use tokio::{sync::mpsc, task::JoinHandle};
-use web::{
-    App, Outcome, RateLimit, Server, ServerConfig, Shutdown, auth::Verifier, config::RateLimitArgs,
-};
+use web::{App, Outcome, RateLimit, Server, ServerConfig, Shutdown, auth::Verifier, config::RateLimitArgs};
 
 pub(crate) const CLUSTERS: &str = "/api/v1/clusters";
 pub(crate) const GENERATE: &str = "/api/v1/clusters/generate-install-script";
