@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use contracts::{
-    ErrorCode, TraceParent,
+    ErrorCode, TraceParent, json_place,
     queues::{Route, TRACEPARENT_HEADER},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -150,7 +150,10 @@ impl<H> Serving<H> {
         let request: Q = match serde_json::from_slice(&message.body) {
             Ok(request) => request,
             Err(error) => {
-                return Outcome::Failed(ErrorCode::BadRequest, format!("not a request: {}", place(&error)));
+                return Outcome::Failed(
+                    ErrorCode::BadRequest,
+                    format!("not a request: {}", json_place(&error)),
+                );
             }
         };
         let trace = message.headers.get(TRACEPARENT_HEADER).and_then(|text| text.parse().ok());
@@ -175,9 +178,4 @@ fn panic_message(error: JoinError) -> String {
         Ok(_) => "the handler panicked".to_owned(),
         Err(_) => "the handler was cancelled".to_owned(),
     }
-}
-
-/// Where and how a text is not what it should be. The error itself quotes values, which may be keys, or megabytes.
-fn place(error: &serde_json::Error) -> String {
-    format!("{:?} error at line {} column {}", error.classify(), error.line(), error.column())
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::{ErrorCode, Timestamp, TraceParent, query::Command, query::Params};
+use crate::{ErrorCode, Timestamp, TraceParent, json_place, query::Command, query::Params};
 
 mod part;
 
@@ -202,10 +202,16 @@ pub enum ServerFrame {
 pub enum InvalidFrame {
     /// Not JSON, or not of the shape that its type has.
     #[error("not a frame: {0}")]
-    Malformed(#[from] serde_json::Error),
+    Malformed(String),
     /// A type that this side does not receive.
     #[error("unknown frame type {0:?}")]
     UnknownType(String),
+}
+
+impl From<serde_json::Error> for InvalidFrame {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Malformed(json_place(&error))
+    }
 }
 
 impl AgentFrame {

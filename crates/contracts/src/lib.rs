@@ -12,12 +12,14 @@ pub mod queues;
 pub mod resources;
 
 mod error_code;
+mod json;
 mod secret;
 mod time;
 mod token;
 mod trace;
 
 pub use error_code::ErrorCode;
+pub use json::json_place;
 pub use secret::WireSecret;
 pub use time::Timestamp;
 pub use token::{Token, TokenError, TokenKind, without_keys};

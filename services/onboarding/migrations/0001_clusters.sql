@@ -14,7 +14,9 @@ CREATE TABLE clusters (
     connected_at       BIGINT,
     last_heartbeat     BIGINT,
     nodes              BIGINT,
-    pods               BIGINT
+    pods               BIGINT,
+    -- 1 when the cluster says that it is a simulated one.
+    simulated          BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE UNIQUE INDEX clusters_of_user ON clusters (user_id, name) WHERE deleted_at IS NULL;

@@ -32,7 +32,7 @@ pub struct Config {
 #[command(next_help_heading = "Agents")]
 pub struct AgentArgs {
     /// Where agents reach this service: http(s)://…; goes into install scripts
-    #[arg(long, env = "PUBLIC_URL", default_value = "http://127.0.0.1:8009")]
+    #[arg(long, env = "PUBLIC_URL", default_value = "http://127.0.0.1:8009", value_parser = http_url)]
     pub public_url: Url,
 
     /// Image of the agent; goes into install scripts
@@ -64,6 +64,12 @@ impl AgentArgs {
     pub(crate) fn heartbeat(&self) -> Duration {
         Duration::from_secs(self.heartbeat_seconds)
     }
+}
+
+/// Reads an address that agents can connect to.
+fn http_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| "must be http://… or https://…".to_owned())
 }
 
 /// Reads the name of an image; it goes into a script as it is.

@@ -10,6 +10,7 @@ use contracts::{
 };
 use serde_json::{Value, value::RawValue};
 use tokio::time::Instant;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
@@ -42,11 +43,18 @@ fn failure(code: ErrorCode, detail: impl Into<String>) -> Failure {
 impl Relay {
     /// Answers one query, at the latest when its asker stops waiting.
     pub(crate) async fn query(&self, query: QueryRequest, context: Context) -> QueryResult {
+        let trace_id = context.trace.map(TraceParent::trace_id);
+        let span =
+            tracing::info_span!("query", trace_id, request_id = query.request_id, agent_id = query.agent_id);
+        self.answer(query, context).instrument(span).await
+    }
+
+    async fn answer(&self, query: QueryRequest, context: Context) -> QueryResult {
         let command = query.command.clone();
         let (request_id, agent_id) = (query.request_id.clone(), query.agent_id.clone());
         let answer = self.ask(query, context).await;
         let outcome = answer.as_ref().map_or_else(|failure| failure.code.to_string(), |_| "ok".to_owned());
-        tracing::debug!(request_id, agent_id, command = command.as_str(), outcome, "query answered");
+        tracing::debug!(command = command.as_str(), outcome, "query answered");
         let (result, failure) = match answer {
             Ok(result) => (Some(result), None),
             Err(failure) => (None, Some(failure)),
@@ -111,9 +119,11 @@ impl Relay {
         if !may_see(&owner) {
             return Err(unknown());
         }
-        if let Some(named) = query.cluster_config.get("cluster_id").filter(|named| !named.is_null())
-            && *named != Value::String(cluster_id)
-        {
+        // Integers are of the earlier system, and ids of clusters by stored credentials, which have no agent: they
+        // contradict nothing that is known here.
+        let named =
+            query.cluster_config.get("cluster_id").filter(|named| !named.is_null() && !named.is_i64());
+        if named.is_some_and(|named| *named != Value::String(cluster_id)) {
             return Err(failure(ErrorCode::NotFound, "this agent is not the agent of that cluster"));
         }
         session.ok_or_else(|| failure(ErrorCode::AgentNotConnected, "the agent is not connected"))

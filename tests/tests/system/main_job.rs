@@ -21,6 +21,12 @@ async fn a_user_sees_the_namespaces_of_a_cluster_through_its_agent() -> Result<(
 
     let echoed = system.query("namespaces", &format!("&cluster_id={}", system.cluster_id)).await?;
     assert_eq!(echoed.body["cluster_id"], system.cluster_id);
+    let integer = system.query("namespaces", "&cluster_id=123").await?;
+    assert_eq!(
+        (integer.status, &integer.body["cluster_id"]),
+        (200, &json!(123)),
+        "as earlier clients send it"
+    );
     let other = system.query("namespaces", "&cluster_id=7d444840-9dc0-11d1-b245-5ffdce74fad2").await?;
     assert_eq!((other.status, other.code()), (404, "not_found"));
     Ok(())

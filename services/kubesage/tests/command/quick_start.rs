@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
+use testkit::eventually;
 
 use crate::started::{Started, client, get};
 
@@ -76,6 +77,11 @@ async fn every_service_is_there_on_the_one_port() -> Result<()> {
     let clusters = get(&kubesage.url("/api/v1/clusters"), key).await?;
     assert_eq!(clusters["clusters"][0]["cluster_name"], "demo");
     assert_eq!(clusters["clusters"][0]["state"], "connected");
+    let simulated = eventually("the cluster to be known as simulated", async || {
+        let clusters = get(&kubesage.url("/api/v1/clusters"), key).await.ok()?;
+        (clusters["clusters"][0]["simulated"] == true).then_some(())
+    });
+    simulated.await?;
     let document = get(&kubesage.url("/openapi.json"), key).await?;
     for path in
         ["/api/v3.0/cluster/namespaces", "/api/v1/api-keys", "/api/v1/clusters/generate-install-script"]

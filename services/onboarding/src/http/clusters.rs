@@ -42,6 +42,9 @@ struct ClusterView {
     last_heartbeat: Option<Timestamp>,
     nodes: Option<i64>,
     pods: Option<i64>,
+    /// Present and true when the cluster is a simulated one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    simulated: bool,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -58,14 +61,24 @@ struct Verification {
     last_heartbeat: Option<Timestamp>,
     nodes_discovered: Option<i64>,
     pods_discovered: Option<i64>,
+    /// Present and true when the cluster is a simulated one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    simulated: bool,
 }
 
 impl Api {
+    /// As its session says, before it is written.
+    fn agent_version(&self, cluster: &Cluster) -> Option<String> {
+        let session = self.clusters.registry.get(&cluster.agent_id);
+        session.map(|session| session.agent_version().to_owned()).or_else(|| cluster.agent_version.clone())
+    }
+
     fn is_connected(&self, cluster: &Cluster) -> bool {
         self.clusters.registry.has(&cluster.agent_id)
     }
 
     fn view(&self, cluster: Cluster) -> ClusterView {
+        let agent_version = self.agent_version(&cluster);
         let state = if self.is_connected(&cluster) {
             ClusterState::Connected
         } else if cluster.usable_keys == 0 {
@@ -82,7 +95,8 @@ impl Api {
             agent_id: cluster.agent_id,
             state,
             created_at: Timestamp::from_millis(cluster.created_at),
-            agent_version: cluster.agent_version,
+            agent_version,
+            simulated: cluster.simulated != 0,
             kubernetes_version: cluster.kubernetes_version,
             connected_at: cluster.connected_at.and_then(Timestamp::from_millis),
             last_heartbeat: cluster.last_heartbeat.and_then(Timestamp::from_millis),
@@ -144,7 +158,8 @@ async fn verify(
     let cluster = api.clusters.get(&caller.user, &id, Timestamp::now()).await?;
     Ok(Json(Verification {
         connected: api.is_connected(&cluster),
-        agent_version: cluster.agent_version,
+        agent_version: api.agent_version(&cluster),
+        simulated: cluster.simulated != 0,
         last_heartbeat: cluster.last_heartbeat.and_then(Timestamp::from_millis),
         nodes_discovered: cluster.nodes,
         pods_discovered: cluster.pods,

@@ -24,6 +24,9 @@ use crate::{
     vitals::VitalsRecorder,
 };
 
+/// An agent has a capability for each command, of which there are a dozen.
+const MAX_CAPABILITIES: usize = 64;
+
 /// All sessions of this process.
 #[derive(Clone)]
 pub(crate) struct Sessions {
@@ -76,7 +79,7 @@ impl Sessions {
             let detail = "hello names another agent than X-Agent-Id";
             return Err(End::refuse(RefusalCode::AgentMismatch, detail, false));
         }
-        Ok(hello)
+        Ok(bounded(hello))
     }
 
     /// Makes the session known, and serves it until it ends.
@@ -85,7 +88,7 @@ impl Sessions {
         let agent_id = &about.identity.agent_id;
         if let Some(earlier) = self.registry.insert(handle) {
             let detail = "another session of this agent was opened; the newer one wins";
-            earlier.close(RefusalCode::Replaced, detail, true);
+            earlier.close(RefusalCode::Replaced, detail, false);
         }
         metrics::gauge!("agent_sessions").increment(1);
         tracing::info!(agent = agent_id, session = %about.id, "session opened");
@@ -137,10 +140,27 @@ async fn first_frame(socket: &mut Socket) -> Result<Frame, End> {
     }
 }
 
+/// What is kept of a `hello` for as long as the session lives.
+fn bounded(hello: Hello) -> Hello {
+    Hello {
+        agent_version: presentable(&hello.agent_version),
+        kubernetes_version: hello.kubernetes_version.as_deref().map(presentable),
+        cluster_name: hello.cluster_name.as_deref().map(presentable),
+        capabilities: hello
+            .capabilities
+            .iter()
+            .take(MAX_CAPABILITIES)
+            .map(|name| presentable(name))
+            .collect(),
+        ..hello
+    }
+}
+
 fn opening_vitals(hello: &Hello) -> Vitals {
     Vitals {
-        agent_version: Some(presentable(&hello.agent_version)),
-        kubernetes_version: hello.kubernetes_version.as_deref().map(presentable),
+        agent_version: Some(hello.agent_version.clone()),
+        kubernetes_version: hello.kubernetes_version.clone(),
+        simulated: Some(hello.simulated),
         connected_at: Some(Timestamp::now()),
         ..Vitals::default()
     }

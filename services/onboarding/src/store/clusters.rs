@@ -20,6 +20,8 @@ pub(crate) struct Cluster {
     pub(crate) last_heartbeat: Option<i64>,
     pub(crate) nodes: Option<i64>,
     pub(crate) pods: Option<i64>,
+    /// 1 when the cluster says that it is a simulated one.
+    pub(crate) simulated: i64,
     /// Keys that are neither revoked nor past the time for their first use.
     pub(crate) usable_keys: i64,
 }
@@ -44,6 +46,7 @@ pub(crate) struct Vitals {
     pub(crate) last_heartbeat: Option<Timestamp>,
     pub(crate) nodes: Option<u64>,
     pub(crate) pods: Option<u64>,
+    pub(crate) simulated: Option<bool>,
 }
 
 impl Vitals {
@@ -55,12 +58,13 @@ impl Vitals {
         self.last_heartbeat = newer.last_heartbeat.or(self.last_heartbeat);
         self.nodes = newer.nodes.or(self.nodes);
         self.pods = newer.pods.or(self.pods);
+        self.simulated = newer.simulated.or(self.simulated);
     }
 }
 
 /// `$1` is the time now.
 const SELECT: &str = "SELECT c.id, c.name, c.provider, c.agent_id, c.created_at, c.agent_version, \
-     c.kubernetes_version, c.connected_at, c.last_heartbeat, c.nodes, c.pods, \
+     c.kubernetes_version, c.connected_at, c.last_heartbeat, c.nodes, c.pods, c.simulated, \
      (SELECT COUNT(*) FROM agent_keys k WHERE k.cluster_id = c.id AND k.revoked_at IS NULL \
       AND (k.first_used_at IS NOT NULL OR k.unused_until > $1)) AS usable_keys \
      FROM clusters c WHERE c.deleted_at IS NULL";
@@ -177,7 +181,8 @@ impl Database {
                 "UPDATE clusters SET agent_version = COALESCE($2, agent_version), \
                  kubernetes_version = COALESCE($3, kubernetes_version), \
                  connected_at = COALESCE($4, connected_at), last_heartbeat = COALESCE($5, last_heartbeat), \
-                 nodes = COALESCE($6, nodes), pods = COALESCE($7, pods) WHERE id = $1",
+                 nodes = COALESCE($6, nodes), pods = COALESCE($7, pods), \
+                 simulated = COALESCE($8, simulated) WHERE id = $1",
             )
             .bind(cluster_id)
             .bind(learnt.agent_version.as_deref())
@@ -186,6 +191,7 @@ impl Database {
             .bind(learnt.last_heartbeat.map(Timestamp::as_millis))
             .bind(learnt.nodes.and_then(|nodes| i64::try_from(nodes).ok()))
             .bind(learnt.pods.and_then(|pods| i64::try_from(pods).ok()))
+            .bind(learnt.simulated.map(i64::from))
             .execute(&mut *transaction)
             .await?;
         }

@@ -56,7 +56,7 @@ store::test_on_both! {
 
         let mut newer = Agent::connect_with(world.address, &cluster.agent_id, &second, None).await?;
         newer.greet(&cluster.agent_id).await?;
-        assert!(agent.refused(&RefusalCode::Replaced, 1008).await?);
+        assert!(!agent.refused(&RefusalCode::Replaced, 1008).await?);
         // The first key did not open this session.
         let first_id = first[0]["id"].as_str().unwrap_or_default();
         revoke(&world, &cluster, first_id).await?;

@@ -89,7 +89,7 @@ store::test_on_both! {
         }
         for agent_id in [&cluster.agent_id, &silent.agent_id] {
             refused(&world.ask(&query_for(User::Bob, agent_id)).await?, &ErrorCode::NotFound)?;
-            for wrong in [json!(7), json!("nothing"), json!(Uuid::new_v4()), json!({})] {
+            for wrong in [json!("nothing"), json!(Uuid::new_v4()), json!({})] {
                 let mut query = query_for(User::Ada, agent_id);
                 query.cluster_config.insert("cluster_id".to_owned(), wrong);
                 refused(&world.ask(&query).await?, &ErrorCode::NotFound)?;
