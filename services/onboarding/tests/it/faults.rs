@@ -188,6 +188,17 @@ async fn a_postgres_that_falls_silent_stops_no_queries() -> Result<()> {
     scene.recovers(2).await
 }
 
+/// Waits until so many statements wait for a lock.
+async fn waiting_for_locks(connection: &mut AnyConnection, expected: i64) -> Result<()> {
+    let count = "SELECT COUNT(*) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually("statements to wait for a lock, or none", async || {
+        let waiting: i64 = sqlx::query_scalar(count).fetch_one(&mut *connection).await.ok()?;
+        (waiting == expected).then_some(())
+    })
+    .await
+}
+
 /// Statements that wait for a lock when the server falls silent wait for ever, unless somebody bounds them.
 #[tokio::test]
 async fn a_postgres_that_falls_silent_in_the_midst_of_statements_is_given_up() -> Result<()> {
@@ -199,12 +210,12 @@ async fn a_postgres_that_falls_silent_in_the_midst_of_statements_is_given_up() -
     let mut watching = AnyConnection::connect(database.url().expose_secret()).await?;
     locking.execute("BEGIN; LOCK TABLE onboarding.clusters IN ACCESS EXCLUSIVE MODE").await?;
     scene.agent.beat(2, 2).await?;
-    let falling_silent = eventually("three requests and the heartbeats to wait", async || {
-        let waiting = "SELECT COUNT(*) FROM pg_stat_activity \
-                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&mut watching).await.ok()?;
-        (waiting == 4).then(|| proxy.swallow())
-    });
+    let falling_silent = async {
+        // Three requests and the heartbeats.
+        waiting_for_locks(&mut watching, 4).await?;
+        proxy.swallow();
+        anyhow::Ok(())
+    };
     let started = Instant::now();
     let (silent, generate, list, knock) = tokio::join!(
         falling_silent,
@@ -219,6 +230,8 @@ async fn a_postgres_that_falls_silent_in_the_midst_of_statements_is_given_up() -
     assert!(started.elapsed() < timeout + BOUND, "{:?}", started.elapsed());
     scene.answers().await?;
 
+    // The server has given up too, and that has been swallowed.
+    waiting_for_locks(&mut watching, 0).await?;
     locking.execute("ROLLBACK").await?;
     proxy.resume();
     scene.recovers(2).await

@@ -80,7 +80,7 @@ test_on_both! {
 
     async fn a_setting_that_cannot_be_used_is_named_and_not_shown(database: TestDatabase) -> Result<()> {
         let setup = Setup::on(&database);
-        for (variable, value) in [("BOOTSTRAP_API_KEY", "ks_hunter2"), ("SERVICE_TOKEN", "hunter2"), ("DATABASE_URL", "mysql://hunter2"), ("BUS_URL", "nats://hunter2")] {
+        for (variable, value) in [("BOOTSTRAP_API_KEY", "ks_hunter2"), ("SERVICE_TOKEN", "hunter2"), ("DATABASE_URL", "mysql://hunter2"), ("BUS_URL", "nats://hunter2"), ("SECRETS_KEY", "hunter2")] {
             let output = process(&setup).env(variable, value).output().await?;
             let said = String::from_utf8(output.stderr)?;
             assert!(!output.status.success() && said.contains(variable), "{said}");
@@ -99,6 +99,7 @@ fn process(setup: &Setup) -> Command {
         .env("DATABASE_URL", setup.database_url.expose_secret())
         .env("BUS_URL", setup.bus.url.expose_secret())
         .env("QUEUE_PREFIX", &setup.bus.prefix)
+        .env("SECRETS_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
         .env("LOG_FORMAT", "json")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

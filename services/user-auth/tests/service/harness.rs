@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bus::{Bus, BusOptions, RequestOptions};
+use bus::{Bus, BusOptions, PublishError, RequestError, RequestOptions};
 use contracts::{
     Timestamp, Token, TokenKind,
     auth::{AuthRequest, AuthResult},
@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use store::{Backend, Options, Store, testing::TestDatabase};
-use testkit::TestBus;
+use testkit::{TestBus, eventually};
 use user_auth::{Accounts, NAME, Parts, UserAuth};
 use web::{
     App, RateLimit, Server, ServerConfig, Shutdown,
@@ -237,7 +237,16 @@ pub(crate) async fn verify_for(bus: &Bus, service: Asking, key: &str) -> Result<
         timestamp: Timestamp::now(),
     };
     let options = RequestOptions::within(Duration::from_secs(10));
-    Ok(bus.request(service.auth_route(), &request, options).await?)
+    bus.ready().await;
+    // Serving begins in the background.
+    eventually("the service to serve", async || {
+        match bus.request(service.auth_route(), &request, options).await {
+            Err(RequestError::Publish(PublishError::Unroutable { .. })) => None,
+            answer => Some(answer),
+        }
+    })
+    .await?
+    .map_err(Into::into)
 }
 
 pub(crate) fn client() -> Result<Client> {
