@@ -1,6 +1,6 @@
 //! What the bus does when RabbitMQ misbehaves, with a proxy that cuts the connection and a raw connection beside it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use bus::{Bus, BusOptions, ConnectError, Notice, PublishError, RequestError, RequestOptions, ServeOptions};
@@ -25,9 +25,9 @@ const ECHO: Route = Route { requests: "echo_requests", results: "echo_results" }
 const SOON: Duration = Duration::from_secs(10);
 
 /// A prefix of the test's own, and what takes its queues off the broker at the end.
-fn own_queues() -> (String, Option<Cleanup>) {
-    let TestBus { prefix, mut cleanup, .. } = TestBus::rabbitmq();
-    if let Some(cleanup) = &mut cleanup {
+fn own_queues() -> (String, Option<Arc<Cleanup>>) {
+    let TestBus { prefix, cleanup, .. } = TestBus::rabbitmq();
+    if let Some(cleanup) = &cleanup {
         cleanup.route(ECHO);
     }
     (prefix, cleanup)

@@ -52,8 +52,8 @@ macro_rules! on_both_brokers {
         mod rabbitmq {
             $(#[tokio::test]
             async fn $name() -> anyhow::Result<()> {
-                let mut test = testkit::TestBus::rabbitmq();
-                if let Some(cleanup) = &mut test.cleanup {
+                let test = testkit::TestBus::rabbitmq();
+                if let Some(cleanup) = &test.cleanup {
                     cleanup.route(super::SUMS);
                 }
                 super::$name(test).await

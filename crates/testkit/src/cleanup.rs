@@ -1,6 +1,9 @@
 //! Tests leave nothing behind on the broker.
 
-use std::thread;
+use std::{
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
 use anyhow::Result;
 use contracts::queues::{CONNECTED_AGENTS, DEAD_LETTERS, EVENTS_EXCHANGE, QUERIES, Route, Service};
@@ -14,7 +17,7 @@ use crate::amqp_url;
 /// Deletes the durable queues and the exchange of one prefix when it is dropped.
 pub struct Cleanup {
     prefix: String,
-    queues: Vec<&'static str>,
+    queues: Mutex<Vec<&'static str>>,
 }
 
 impl Cleanup {
@@ -22,20 +25,21 @@ impl Cleanup {
     pub(crate) fn new(prefix: &str) -> Self {
         let routes = Service::ALL.map(Service::auth_route).into_iter().chain([QUERIES, CONNECTED_AGENTS]);
         let queues = routes.flat_map(|route| [route.requests, route.results]).chain([DEAD_LETTERS]).collect();
-        Self { prefix: prefix.to_owned(), queues }
+        Self { prefix: prefix.to_owned(), queues: Mutex::new(queues) }
     }
 
     /// Also for a test's own route.
-    pub fn route(&mut self, route: Route) {
-        self.queues.extend([route.requests, route.results]);
+    pub fn route(&self, route: Route) {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).extend([route.requests, route.results]);
     }
 
     fn run(&self) -> Result<()> {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let connection = Connection::connect(&amqp_url(), ConnectionProperties::default()).await?;
             let channel = connection.create_channel().await?;
-            for queue in &self.queues {
+            for queue in queues {
                 let queue = format!("{}{queue}", self.prefix);
                 // One that was never declared is no error.
                 channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;

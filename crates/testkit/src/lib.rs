@@ -4,7 +4,7 @@ mod cleanup;
 mod process;
 mod proxy;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
@@ -45,8 +45,8 @@ pub struct TestBus {
     pub url: SecretString,
     /// Unique to the test.
     pub prefix: String,
-    /// Takes the test's queues off the broker when it is dropped.
-    pub cleanup: Option<Cleanup>,
+    /// Takes the test's queues off the broker when the last clone is dropped: whatever uses them holds one.
+    pub cleanup: Option<Arc<Cleanup>>,
 }
 
 impl TestBus {
@@ -59,7 +59,7 @@ impl TestBus {
     /// On the tests' RabbitMQ.
     pub fn rabbitmq() -> Self {
         let prefix = format!("test-{}-", Uuid::new_v4().simple());
-        Self { url: amqp_url().into(), cleanup: Some(Cleanup::new(&prefix)), prefix }
+        Self { url: amqp_url().into(), cleanup: Some(Arc::new(Cleanup::new(&prefix))), prefix }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A running service, and callers of it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use bus::{Bus, BusOptions, PublishError, RequestError, RequestOptions};
@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use store::{Backend, Options, Store, testing::TestDatabase};
-use testkit::{TestBus, eventually};
+use testkit::{Cleanup, TestBus, eventually};
 use user_auth::{Accounts, NAME, Parts, UserAuth};
 use web::{
     App, RateLimit, Server, ServerConfig, Shutdown,
@@ -37,6 +37,8 @@ pub(crate) struct Running {
     /// The first administrator's key.
     pub(crate) admin: String,
     shutdown: Shutdown,
+    /// Kept for as long as the service uses its queues.
+    _queues: Option<Arc<Cleanup>>,
 }
 
 /// Where a service's surroundings are, and what it is told.
@@ -92,6 +94,7 @@ impl Setup {
             accounts: service.accounts,
             admin: admin.secret().expose_secret().to_owned(),
             shutdown,
+            _queues: self.bus.cleanup.clone(),
         })
     }
 
