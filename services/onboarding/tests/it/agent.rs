@@ -76,7 +76,8 @@ impl Agent {
         if let Some(bytes) = receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
         }
-        let (socket, _) = client_async(request, socket.connect(address).await?).await?;
+        let connecting = client_async(request, socket.connect(address).await?);
+        let (socket, _) = timeout(PATIENCE, connecting).await??;
         Ok(Self { socket })
     }
 

@@ -17,6 +17,15 @@ use crate::{
     world::{Made, PATIENCE, Setup, User, World, query_for, refused, start},
 };
 
+/// What the system keeps for an agent that does not read; of the bytes that are sent to it, it keeps up to 4 MiB besides.
+const SMALL_BUFFER: Option<u32> = Some(4096);
+
+/// Seven of them are more than the system keeps.
+fn large_query(cluster: &Made) -> QueryRequest {
+    let params = Params { label_selector: Some("x".repeat(900_000)), ..Params::default() };
+    QueryRequest { params, ..query_for(User::Ada, &cluster.agent_id) }
+}
+
 /// The session answers.
 async fn answers(world: &World, cluster: &Made, agent: &mut Agent) -> Result<()> {
     let query = query_for(User::Ada, &cluster.agent_id);
@@ -68,12 +77,9 @@ store::test_on_both! {
         let world = setup.start().await?;
         let (cluster, other) = (world.cluster(User::Ada, "a").await?, world.cluster(User::Ada, "b").await?);
         let mut bystander = Agent::open(&world, &other).await?;
-        let mut agent = Agent::connect_with(world.address, &cluster.agent_id, &cluster.key, Some(4096)).await?;
+        let mut agent = Agent::connect_with(world.address, &cluster.agent_id, &cluster.key, SMALL_BUFFER).await?;
         agent.greet(&cluster.agent_id).await?;
-        // More than the system's buffers take.
-        let params = Params { label_selector: Some("x".repeat(900_000)), ..Params::default() };
-        let query = QueryRequest { params, ..query_for(User::Ada, &cluster.agent_id) };
-        let asked: Vec<_> = (0..7).map(|_| world.asking(query.clone(), PATIENCE)).collect();
+        let asked: Vec<_> = (0..7).map(|_| world.asking(large_query(&cluster), PATIENCE)).collect();
         answers(&world, &other, &mut bystander).await?;
         for asking in asked {
             // Not after the time for a query: long before.
@@ -85,35 +91,54 @@ store::test_on_both! {
     }
 }
 
-/// A full queue of an agent that does not read delays neither a revocation nor a newer session.
-#[tokio::test]
-async fn an_agent_that_does_not_read_delays_nobody() -> Result<()> {
-    let database = TestDatabase::sqlite();
-    let mut setup = Setup::on(&database);
-    // So that waiting for it would be noticed.
-    setup.timing.write_within = 3 * PATIENCE;
-    let world = setup.start().await?;
-    let cluster = world.cluster(User::Ada, "a").await?;
-    let mut agent = Agent::connect_with(world.address, &cluster.agent_id, &cluster.key, Some(4096)).await?;
-    agent.greet(&cluster.agent_id).await?;
-    let params = Params { label_selector: Some("x".repeat(900_000)), ..Params::default() };
-    let large = QueryRequest { params, ..query_for(User::Ada, &cluster.agent_id) };
-    let mut asked: Vec<_> = (0..7).map(|_| world.asking(large.clone(), PATIENCE)).collect();
-    let query = query_for(User::Ada, &cluster.agent_id);
-    asked.extend((0..300).map(|_| world.asking(query.clone(), PATIENCE)));
-    // One that is refused shows that the queue is full.
-    let full = eventually("a full queue", async || {
-        let answer = world.asking(query.clone(), Duration::from_millis(100)).await.ok()?.ok()?;
-        (answer.code == Some(ErrorCode::RateLimited)).then_some(())
-    });
-    full.await?;
+/// An agent that does not read, and so many questions for it that no more are taken.
+struct Stuck {
+    world: World,
+    cluster: Made,
+    _agent: Agent,
+    _database: TestDatabase,
+}
 
-    let mut newer = Agent::open(&world, &cluster).await?;
-    answers(&world, &cluster, &mut newer).await?;
-    world.delete(User::Ada, &cluster.path("")).await?.json(204)?;
-    newer.refused(&RefusalCode::Revoked, 1008).await?;
-    for asking in asked {
-        asking.abort();
+impl Stuck {
+    async fn new() -> Result<Self> {
+        let database = TestDatabase::sqlite();
+        let mut setup = Setup::on(&database);
+        // So that waiting for it would be noticed.
+        setup.timing.write_within = 3 * PATIENCE;
+        let world = setup.start().await?;
+        let cluster = world.cluster(User::Ada, "a").await?;
+        let connecting = Agent::connect_with(world.address, &cluster.agent_id, &cluster.key, SMALL_BUFFER);
+        let mut agent = connecting.await?;
+        agent.greet(&cluster.agent_id).await?;
+        for _ in 0..7 {
+            world.asking(large_query(&cluster), PATIENCE);
+        }
+        let query = query_for(User::Ada, &cluster.agent_id);
+        for _ in 0..300 {
+            world.asking(query.clone(), PATIENCE);
+        }
+        let full = eventually("a full queue", async || {
+            let answer = world.asking(query.clone(), Duration::from_millis(100)).await.ok()?.ok()?;
+            (answer.code == Some(ErrorCode::RateLimited)).then_some(())
+        });
+        full.await?;
+        Ok(Self { world, cluster, _agent: agent, _database: database })
     }
+}
+
+#[tokio::test]
+async fn a_stuck_session_does_not_delay_a_newer_one() -> Result<()> {
+    let Stuck { world, cluster, .. } = &Stuck::new().await?;
+    let mut newer = Agent::open(world, cluster).await?;
+    answers(world, cluster, &mut newer).await
+}
+
+#[tokio::test]
+async fn a_stuck_session_does_not_delay_its_revocation() -> Result<()> {
+    let Stuck { world, cluster, .. } = &Stuck::new().await?;
+    world.delete(User::Ada, &cluster.path("")).await?.json(204)?;
+    // At once: not when its last frame has been given up.
+    assert_eq!(world.connected_agents(User::Ada).await?, [""; 0]);
+    refused(&world.ask(&query_for(User::Ada, &cluster.agent_id)).await?, &ErrorCode::NotFound)?;
     Ok(())
 }
