@@ -17,6 +17,8 @@ pub struct Kind {
     pub namespaced: bool,
     /// Short names for command lines: `po`.
     pub short_names: &'static [&'static str],
+    /// Groups of kinds that command lines know by one word: `all`.
+    pub categories: &'static [&'static str],
     /// Verbs that discovery announces.
     pub verbs: &'static [&'static str],
     /// Field selectors beyond `metadata.name` and `metadata.namespace`.
@@ -38,6 +40,19 @@ pub struct Subresource {
     pub name: &'static str,
     /// Verbs that discovery announces.
     pub verbs: &'static [&'static str],
+    /// The type that it speaks where that is another than the resource's own.
+    pub speaks: Option<TypeName>,
+}
+
+/// A type by group, version and kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TypeName {
+    /// API group; empty for the core group.
+    pub group: &'static str,
+    /// API version within the group.
+    pub version: &'static str,
+    /// Name of the type: `Scale`.
+    pub kind: &'static str,
 }
 
 /// The rule that names of a kind follow.
@@ -51,8 +66,48 @@ pub enum NameRule {
     PathSegment,
 }
 
-const VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
-const POD_SUBRESOURCES: &[Subresource] = &[Subresource { name: "log", verbs: &["get"] }];
+const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+/// Namespaces go one by one.
+const NAMESPACE_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
+const CREATE: &[&str] = &["create"];
+
+const STATUS: Subresource = Subresource { name: "status", verbs: &["get", "patch", "update"], speaks: None };
+const SCALE: Subresource = Subresource {
+    name: "scale",
+    verbs: &["get", "patch", "update"],
+    speaks: Some(TypeName { group: "autoscaling", version: "v1", kind: "Scale" }),
+};
+const WITH_STATUS: &[Subresource] = &[STATUS];
+const WITH_SCALE: &[Subresource] = &[SCALE, STATUS];
+const POD_SUBRESOURCES: &[Subresource] = &[
+    Subresource {
+        name: "binding",
+        verbs: CREATE,
+        speaks: Some(TypeName { group: "", version: "v1", kind: "Binding" }),
+    },
+    Subresource {
+        name: "eviction",
+        verbs: CREATE,
+        speaks: Some(TypeName { group: "policy", version: "v1", kind: "Eviction" }),
+    },
+    Subresource { name: "log", verbs: &["get"], speaks: None },
+    STATUS,
+];
+const NAMESPACE_SUBRESOURCES: &[Subresource] =
+    &[Subresource { name: "finalize", verbs: &["update"], speaks: None }, STATUS];
+const TOKEN: &[Subresource] = &[Subresource {
+    name: "token",
+    verbs: CREATE,
+    speaks: Some(TypeName { group: AUTHENTICATION, version: "v1", kind: "TokenRequest" }),
+}];
+
+/// What `kubectl get all` shows.
+const ALL: &[&str] = &["all"];
+/// What can change how the API server answers.
+const API_EXTENSIONS: &[&str] = &["api-extensions"];
+
+const AUTHENTICATION: &str = "authentication.k8s.io";
+const AUTHORIZATION: &str = "authorization.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
 const NETWORKING: &str = "networking.k8s.io";
 const STORAGE: &str = "storage.k8s.io";
@@ -72,6 +127,7 @@ impl Kind {
             kind,
             namespaced: false,
             short_names: &[],
+            categories: &[],
             verbs: VERBS,
             fields: &[],
             subresources: &[],
@@ -92,6 +148,19 @@ impl Kind {
 
     const fn short(self, short_names: &'static [&'static str]) -> Kind {
         Kind { short_names, ..self }
+    }
+
+    const fn categories(self, categories: &'static [&'static str]) -> Kind {
+        Kind { categories, ..self }
+    }
+
+    const fn with(self, subresources: &'static [Subresource]) -> Kind {
+        Kind { subresources, ..self }
+    }
+
+    /// A kind that is only ever asked: it is answered at once and never stored.
+    const fn review(self) -> Kind {
+        Kind { verbs: CREATE, ..self }
     }
 
     const fn fields(self, fields: &'static [&'static str]) -> Kind {
@@ -143,19 +212,23 @@ pub static KINDS: &[Kind] = &[
         "type",
     ]),
     Kind::namespaced("", "v1", "limitranges", "LimitRange").short(&["limits"]),
-    Kind { graceful: true, ..Kind::cluster("", "v1", "namespaces", "Namespace") }
+    Kind { graceful: true, verbs: NAMESPACE_VERBS, ..Kind::cluster("", "v1", "namespaces", "Namespace") }
+        .with(NAMESPACE_SUBRESOURCES)
         .short(&["ns"])
         .fields(&["status.phase"])
         .names(NameRule::Label),
-    Kind::cluster("", "v1", "nodes", "Node").short(&["no"]).fields(&["spec.unschedulable"]),
-    Kind::namespaced("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim").short(&["pvc"]),
-    Kind::cluster("", "v1", "persistentvolumes", "PersistentVolume").short(&["pv"]),
+    Kind::cluster("", "v1", "nodes", "Node").short(&["no"]).with(WITH_STATUS).fields(&["spec.unschedulable"]),
+    Kind::namespaced("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+        .short(&["pvc"])
+        .with(WITH_STATUS),
+    Kind::cluster("", "v1", "persistentvolumes", "PersistentVolume").short(&["pv"]).with(WITH_STATUS),
     Kind {
         subresources: POD_SUBRESOURCES,
         graceful: true,
         ..Kind::namespaced("", "v1", "pods", "Pod").generation()
     }
     .short(&["po"])
+    .categories(ALL)
     .fields(&[
         "spec.nodeName",
         "spec.restartPolicy",
@@ -164,41 +237,87 @@ pub static KINDS: &[Kind] = &[
         "status.phase",
         "status.podIP",
     ]),
-    Kind::namespaced("", "v1", "replicationcontrollers", "ReplicationController").short(&["rc"]).generation(),
-    Kind::namespaced("", "v1", "resourcequotas", "ResourceQuota").short(&["quota"]),
+    Kind::namespaced("", "v1", "podtemplates", "PodTemplate").generation(),
+    Kind::namespaced("", "v1", "replicationcontrollers", "ReplicationController")
+        .short(&["rc"])
+        .categories(ALL)
+        .with(WITH_SCALE)
+        .generation(),
+    Kind::namespaced("", "v1", "resourcequotas", "ResourceQuota").short(&["quota"]).with(WITH_STATUS),
     Kind::namespaced("", "v1", "secrets", "Secret").fields(&["type"]),
-    Kind::namespaced("", "v1", "serviceaccounts", "ServiceAccount").short(&["sa"]),
+    Kind::namespaced("", "v1", "serviceaccounts", "ServiceAccount").short(&["sa"]).with(TOKEN),
     Kind::namespaced("", "v1", "services", "Service")
         .short(&["svc"])
+        .categories(ALL)
+        .with(WITH_STATUS)
         .fields(&["spec.clusterIP", "spec.type"])
         .names(NameRule::Label),
     Kind::cluster(ADMISSION, "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration")
+        .categories(API_EXTENSIONS)
         .generation(),
     Kind::cluster(ADMISSION, "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration")
+        .categories(API_EXTENSIONS)
         .generation(),
-    Kind::namespaced("apps", "v1", "daemonsets", "DaemonSet").short(&["ds"]).generation(),
-    Kind::namespaced("apps", "v1", "deployments", "Deployment").short(&["deploy"]).generation(),
-    Kind::namespaced("apps", "v1", "replicasets", "ReplicaSet").short(&["rs"]).generation(),
-    Kind::namespaced("apps", "v1", "statefulsets", "StatefulSet").short(&["sts"]).generation(),
+    Kind::namespaced("apps", "v1", "controllerrevisions", "ControllerRevision"),
+    Kind::namespaced("apps", "v1", "daemonsets", "DaemonSet")
+        .short(&["ds"])
+        .categories(ALL)
+        .with(WITH_STATUS)
+        .generation(),
+    Kind::namespaced("apps", "v1", "deployments", "Deployment")
+        .short(&["deploy"])
+        .categories(ALL)
+        .with(WITH_SCALE)
+        .generation(),
+    Kind::namespaced("apps", "v1", "replicasets", "ReplicaSet")
+        .short(&["rs"])
+        .categories(ALL)
+        .with(WITH_SCALE)
+        .generation(),
+    Kind::namespaced("apps", "v1", "statefulsets", "StatefulSet")
+        .short(&["sts"])
+        .categories(ALL)
+        .with(WITH_SCALE)
+        .generation(),
     Kind::namespaced("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
-        .short(&["hpa"]),
-    Kind::namespaced("batch", "v1", "cronjobs", "CronJob").short(&["cj"]).generation(),
-    Kind::namespaced("batch", "v1", "jobs", "Job").generation(),
+        .short(&["hpa"])
+        .categories(ALL)
+        .with(WITH_STATUS),
+    Kind::namespaced("batch", "v1", "cronjobs", "CronJob")
+        .short(&["cj"])
+        .categories(ALL)
+        .with(WITH_STATUS)
+        .generation(),
+    Kind::namespaced("batch", "v1", "jobs", "Job").categories(ALL).with(WITH_STATUS).generation(),
     Kind::namespaced("coordination.k8s.io", "v1", "leases", "Lease"),
     Kind::namespaced("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice").generation(),
     Kind::cluster(NETWORKING, "v1", "ingressclasses", "IngressClass").generation(),
-    Kind::namespaced(NETWORKING, "v1", "ingresses", "Ingress").short(&["ing"]).generation(),
+    Kind::namespaced(NETWORKING, "v1", "ingresses", "Ingress").short(&["ing"]).with(WITH_STATUS).generation(),
     Kind::namespaced(NETWORKING, "v1", "networkpolicies", "NetworkPolicy").short(&["netpol"]).generation(),
     Kind::namespaced("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
         .short(&["pdb"])
+        .with(WITH_STATUS)
         .generation(),
     Kind::cluster(RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding").names(NameRule::PathSegment),
     Kind::cluster(RBAC, "v1", "clusterroles", "ClusterRole").names(NameRule::PathSegment),
     Kind::namespaced(RBAC, "v1", "rolebindings", "RoleBinding").names(NameRule::PathSegment),
     Kind::namespaced(RBAC, "v1", "roles", "Role").names(NameRule::PathSegment),
     Kind::cluster("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass").short(&["pc"]).generation(),
+    Kind::cluster("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass"),
+    Kind::cluster(STORAGE, "v1", "csidrivers", "CSIDriver").generation(),
+    Kind::cluster(STORAGE, "v1", "csinodes", "CSINode"),
     Kind::cluster(STORAGE, "v1", "storageclasses", "StorageClass").short(&["sc"]),
-    Kind::cluster(STORAGE, "v1", "volumeattachments", "VolumeAttachment"),
+    Kind::cluster(STORAGE, "v1", "volumeattachments", "VolumeAttachment").with(WITH_STATUS),
+];
+
+/// Kinds that a client only creates, to be told something; nothing of them is stored.
+pub static REVIEWS: &[Kind] = &[
+    Kind::cluster(AUTHENTICATION, "v1", "selfsubjectreviews", "SelfSubjectReview").review(),
+    Kind::cluster(AUTHENTICATION, "v1", "tokenreviews", "TokenReview").review(),
+    Kind::namespaced(AUTHORIZATION, "v1", "localsubjectaccessreviews", "LocalSubjectAccessReview").review(),
+    Kind::cluster(AUTHORIZATION, "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview").review(),
+    Kind::cluster(AUTHORIZATION, "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview").review(),
+    Kind::cluster(AUTHORIZATION, "v1", "subjectaccessreviews", "SubjectAccessReview").review(),
 ];
 
 /// The kind behind a path, or `None` where nothing is served there.
