@@ -53,6 +53,16 @@ impl Tokens {
 }
 
 impl User {
+    /// The user whom a certificate names: its common name, in the groups that are its organizations
+    /// (`apiserver/pkg/authentication/request/x509`). TLS has checked who signed it.
+    pub(crate) fn of_certificate(der: &[u8]) -> Option<User> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+        let subject = certificate.subject();
+        let name = subject.iter_common_name().next()?.as_str().ok()?;
+        let groups: Vec<&str> = subject.iter_organization().filter_map(|group| group.as_str().ok()).collect();
+        (!name.is_empty()).then(|| User::new(name, &groups))
+    }
+
     fn new(name: &str, groups: &[&str]) -> User {
         let groups = groups.iter().chain(&["system:authenticated"]);
         User { name: name.to_owned(), groups: groups.map(|group| (*group).to_owned()).collect() }

@@ -1,6 +1,6 @@
 //! A Kubernetes API server that lives in memory, for the demo and for tests.
 //!
-//! It speaks the API of Kubernetes 1.36 over HTTP: discovery, objects, lists in consistent pages, watches,
+//! It speaks the API of Kubernetes 1.36 over HTTPS: discovery, objects, lists in consistent pages, watches,
 //! bearer tokens and RBAC. There is no cluster behind it: nothing schedules or runs pods. Every answer says so
 //! in the header [`SIMULATED_HEADER`].
 
@@ -19,12 +19,14 @@ pub mod selector;
 mod server;
 mod status;
 pub mod store;
+mod tls;
 
 pub use self::faults::RequestLine;
 pub use self::seed::{ParseSeedError, Seed};
 pub use self::server::{Options, Sim, SimError};
 pub use self::status::ApiError;
 pub use self::store::Store;
+pub use self::tls::{CertificateError, ClientCertificate};
 
 /// The header, with the value `true`, of every answer that comes from the simulator.
 pub const SIMULATED_HEADER: &str = "x-kubesage-simulated";

@@ -2,21 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::auth::Tokens;
 use crate::faults::{Faults, RequestLine};
 use crate::http::{Server, router};
-use crate::kubeconfig;
+use crate::kubeconfig::{self, Credentials};
 use crate::seed::Seed;
 use crate::status::ApiError;
 use crate::store::Store;
+use crate::tls::{Authority, CertificateError, ClientCertificate, Peer, TlsListener};
 
 /// How a simulator is set up.
 pub struct Options {
@@ -55,6 +57,9 @@ pub enum SimError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The server's certificate cannot be made.
+    #[error("the simulated API server has no certificate: {0}")]
+    Certificate(#[from] CertificateError),
     /// The seed does not fit together.
     #[error("the simulated cluster cannot be filled: {0}")]
     Seed(#[from] ApiError),
@@ -63,6 +68,7 @@ pub enum SimError {
 /// A running simulator; it stops when it is dropped.
 pub struct Sim {
     server: Arc<Server>,
+    authority: Authority,
     address: SocketAddr,
     task: JoinHandle<io::Result<()>>,
     shutdown: DropGuard,
@@ -80,18 +86,22 @@ impl Sim {
         let in_use = |source| SimError::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(in_use)?;
         let address = listener.local_addr().map_err(in_use)?;
+        let tokens = Tokens::new(options.admin_token);
+        let authority = Authority::derived_from(tokens.admin())?;
+        let tls = TlsAcceptor::from(Arc::new(authority.server_config(address.ip())?));
         let shutdown = CancellationToken::new();
         let server = Arc::new(Server {
             store,
-            tokens: Tokens::new(options.admin_token),
+            tokens,
             faults: Faults::new(shutdown.clone()),
             bookmark_interval: options.bookmark_interval,
             address: address.to_string(),
         });
-        let serving = axum::serve(listener, router(Arc::clone(&server)))
+        let service = router(Arc::clone(&server)).into_make_service_with_connect_info::<Peer>();
+        let serving = axum::serve(TlsListener::new(listener, tls), service)
             .with_graceful_shutdown(shutdown.clone().cancelled_owned());
         let task = tokio::spawn(async move { serving.await });
-        Ok(Sim { server, address, task, shutdown: shutdown.drop_guard() })
+        Ok(Sim { server, authority, address, task, shutdown: shutdown.drop_guard() })
     }
 
     /// Where it listens.
@@ -100,10 +110,22 @@ impl Sim {
         self.address
     }
 
-    /// `http://` and where it listens.
+    /// `https://` and where it is reached; from this machine, where it listens on all addresses.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let mut address = self.address;
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            IpAddr::V4(_) | IpAddr::V6(_) => {}
+        }
+        format!("https://{address}")
+    }
+
+    /// The certificate of the authority that signed the server's, as PEM.
+    #[must_use]
+    pub fn ca_pem(&self) -> String {
+        self.authority.pem()
     }
 
     /// The token of the administrator, who may do everything.
@@ -118,10 +140,28 @@ impl Sim {
         self.server.tokens.for_service_account(namespace, service_account)
     }
 
-    /// A kubeconfig for the bearer of a token, as YAML, with the context `kubesage-sim`.
+    /// A kubeconfig for the bearer of a token, as JSON, which is YAML, with the context `kubesage-sim`.
     #[must_use]
     pub fn kubeconfig(&self, token: &str) -> String {
-        kubeconfig::render(&self.url(), token)
+        kubeconfig::render(&self.url(), &self.ca_pem(), &Credentials::Token(token))
+    }
+
+    /// A certificate by which a user in at most one group is known.
+    ///
+    /// # Errors
+    /// When the names do not fit into a certificate.
+    pub fn client_certificate(
+        &self,
+        user: &str,
+        group: Option<&str>,
+    ) -> Result<ClientCertificate, CertificateError> {
+        self.authority.client_certificate(user, group)
+    }
+
+    /// The same as [`kubeconfig`](Self::kubeconfig) for who has a certificate instead of a token.
+    #[must_use]
+    pub fn kubeconfig_with_certificate(&self, certificate: &ClientCertificate) -> String {
+        kubeconfig::render(&self.url(), &self.ca_pem(), &Credentials::Certificate(certificate))
     }
 
     /// The objects, for reading and writing past HTTP.

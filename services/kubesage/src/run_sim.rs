@@ -15,13 +15,11 @@ pub(crate) async fn run(args: SimArgs) -> Result<Outcome, Failure> {
     let kubeconfig = &args.kubeconfig_out;
     write_private(kubeconfig, &sim.kubeconfig(sim.admin_token()))
         .map_err(|error| format!("cannot write the kubeconfig {}: {error}", kubeconfig.display()))?;
-    // kubectl sends no token over plain HTTP, so it is not what is shown here.
     banner::print(&format!(
-        "The simulated cluster is up: {url}\n\n  kubeconfig  {}\n\nAsk it for its namespaces:\n\n  \
-         curl -H 'Authorization: Bearer {}' '{url}/api/v1/namespaces'\n\nStop it with Ctrl-C.\n",
-        kubeconfig.display(),
-        sim.admin_token(),
-        url = sim.url(),
+        "The simulated cluster is up: {}\n\n  kubeconfig  {path}\n\nAsk it for its pods:\n\n  \
+         kubectl --kubeconfig {path} get pods -A\n\nStop it with Ctrl-C.\n",
+        sim.url(),
+        path = kubeconfig.display(),
     ))?;
     Ok(shutdown.run_until_done().await)
 }

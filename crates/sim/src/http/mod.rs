@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::response::Response;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -22,12 +22,13 @@ use self::answer::json;
 use self::options::ObjectOptions;
 use self::target::{ObjectPath, Target};
 use crate::SIMULATED_HEADER;
-use crate::auth::Tokens;
+use crate::auth::{Tokens, User};
 use crate::faults::{Faults, RequestLine};
 use crate::kinds;
 use crate::rbac::{self, Attempt};
 use crate::status::ApiError;
 use crate::store::Store;
+use crate::tls::Peer;
 
 /// Bodies of requests hold at most 3 MiB (`MaxRequestBodyBytes` of the API server).
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -116,12 +117,15 @@ fn request_line(verb: &str, target: &Target) -> RequestLine {
 /// Health and version are for everyone, as `system:public-info-viewer` grants them.
 fn authorize(server: &Server, parts: &Parts, verb: &str, target: &Target) -> Result<(), ApiError> {
     let public = matches!(target, Target::Health | Target::Version);
-    let Some(header) = parts.headers.get(AUTHORIZATION) else {
-        return if public { Ok(()) } else { Err(ApiError::unauthorized()) };
+    let certificate = parts.extensions.get::<ConnectInfo<Peer>>().and_then(|peer| peer.0.0.as_deref());
+    let header = parts.headers.get(AUTHORIZATION);
+    let token = header.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let user = certificate
+        .and_then(User::of_certificate)
+        .or_else(|| token.and_then(|token| server.tokens.authenticate(token)));
+    let Some(user) = user else {
+        return if public && header.is_none() { Ok(()) } else { Err(ApiError::unauthorized()) };
     };
-    let token = header.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
-    let user =
-        token.and_then(|token| server.tokens.authenticate(token)).ok_or_else(ApiError::unauthorized)?;
     let attempt = match target {
         Target::Objects(path) => Attempt {
             verb,

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sim::{Options, RequestLine, Seed, Sim, SimError};
 
-use crate::common::{answer, cluster};
+use crate::common::{answer, cluster, trusting};
 
 fn role(kind: &str, namespace: Option<&str>, rules: &Value) -> Value {
     json!({
@@ -205,7 +205,7 @@ async fn a_port_is_held_until_the_simulator_goes() -> Result<()> {
     let second = Sim::start(options(address)).await?;
     assert_eq!(second.admin_token(), "known");
     let token = second.token_for("default", "agent");
-    let watch = reqwest::Client::new()
+    let watch = trusting(&second.ca_pem())?
         .get(format!("{}/api/v1/pods?watch=1", second.url()))
         .bearer_auth("known")
         .send()

@@ -7,7 +7,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use sim::{Options, Seed, Sim};
 
-/// A simulator and a plain HTTP client.
+/// A simulator and an HTTP client.
 pub(crate) struct Cluster {
     /// The simulator.
     pub(crate) sim: Sim,
@@ -21,9 +21,16 @@ pub(crate) async fn cluster(seed: Seed) -> Result<Cluster> {
 
 /// Starts a simulator.
 pub(crate) async fn cluster_with(options: Options) -> Result<Cluster> {
+    let sim = Sim::start(options).await?;
+    Ok(Cluster { http: trusting(&sim.ca_pem())?, sim })
+}
+
+/// An HTTP client that trusts this authority alone.
+pub(crate) fn trusting(ca_pem: &str) -> Result<reqwest::Client> {
     // The second test of a process finds the provider installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Ok(Cluster { sim: Sim::start(options).await?, http: reqwest::Client::new() })
+    let authority = reqwest::Certificate::from_pem(ca_pem.as_bytes())?;
+    Ok(reqwest::Client::builder().tls_certs_only([authority]).build()?)
 }
 
 impl Cluster {
@@ -54,18 +61,21 @@ impl Cluster {
 
     /// The real client with a token, without its retries.
     pub(crate) async fn client(&self, token: &str) -> Result<Client> {
-        let kubeconfig = Kubeconfig::from_yaml(&self.sim.kubeconfig(token))?;
-        let options =
-            KubeConfigOptions { context: Some("kubesage-sim".to_owned()), ..KubeConfigOptions::default() };
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-        config.default_retry = false;
-        Ok(Client::try_from(config)?)
+        client_of(&self.sim.kubeconfig(token)).await
     }
 
     /// The real client of the administrator.
     pub(crate) async fn admin(&self) -> Result<Client> {
         self.client(self.sim.admin_token()).await
     }
+}
+
+/// The real client of a kubeconfig, without its retries.
+pub(crate) async fn client_of(kubeconfig: &str) -> Result<Client> {
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig)?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
 }
 
 /// Status and body of a request.

@@ -6,4 +6,5 @@ mod contract;
 mod lists;
 mod properties;
 mod seeds;
+mod tls;
 mod watches;

@@ -1,6 +1,8 @@
 //! `kubesage sim`.
 
 use anyhow::{Context, Result};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::Value;
 use tempfile::TempDir;
 use testkit::Process;
 
@@ -17,15 +19,21 @@ async fn it_runs_alone_and_its_kubeconfig_works() -> Result<()> {
     });
     let url = url.await?;
     let kubeconfig = std::fs::read_to_string(&out)?;
-    let token = kubeconfig
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("token: "))
-        .context(kubeconfig.clone())?;
-    let nodes =
-        client().get(format!("{url}/api/v1/nodes")).bearer_auth(token.trim_matches('"')).send().await?;
+    let kubeconfig: Value = serde_json::from_str(&kubeconfig)?;
+    assert_eq!(kubeconfig["clusters"][0]["cluster"]["server"], *url);
+    let token = kubeconfig["users"][0]["user"]["token"].as_str().context("a token")?;
+    let authority = &kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"];
+    let authority = BASE64_STANDARD.decode(authority.as_str().context("an authority")?)?;
+    // The process's provider of cryptography is set with the other client.
+    client();
+    let trusted = [reqwest::Certificate::from_pem(&authority)?];
+    let client = reqwest::Client::builder().tls_certs_only(trusted).build()?;
+    let nodes = client.get(format!("{url}/api/v1/nodes")).bearer_auth(token).send().await?;
     assert_eq!(nodes.headers()["x-kubesage-simulated"], "true");
-    let nodes: serde_json::Value = serde_json::from_str(&nodes.text().await?)?;
+    let nodes: Value = serde_json::from_str(&nodes.text().await?)?;
     assert_eq!(nodes["items"].as_array().map(Vec::len), Some(3), "{nodes}");
+    let out = out.display().to_string();
+    assert!(process.output().contains(&format!("kubectl --kubeconfig {out} get pods -A")));
     process.terminate().await?;
     assert!(process.wait().await?.success());
     Ok(())
