@@ -21,7 +21,7 @@ mod status;
 pub mod store;
 mod tls;
 
-pub use self::faults::RequestLine;
+pub use self::faults::{Fault, FaultError, FaultPlan, RequestLine};
 pub use self::seed::{ParseSeedError, Seed};
 pub use self::server::{Options, Sim, SimError};
 pub use self::status::ApiError;

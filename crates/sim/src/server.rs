@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::auth::Tokens;
-use crate::faults::{Faults, RequestLine};
+use crate::faults::{Fault, FaultError, FaultPlan, Faults, RequestLine};
 use crate::http::{Server, router};
 use crate::kubeconfig::{self, Credentials};
 use crate::seed::Seed;
@@ -175,7 +175,7 @@ impl Sim {
         self.server.store.compact();
     }
 
-    /// Makes every answer from now on take this long.
+    /// Makes every answer from now on take this long, but at most an hour.
     pub fn set_latency(&self, latency: Duration) {
         self.server.faults.set_latency(latency);
     }
@@ -185,9 +185,27 @@ impl Sim {
         self.server.faults.drop_watches();
     }
 
-    /// Answers the next `requests` requests with this HTTP status.
-    pub fn fail_next(&self, requests: usize, status: u16) {
-        self.server.faults.fail_next(requests, status);
+    /// Answers the next `times` requests with this HTTP status, and those after them as ever.
+    ///
+    /// # Errors
+    /// When the status is not from 400 to 599.
+    pub fn fail_next(&self, times: u32, status: u16) -> Result<(), FaultError> {
+        let fault = Fault { times: Some(times), status: Some(status), ..Fault::default() };
+        self.change_faults(|plan| plan.requests = vec![fault])
+    }
+
+    /// What shall go wrong from now on, as far as it has not happened yet.
+    #[must_use]
+    pub fn fault_plan(&self) -> FaultPlan {
+        self.server.faults.plan()
+    }
+
+    /// Changes what shall go wrong from now on.
+    ///
+    /// # Errors
+    /// When the plan cannot be; nothing changes then.
+    pub fn change_faults(&self, change: impl FnOnce(&mut FaultPlan)) -> Result<(), FaultError> {
+        self.server.faults.change(change)
     }
 
     /// How often what was asked, refused requests included.

@@ -161,8 +161,8 @@ impl ApiError {
         ApiError::new(415, "UnsupportedMediaType", message)
     }
 
-    /// What a test asked for instead of the true answer.
-    pub(crate) fn injected(code: u16) -> ApiError {
+    /// What a plan of faults says instead of the true answer.
+    pub(crate) fn injected(code: u16, retry_after_seconds: Option<u32>) -> ApiError {
         let (reason, message) = match code {
             401 => ("Unauthorized", "Unauthorized"),
             429 => ("TooManyRequests", "Too many requests, please try again later."),
@@ -170,6 +170,8 @@ impl ApiError {
             504 => ("Timeout", "the server was unable to return a response in the time allotted"),
             _ => ("InternalError", "Internal error occurred: injected fault"),
         };
-        ApiError::new(code, reason, message)
+        let retry_after = retry_after_seconds.or((code == 429).then_some(1));
+        let details = retry_after.map(|seconds| json!({ "retryAfterSeconds": seconds }));
+        ApiError { details, ..ApiError::new(code, reason, message) }
     }
 }

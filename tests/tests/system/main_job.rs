@@ -80,7 +80,7 @@ async fn the_clusters_own_errors_reach_the_caller_as_what_they_are() -> Result<(
     system.sim.compact();
     let old = system.query("pods", &format!("&limit=5&continue={token}")).await?;
     assert_eq!((old.status, old.code()), (410, "expired"), "{old:?}");
-    system.sim.fail_next(1, 403);
+    system.sim.fail_next(1, 403)?;
     let forbidden = system.query("pods", "").await?;
     assert_eq!((forbidden.status, forbidden.code()), (403, "forbidden"), "{forbidden:?}");
     let bad = system.query("pods", "&label_selector=%3D%3D").await?;

@@ -22,8 +22,10 @@ pub(super) fn json(status: u16, body: &impl Serialize) -> Response {
 /// The `Status` of an error.
 pub(super) fn error(error: &ApiError) -> Response {
     let mut response = json(error.code, &error.body());
-    if error.code == 429 {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    // `ErrorNegotiated` in `apiserver/pkg/endpoints/handlers/responsewriters/writers.go`.
+    let details = error.details.as_ref();
+    if let Some(seconds @ 1..) = details.and_then(|details| details["retryAfterSeconds"].as_u64()) {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

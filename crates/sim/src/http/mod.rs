@@ -65,8 +65,9 @@ async fn answer(server: &Arc<Server>, request: Request) -> Result<Response, ApiE
     let (parts, body) = request.into_parts();
     let target = Target::of(parts.uri.path());
     let verb = verb(&parts, &target);
-    server.faults.count(request_line(verb, &target));
-    server.faults.strike().await?;
+    let line = request_line(verb, &target);
+    server.faults.count(line.clone());
+    server.faults.strike(&line).await?;
     authorize(server, &parts, verb, &target)?;
     match &target {
         Target::Objects(path) => {

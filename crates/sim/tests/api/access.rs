@@ -165,7 +165,7 @@ async fn faults_strike_and_requests_are_counted() -> Result<()> {
     let cluster = cluster(Seed::Empty).await?;
     let line = RequestLine { verb: "list".to_owned(), resource: "namespaces".to_owned() };
     assert!(cluster.sim.requests().is_empty());
-    cluster.sim.fail_next(2, 429);
+    cluster.sim.fail_next(2, 429)?;
     let response = cluster.request(Method::GET, "/api/v1/namespaces").send().await?;
     assert_eq!((response.status().as_u16(), response.headers()["retry-after"].as_bytes()), (429, &b"1"[..]));
     assert_eq!(cluster.get("/api/v1/namespaces").await?.1["reason"], "TooManyRequests");
