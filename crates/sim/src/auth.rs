@@ -63,6 +63,11 @@ impl User {
         (!name.is_empty()).then(|| User::new(name, &groups))
     }
 
+    /// Who asks without saying who it is.
+    pub(crate) fn anonymous() -> User {
+        User { name: "system:anonymous".to_owned(), groups: vec!["system:unauthenticated".to_owned()] }
+    }
+
     fn new(name: &str, groups: &[&str]) -> User {
         let groups = groups.iter().chain(&["system:authenticated"]);
         User { name: name.to_owned(), groups: groups.map(|group| (*group).to_owned()).collect() }

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-/// One kind of object and how the API server treats it.
+/// One kind of object and how the API server treats it. There is one of each: two are the same when they are at the
+/// same place.
 #[derive(Debug)]
 pub struct Kind {
     /// API group; empty for the core group.
@@ -29,8 +30,12 @@ pub struct Kind {
     pub names: NameRule,
     /// Whether `metadata.generation` counts the changes of `spec`.
     pub generation: bool,
-    /// Whether a deletion first marks the object as terminating and answers with the object.
+    /// Whether a deletion leaves time to stop: the object is marked as terminating first.
     pub graceful: bool,
+    /// Whether a deletion is answered with the object, not with a `Status` (`ReturnDeletedObject`).
+    pub returns_deleted: bool,
+    /// Whether an update of an object that is not there creates it (`AllowCreateOnUpdate`).
+    pub create_on_update: bool,
 }
 
 /// A subresource as discovery announces it.
@@ -134,6 +139,8 @@ impl Kind {
             names: NameRule::Subdomain,
             generation: false,
             graceful: false,
+            returns_deleted: false,
+            create_on_update: false,
         }
     }
 
@@ -175,6 +182,20 @@ impl Kind {
         Kind { generation: true, ..self }
     }
 
+    const fn returns_deleted(self) -> Kind {
+        Kind { returns_deleted: true, ..self }
+    }
+
+    const fn create_on_update(self) -> Kind {
+        Kind { create_on_update: true, ..self }
+    }
+
+    /// Whether its status is written at an endpoint of its own.
+    #[must_use]
+    pub fn has_status(&self) -> bool {
+        self.subresources.iter().any(|subresource| subresource.name == "status")
+    }
+
     /// `group/version`, or the version alone for the core group.
     #[must_use]
     pub fn api_version(&self) -> String {
@@ -199,11 +220,68 @@ pub(crate) fn group_version(group: &str, version: &str) -> String {
     if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
 }
 
+macro_rules! well_known {
+    ($($name:ident = $plural:literal;)*) => {
+        $(
+            #[doc = concat!("The kind of `", $plural, "`.")]
+            pub static $name: &Kind = known($plural);
+        )*
+    };
+}
+
+well_known! {
+    NAMESPACES = "namespaces";
+    NODES = "nodes";
+    PODS = "pods";
+    SERVICES = "services";
+    SERVICE_ACCOUNTS = "serviceaccounts";
+    CONFIG_MAPS = "configmaps";
+    SECRETS = "secrets";
+    EVENTS = "events";
+    PERSISTENT_VOLUME_CLAIMS = "persistentvolumeclaims";
+    PERSISTENT_VOLUMES = "persistentvolumes";
+    DAEMON_SETS = "daemonsets";
+    DEPLOYMENTS = "deployments";
+    REPLICA_SETS = "replicasets";
+    STATEFUL_SETS = "statefulsets";
+    CONTROLLER_REVISIONS = "controllerrevisions";
+    JOBS = "jobs";
+    CRON_JOBS = "cronjobs";
+    LEASES = "leases";
+    ENDPOINT_SLICES = "endpointslices";
+    POD_DISRUPTION_BUDGETS = "poddisruptionbudgets";
+    PRIORITY_CLASSES = "priorityclasses";
+    CLUSTER_ROLES = "clusterroles";
+    CLUSTER_ROLE_BINDINGS = "clusterrolebindings";
+    ROLES = "roles";
+    ROLE_BINDINGS = "rolebindings";
+}
+
+/// Looks a kind up while compiling: a name that is not in [`KINDS`] does not compile.
+const fn known(plural: &str) -> &'static Kind {
+    let mut index = 0;
+    while index < KINDS.len() {
+        if is_same(KINDS[index].plural.as_bytes(), plural.as_bytes()) {
+            return &KINDS[index];
+        }
+        index += 1;
+    }
+    panic!("no such kind")
+}
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let mut index = 0;
+    while index < one.len() && index < other.len() && one[index] == other[index] {
+        index += 1;
+    }
+    index == one.len() && index == other.len()
+}
+
 /// Every kind that the server serves, in the order of discovery.
 pub static KINDS: &[Kind] = &[
     Kind::namespaced("", "v1", "configmaps", "ConfigMap").short(&["cm"]),
-    Kind::namespaced("", "v1", "endpoints", "Endpoints").short(&["ep"]),
-    Kind::namespaced("", "v1", "events", "Event").short(&["ev"]).fields(&[
+    Kind::namespaced("", "v1", "endpoints", "Endpoints").create_on_update().short(&["ep"]),
+    Kind::namespaced("", "v1", "events", "Event").create_on_update().short(&["ev"]).fields(&[
         "involvedObject.kind",
         "involvedObject.namespace",
         "involvedObject.name",
@@ -211,21 +289,25 @@ pub static KINDS: &[Kind] = &[
         "reason",
         "type",
     ]),
-    Kind::namespaced("", "v1", "limitranges", "LimitRange").short(&["limits"]),
-    Kind { graceful: true, verbs: NAMESPACE_VERBS, ..Kind::cluster("", "v1", "namespaces", "Namespace") }
+    Kind::namespaced("", "v1", "limitranges", "LimitRange").create_on_update().short(&["limits"]),
+    Kind { verbs: NAMESPACE_VERBS, ..Kind::cluster("", "v1", "namespaces", "Namespace") }
         .with(NAMESPACE_SUBRESOURCES)
         .short(&["ns"])
         .fields(&["status.phase"])
         .names(NameRule::Label),
     Kind::cluster("", "v1", "nodes", "Node").short(&["no"]).with(WITH_STATUS).fields(&["spec.unschedulable"]),
     Kind::namespaced("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+        .returns_deleted()
         .short(&["pvc"])
         .with(WITH_STATUS),
-    Kind::cluster("", "v1", "persistentvolumes", "PersistentVolume").short(&["pv"]).with(WITH_STATUS),
+    Kind::cluster("", "v1", "persistentvolumes", "PersistentVolume")
+        .returns_deleted()
+        .short(&["pv"])
+        .with(WITH_STATUS),
     Kind {
         subresources: POD_SUBRESOURCES,
         graceful: true,
-        ..Kind::namespaced("", "v1", "pods", "Pod").generation()
+        ..Kind::namespaced("", "v1", "pods", "Pod").returns_deleted().generation()
     }
     .short(&["po"])
     .categories(ALL)
@@ -243,10 +325,18 @@ pub static KINDS: &[Kind] = &[
         .categories(ALL)
         .with(WITH_SCALE)
         .generation(),
-    Kind::namespaced("", "v1", "resourcequotas", "ResourceQuota").short(&["quota"]).with(WITH_STATUS),
+    Kind::namespaced("", "v1", "resourcequotas", "ResourceQuota")
+        .returns_deleted()
+        .short(&["quota"])
+        .with(WITH_STATUS),
     Kind::namespaced("", "v1", "secrets", "Secret").fields(&["type"]),
-    Kind::namespaced("", "v1", "serviceaccounts", "ServiceAccount").short(&["sa"]).with(TOKEN),
+    Kind::namespaced("", "v1", "serviceaccounts", "ServiceAccount")
+        .returns_deleted()
+        .short(&["sa"])
+        .with(TOKEN),
     Kind::namespaced("", "v1", "services", "Service")
+        .returns_deleted()
+        .create_on_update()
         .short(&["svc"])
         .categories(ALL)
         .with(WITH_STATUS)
@@ -289,7 +379,7 @@ pub static KINDS: &[Kind] = &[
         .with(WITH_STATUS)
         .generation(),
     Kind::namespaced("batch", "v1", "jobs", "Job").categories(ALL).with(WITH_STATUS).generation(),
-    Kind::namespaced("coordination.k8s.io", "v1", "leases", "Lease"),
+    Kind::namespaced("coordination.k8s.io", "v1", "leases", "Lease").create_on_update(),
     Kind::namespaced("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice").generation(),
     Kind::cluster(NETWORKING, "v1", "ingressclasses", "IngressClass").generation(),
     Kind::namespaced(NETWORKING, "v1", "ingresses", "Ingress").short(&["ing"]).with(WITH_STATUS).generation(),
@@ -298,16 +388,20 @@ pub static KINDS: &[Kind] = &[
         .short(&["pdb"])
         .with(WITH_STATUS)
         .generation(),
-    Kind::cluster(RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding").names(NameRule::PathSegment),
-    Kind::cluster(RBAC, "v1", "clusterroles", "ClusterRole").names(NameRule::PathSegment),
-    Kind::namespaced(RBAC, "v1", "rolebindings", "RoleBinding").names(NameRule::PathSegment),
-    Kind::namespaced(RBAC, "v1", "roles", "Role").names(NameRule::PathSegment),
+    Kind::cluster(RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding")
+        .create_on_update()
+        .names(NameRule::PathSegment),
+    Kind::cluster(RBAC, "v1", "clusterroles", "ClusterRole").create_on_update().names(NameRule::PathSegment),
+    Kind::namespaced(RBAC, "v1", "rolebindings", "RoleBinding")
+        .create_on_update()
+        .names(NameRule::PathSegment),
+    Kind::namespaced(RBAC, "v1", "roles", "Role").create_on_update().names(NameRule::PathSegment),
     Kind::cluster("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass").short(&["pc"]).generation(),
     Kind::cluster("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass"),
     Kind::cluster(STORAGE, "v1", "csidrivers", "CSIDriver").generation(),
     Kind::cluster(STORAGE, "v1", "csinodes", "CSINode"),
-    Kind::cluster(STORAGE, "v1", "storageclasses", "StorageClass").short(&["sc"]),
-    Kind::cluster(STORAGE, "v1", "volumeattachments", "VolumeAttachment").with(WITH_STATUS),
+    Kind::cluster(STORAGE, "v1", "storageclasses", "StorageClass").returns_deleted().short(&["sc"]),
+    Kind::cluster(STORAGE, "v1", "volumeattachments", "VolumeAttachment").returns_deleted().with(WITH_STATUS),
 ];
 
 /// Kinds that a client only creates, to be told something; nothing of them is stored.

@@ -4,7 +4,10 @@
 //! bearer tokens and RBAC. There is no cluster behind it: nothing schedules or runs pods. Every answer says so
 //! in the header [`SIMULATED_HEADER`].
 
+mod api;
 mod auth;
+mod clock;
+mod controllers;
 mod defaults;
 mod faults;
 mod http;
@@ -18,14 +21,18 @@ mod seed;
 pub mod selector;
 mod server;
 mod status;
-pub mod store;
+mod store;
 mod tls;
 
+pub use self::api::{Api, DeleteOptions, Deleted, Preconditions, Propagation, WriteOptions};
+pub use self::clock::Clock;
+pub use self::controllers::Delays;
 pub use self::faults::{Fault, FaultError, FaultPlan, RequestLine};
+pub use self::object::Object;
 pub use self::seed::{ParseSeedError, Seed};
 pub use self::server::{Options, Sim, SimError};
 pub use self::status::ApiError;
-pub use self::store::Store;
+pub use self::store::{Change, ListQuery, Page, Snapshot};
 pub use self::tls::{CertificateError, ClientCertificate};
 
 /// The header, with the value `true`, of every answer that comes from the simulator.

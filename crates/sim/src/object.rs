@@ -1,10 +1,62 @@
-//! Reading and writing the metadata that all objects share.
+//! An object as the store holds it, and the metadata that all objects share.
 
+use std::ops::Deref;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::kinds::Kind;
 use crate::status::ApiError;
+
+/// An object of the store: replaced as a whole, never changed, and printed as JSON at most once however many lists
+/// and watches show it.
+#[derive(Debug)]
+pub struct Object {
+    value: Value,
+    item: OnceLock<Bytes>,
+}
+
+impl Object {
+    pub(crate) fn new(value: Value) -> Object {
+        Object { value, item: OnceLock::new() }
+    }
+
+    /// The object without its `kind` and `apiVersion`, as it stands in a list, as JSON.
+    pub(crate) fn item(&self) -> &Bytes {
+        self.item.get_or_init(|| {
+            let fields = self.value.as_object().into_iter().flatten();
+            let fields: Map<String, Value> = fields
+                .filter(|(field, _)| *field != "kind" && *field != "apiVersion")
+                .map(|(field, value)| (field.clone(), value.clone()))
+                .collect();
+            Bytes::from(Value::Object(fields).to_string())
+        })
+    }
+
+    /// The whole object as JSON.
+    pub(crate) fn json(&self, kind: &Kind) -> String {
+        let item = String::from_utf8_lossy(self.item());
+        let fields = item.strip_prefix('{').unwrap_or_default();
+        let comma = if fields == "}" { "" } else { "," };
+        format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\"{comma}{fields}", kind.kind, kind.api_version())
+    }
+}
+
+impl Deref for Object {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.value
+    }
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Object) -> bool {
+        self.value == other.value
+    }
+}
 
 /// `metadata.name`, or the empty string.
 pub(crate) fn name(object: &Value) -> &str {
@@ -23,6 +75,48 @@ pub(crate) fn field(object: &Value, path: &str) -> String {
         Value::Bool(flag) => flag.to_string(),
         Value::Number(number) => number.to_string(),
         Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
+    }
+}
+
+/// Sets a field, or removes it where there is nothing to set; `object` that is no map stays as it is.
+pub(crate) fn set_or_remove(object: &mut Value, field: &str, value: &Value) {
+    let Some(fields) = object.as_object_mut() else { return };
+    match value {
+        Value::Null => drop(fields.remove(field)),
+        value => drop(fields.insert(field.to_owned(), value.clone())),
+    }
+}
+
+/// Whether the object has been deleted and waits to be gone.
+pub(crate) fn is_terminating(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_string()
+}
+
+/// Whether nothing keeps a deleted object any more: no finalizer, and no grace for a kubelet to stop it.
+pub(crate) fn is_finished(kind: &Kind, object: &Value) -> bool {
+    let metadata = &object["metadata"];
+    let has_finalizers = |finalizers: &Value| finalizers.as_array().is_some_and(|list| !list.is_empty());
+    is_terminating(object)
+        && !has_finalizers(&metadata["finalizers"])
+        && !(kind.plural == "namespaces" && has_finalizers(&object["spec"]["finalizers"]))
+        && metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or_default() == 0
+}
+
+/// The condition of a type in an object's status.
+pub(crate) fn condition<'a>(object: &'a Value, condition_type: &str) -> Option<&'a Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == condition_type)
+}
+
+/// Sets the condition of its type, at its place where there is one.
+pub(crate) fn set_condition(object: &mut Value, condition: Value) {
+    let conditions = &mut object["status"]["conditions"];
+    if !conditions.is_array() {
+        *conditions = Value::Array(Vec::new());
+    }
+    let Some(conditions) = conditions.as_array_mut() else { return };
+    match conditions.iter_mut().find(|present| present["type"] == condition["type"]) {
+        Some(present) => *present = condition,
+        None => conditions.push(condition),
     }
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::api::Api;
 use crate::auth::{MASTERS, User};
 use crate::kinds;
+use crate::object::Object;
 use crate::status::ApiError;
-use crate::store::{ListQuery, Store};
 
 /// What someone wants to do.
 #[derive(Debug, Default)]
@@ -25,8 +26,8 @@ pub(crate) struct Attempt<'a> {
 }
 
 /// Refuses what no binding allows, with the words of `handlers/responsewriters/errors.go`.
-pub(crate) fn authorize(store: &Store, user: &User, attempt: &Attempt<'_>) -> Result<(), ApiError> {
-    if user.groups.iter().any(|group| group == MASTERS) || allowed(store, user, attempt)? {
+pub(crate) fn authorize(api: &Api, user: &User, attempt: &Attempt<'_>) -> Result<(), ApiError> {
+    if user.groups.iter().any(|group| group == MASTERS) || allowed(api, user, attempt)? {
         return Ok(());
     }
     Err(ApiError::forbidden(attempt.group, attempt.resource, attempt.name, &attempt.sentence(user)))
@@ -72,29 +73,28 @@ impl Attempt<'_> {
     }
 }
 
-fn allowed(store: &Store, user: &User, attempt: &Attempt<'_>) -> Result<bool, ApiError> {
-    let mut bindings = objects(store, "clusterrolebindings", None)?;
+fn allowed(api: &Api, user: &User, attempt: &Attempt<'_>) -> Result<bool, ApiError> {
+    let mut bindings = objects(api, "clusterrolebindings", None)?;
     if !attempt.namespace.is_empty() {
-        bindings.extend(objects(store, "rolebindings", Some(attempt.namespace))?);
+        bindings.extend(objects(api, "rolebindings", Some(attempt.namespace))?);
     }
     Ok(bindings
         .iter()
         .filter(|binding| list(&binding["subjects"]).iter().any(|subject| is_subject(user, subject)))
-        .filter_map(|binding| role_of(store, binding))
+        .filter_map(|binding| role_of(api, binding))
         .any(|role| list(&role["rules"]).iter().any(|rule| attempt.is_allowed_by(rule))))
 }
 
-fn objects(store: &Store, plural: &str, namespace: Option<&str>) -> Result<Vec<Arc<Value>>, ApiError> {
+fn objects(api: &Api, plural: &str, namespace: Option<&str>) -> Result<Vec<Arc<Object>>, ApiError> {
     let kind = kinds::by_plural(plural).ok_or_else(ApiError::no_such_resource)?;
-    let query = ListQuery { namespace: namespace.map(str::to_owned), ..ListQuery::default() };
-    Ok(store.list(kind, &query)?.items)
+    Ok(api.objects(kind, namespace))
 }
 
 /// The role that a binding refers to, where it is there.
-fn role_of(store: &Store, binding: &Value) -> Option<Arc<Value>> {
+fn role_of(api: &Api, binding: &Value) -> Option<Arc<Object>> {
     let plural = if binding["roleRef"]["kind"] == "Role" { "roles" } else { "clusterroles" };
     let namespace = binding["metadata"]["namespace"].as_str().unwrap_or_default();
-    store.get(kinds::by_plural(plural)?, namespace, binding["roleRef"]["name"].as_str()?).ok()
+    api.get(kinds::by_plural(plural)?, namespace, binding["roleRef"]["name"].as_str()?).ok()
 }
 
 fn is_subject(user: &User, subject: &Value) -> bool {

@@ -11,13 +11,14 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::api::Api;
 use crate::auth::Tokens;
+use crate::controllers::{Controllers, Delays};
 use crate::faults::{Fault, FaultError, FaultPlan, Faults, RequestLine};
 use crate::http::{Server, router};
 use crate::kubeconfig::{self, Credentials};
 use crate::seed::Seed;
 use crate::status::ApiError;
-use crate::store::Store;
 use crate::tls::{Authority, CertificateError, ClientCertificate, Peer, TlsListener};
 
 /// How a simulator is set up.
@@ -32,6 +33,8 @@ pub struct Options {
     pub bookmark_interval: Duration,
     /// How many changes are kept for watches and continued lists.
     pub history: usize,
+    /// How long controllers and kubelets take.
+    pub delays: Delays,
 }
 
 impl Default for Options {
@@ -42,6 +45,7 @@ impl Default for Options {
             admin_token: None,
             bookmark_interval: Duration::from_secs(60),
             history: 10_000,
+            delays: Delays::default(),
         }
     }
 }
@@ -80,8 +84,8 @@ impl Sim {
     /// # Errors
     /// [`SimError::Listen`] when the address is in use or not this machine's.
     pub async fn start(options: Options) -> Result<Sim, SimError> {
-        let store = Store::new(options.history);
-        options.seed.plant(&store)?;
+        let api = Arc::new(Api::new(options.history));
+        options.seed.plant(&api)?;
 
         let in_use = |source| SimError::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(in_use)?;
@@ -90,13 +94,15 @@ impl Sim {
         let authority = Authority::derived_from(tokens.admin())?;
         let tls = TlsAcceptor::from(Arc::new(authority.server_config(address.ip())?));
         let shutdown = CancellationToken::new();
+        let faults = Arc::new(Faults::new(shutdown.clone()));
         let server = Arc::new(Server {
-            store,
+            api: Arc::clone(&api),
             tokens,
-            faults: Faults::new(shutdown.clone()),
+            faults: Arc::clone(&faults),
             bookmark_interval: options.bookmark_interval,
             address: address.to_string(),
         });
+        tokio::spawn(Controllers::new(api, faults, options.delays).run(shutdown.clone()));
         let service = router(Arc::clone(&server)).into_make_service_with_connect_info::<Peer>();
         let serving = axum::serve(TlsListener::new(listener, tls), service)
             .with_graceful_shutdown(shutdown.clone().cancelled_owned());
@@ -166,13 +172,13 @@ impl Sim {
 
     /// The objects, for reading and writing past HTTP.
     #[must_use]
-    pub fn store(&self) -> &Store {
-        &self.server.store
+    pub fn api(&self) -> &Api {
+        &self.server.api
     }
 
     /// Forgets the history: older continue tokens and watches are answered with 410 `Expired`.
     pub fn compact(&self) {
-        self.server.store.compact();
+        self.server.api.compact();
     }
 
     /// Makes every answer from now on take this long, but at most an hour.

@@ -46,8 +46,11 @@ impl ApiError {
     pub fn body(&self) -> Value {
         let mut body = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
+        if !self.reason.is_empty() {
+            body["reason"] = self.reason.into();
+        }
         if let Some(details) = &self.details {
             body["details"] = details.clone();
         }
@@ -55,6 +58,12 @@ impl ApiError {
             body["metadata"]["continue"] = token.as_str().into();
         }
         body
+    }
+
+    /// After how many seconds it is worth trying again, where that is known.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.details.as_ref()?["retryAfterSeconds"].as_u64()
     }
 
     pub(crate) fn unauthorized() -> ApiError {
@@ -100,6 +109,40 @@ impl ApiError {
     pub(crate) fn conflict(kind: &Kind, name: &str, why: &str) -> ApiError {
         let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", kind.qualified());
         ApiError::new(409, "Conflict", message).about(kind, name)
+    }
+
+    /// A conflict on something that is named otherwise than its resource.
+    pub(crate) fn conflict_on(resource: &str, name: &str, why: &str) -> ApiError {
+        let message = format!("Operation cannot be fulfilled on {resource} \"{name}\": {why}");
+        ApiError::new(409, "Conflict", message).details("", resource, name)
+    }
+
+    /// A pod may have one disruption budget at most.
+    pub(crate) fn several_disruption_budgets() -> ApiError {
+        let message = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+        ApiError::new(500, "", message)
+    }
+
+    /// The disruption budget allows no disruption now.
+    pub(crate) fn budget_exhausted(why: &str) -> ApiError {
+        ApiError::disruption(json!({}), why)
+    }
+
+    /// The disruption budget has changed and its controller has not seen it.
+    pub(crate) fn budget_not_processed(budget: &str) -> ApiError {
+        let why = format!("The disruption budget {budget} is still being processed by the server.");
+        ApiError::disruption(json!({ "retryAfterSeconds": 10 }), &why)
+    }
+
+    fn disruption(mut details: Value, why: &str) -> ApiError {
+        details["causes"] = json!([{ "reason": "DisruptionBudget", "message": why }]);
+        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+        ApiError { details: Some(details), ..ApiError::new(429, "TooManyRequests", message) }
+    }
+
+    /// The disruption budget cannot be used.
+    pub(crate) fn budget_forbidden(budget: &str, why: &str) -> ApiError {
+        ApiError::forbidden("policy", "poddisruptionbudget", budget, why)
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> ApiError {

@@ -27,7 +27,7 @@ pub(crate) async fn start(data_dir: &DataDir) -> Result<SimulatedCluster, Failur
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let sim = Sim::start(Options { listen, seed: Seed::Shop, ..Options::default() }).await?;
     for object in agent_objects() {
-        sim.store().create(object)?;
+        sim.api().create(object)?;
     }
     let agent_token = sim.token_for(NAMESPACE, SERVICE_ACCOUNT);
     Ok(SimulatedCluster {

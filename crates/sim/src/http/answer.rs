@@ -6,6 +6,8 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
+use crate::kinds::Kind;
+use crate::object::Object;
 use crate::status::ApiError;
 
 /// A JSON body.
@@ -19,13 +21,22 @@ pub(super) fn json(status: u16, body: &impl Serialize) -> Response {
     }
 }
 
+/// A JSON body that is printed already.
+pub(super) fn json_bytes(status: u16, body: impl Into<Body>) -> Response {
+    respond(status, "application/json", body.into())
+}
+
+/// An object.
+pub(super) fn object(status: u16, kind: &Kind, object: &Object) -> Response {
+    json_bytes(status, object.json(kind))
+}
+
 /// The `Status` of an error.
 pub(super) fn error(error: &ApiError) -> Response {
     let mut response = json(error.code, &error.body());
     // `ErrorNegotiated` in `apiserver/pkg/endpoints/handlers/responsewriters/writers.go`.
-    let details = error.details.as_ref();
-    if let Some(seconds @ 1..) = details.and_then(|details| details["retryAfterSeconds"].as_u64()) {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    if let Some(seconds @ 1..) = error.retry_after_seconds() {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     response
 }

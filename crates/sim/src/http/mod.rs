@@ -2,10 +2,13 @@
 
 mod answer;
 mod discovery;
+mod list;
 mod objects;
 mod options;
+mod subresources;
 mod target;
 mod watch;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +25,12 @@ use self::answer::json;
 use self::options::ObjectOptions;
 use self::target::{ObjectPath, Target};
 use crate::SIMULATED_HEADER;
+use crate::api::Api;
 use crate::auth::{Tokens, User};
 use crate::faults::{Faults, RequestLine};
 use crate::kinds;
 use crate::rbac::{self, Attempt};
 use crate::status::ApiError;
-use crate::store::Store;
 use crate::tls::Peer;
 
 /// Bodies of requests hold at most 3 MiB (`MaxRequestBodyBytes` of the API server).
@@ -35,9 +38,9 @@ const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
 /// What every request works with.
 pub(crate) struct Server {
-    pub(crate) store: Store,
+    pub(crate) api: Arc<Api>,
     pub(crate) tokens: Tokens,
-    pub(crate) faults: Faults,
+    pub(crate) faults: Arc<Faults>,
     pub(crate) bookmark_interval: Duration,
     /// `host:port`, for discovery.
     pub(crate) address: String,
@@ -68,11 +71,11 @@ async fn answer(server: &Arc<Server>, request: Request) -> Result<Response, ApiE
     let line = request_line(verb, &target);
     server.faults.count(line.clone());
     server.faults.strike(&line).await?;
-    authorize(server, &parts, verb, &target)?;
+    let user = authorize(server, &parts, verb, &target)?;
     match &target {
         Target::Objects(path) => {
             let body = read(body).await?;
-            objects::serve(server, &parts, path, verb, &body)
+            objects::serve(server, &user, &parts, path, verb, &body)
         }
         _ if parts.method != Method::GET => Err(ApiError::method_not_allowed()),
         Target::Health => Ok(answer::text("ok")),
@@ -116,7 +119,7 @@ fn request_line(verb: &str, target: &Target) -> RequestLine {
 }
 
 /// Health and version are for everyone, as `system:public-info-viewer` grants them.
-fn authorize(server: &Server, parts: &Parts, verb: &str, target: &Target) -> Result<(), ApiError> {
+fn authorize(server: &Server, parts: &Parts, verb: &str, target: &Target) -> Result<User, ApiError> {
     let public = matches!(target, Target::Health | Target::Version);
     let certificate = parts.extensions.get::<ConnectInfo<Peer>>().and_then(|peer| peer.0.0.as_deref());
     let header = parts.headers.get(AUTHORIZATION);
@@ -125,7 +128,8 @@ fn authorize(server: &Server, parts: &Parts, verb: &str, target: &Target) -> Res
         .and_then(User::of_certificate)
         .or_else(|| token.and_then(|token| server.tokens.authenticate(token)));
     let Some(user) = user else {
-        return if public && header.is_none() { Ok(()) } else { Err(ApiError::unauthorized()) };
+        let anonymous = public && header.is_none();
+        return if anonymous { Ok(User::anonymous()) } else { Err(ApiError::unauthorized()) };
     };
     let attempt = match target {
         Target::Objects(path) => Attempt {
@@ -139,7 +143,8 @@ fn authorize(server: &Server, parts: &Parts, verb: &str, target: &Target) -> Res
         },
         _ => Attempt { verb, path: parts.uri.path(), ..Attempt::default() },
     };
-    rbac::authorize(&server.store, &user, &attempt)
+    rbac::authorize(&server.api, &user, &attempt)?;
+    Ok(user)
 }
 
 async fn read(body: Body) -> Result<Bytes, ApiError> {

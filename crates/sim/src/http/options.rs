@@ -32,6 +32,8 @@ pub(super) struct ObjectOptions {
     pub(super) container: String,
     pub(super) tail_lines: Option<i64>,
     pub(super) limit_bytes: Option<i64>,
+    pub(super) grace_period_seconds: Option<i64>,
+    pub(super) propagation_policy: String,
 }
 
 impl ObjectOptions {
@@ -88,11 +90,16 @@ impl ObjectOptions {
         asked.unwrap_or(LONGEST_WATCH).min(LONGEST_WATCH)
     }
 
-    /// A dry run must not change anything, so it is refused as long as it is not simulated.
-    pub(super) fn refuse_dry_run(&self) -> Result<(), ApiError> {
+    /// Whether nothing is to be kept.
+    pub(super) fn dry_run(&self) -> Result<bool, ApiError> {
         match self.dry_run.as_str() {
-            "" => Ok(()),
-            _ => Err(ApiError::bad_request("dryRun is not supported by the simulated API server")),
+            "" => Ok(false),
+            "All" => Ok(true),
+            other => {
+                let why = format!("Unsupported value: \"{other}\": supported values: \"All\"");
+                let (group, kind) = ("meta.k8s.io", "CreateOptions");
+                Err(ApiError::invalid(group, kind, "", "dryRun", "FieldValueNotSupported", &why))
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::options::ObjectOptions;
 use super::{Server, answer};
 use crate::kinds::Kind;
-use crate::object;
+use crate::object::{self, Object};
 use crate::selector::Selector;
 use crate::status::ApiError;
 use crate::store::{Change, ListQuery};
@@ -64,7 +64,7 @@ impl Watch {
             selector,
             revision: options.revision()?,
             initial: String::new(),
-            newest: server.store.revision(),
+            newest: server.api.revision(),
             cut: server.faults.watch_cut(),
             timeout: Instant::now() + options.timeout(),
             bookmark: None,
@@ -91,8 +91,8 @@ impl Watch {
             selector: self.selector.clone(),
             ..ListQuery::default()
         };
-        let page = self.server.store.list(self.kind, &query)?;
-        self.initial = page.items.iter().map(|object| line("ADDED", object)).collect();
+        let page = self.server.api.list(self.kind, &query)?;
+        self.initial = page.items.iter().map(|object| self.line("ADDED", object)).collect();
         self.revision = page.revision;
         Ok(())
     }
@@ -107,7 +107,7 @@ impl Watch {
             self.newest.mark_unchanged();
             let lines = match self.catch_up() {
                 Ok(lines) => lines,
-                Err(error) => return Next::Last(line("ERROR", &error.body())),
+                Err(error) => return Next::Last(line("ERROR", &error.body().to_string())),
             };
             if !lines.is_empty() {
                 return Next::Lines(lines);
@@ -129,7 +129,7 @@ impl Watch {
 
     /// The changes since the last ones sent, as lines.
     fn catch_up(&mut self) -> Result<String, ApiError> {
-        let changes = self.server.store.changes_since(self.revision)?;
+        let changes = self.server.api.changes_since(self.revision)?;
         self.revision = changes.last().map_or(self.revision, |change| change.revision);
         Ok(changes.iter().filter_map(|change| self.event(change)).collect())
     }
@@ -139,14 +139,23 @@ impl Watch {
         if !std::ptr::eq(change.kind, self.kind) {
             return None;
         }
-        let before = change.before.as_deref().filter(|object| self.selects(object));
-        let after = change.after.as_deref().filter(|object| self.selects(object));
+        let before = change.before.as_ref().filter(|object| self.selects(object));
+        let after = change.after().filter(|object| self.selects(object));
         match (before, after) {
             (None, None) => None,
-            (None, Some(object)) => Some(line("ADDED", object)),
-            (Some(_), Some(object)) => Some(line("MODIFIED", object)),
-            (Some(object), None) => Some(line("DELETED", &object::at_revision(object, change.revision))),
+            (None, Some(object)) => Some(self.line("ADDED", object)),
+            (Some(_), Some(object)) => Some(self.line("MODIFIED", object)),
+            // What is gone is shown as it was at last, what left the selection as it was before.
+            (Some(_), None) if change.deleted => Some(self.line("DELETED", &change.object)),
+            (Some(object), None) => {
+                let object = Object::new(object::at_revision(object, change.revision));
+                Some(self.line("DELETED", &object))
+            }
         }
+    }
+
+    fn line(&self, event: &str, object: &Object) -> String {
+        line(event, &object.json(self.kind))
     }
 
     fn selects(&self, object: &Value) -> bool {
@@ -166,10 +175,10 @@ impl Watch {
             "apiVersion": self.kind.api_version(),
             "metadata": { "resourceVersion": self.revision.to_string() },
         });
-        line("BOOKMARK", &object)
+        line("BOOKMARK", &object.to_string())
     }
 }
 
-fn line(event: &str, object: &Value) -> String {
+fn line(event: &str, object: &str) -> String {
     format!("{{\"type\":\"{event}\",\"object\":{object}}}\n")
 }

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::api::Api;
 use crate::names::ALPHABET;
-use crate::object;
+use crate::object::{self, Object};
 use crate::status::ApiError;
-use crate::store::Store;
 
 /// The first contents of the cluster. The same seed gives the same names every time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,8 +62,8 @@ impl FromStr for Seed {
 }
 
 impl Seed {
-    pub(crate) fn plant(self, store: &Store) -> Result<(), ApiError> {
-        let garden = Garden { store, now: Timestamp::now() };
+    pub(crate) fn plant(self, api: &Api) -> Result<(), ApiError> {
+        let garden = Garden { api, now: Timestamp::now() };
         bootstrap::plant(&garden)?;
         match self {
             Seed::Shop => shop::plant(&garden),
@@ -75,15 +75,15 @@ impl Seed {
 
 /// Where seeds are planted, and when.
 struct Garden<'a> {
-    store: &'a Store,
+    api: &'a Api,
     now: Timestamp,
 }
 
 impl Garden<'_> {
     /// Creates an object that is `age_hours` old.
-    fn plant(&self, mut object: Value, age_hours: u32) -> Result<Arc<Value>, ApiError> {
+    fn plant(&self, mut object: Value, age_hours: u32) -> Result<Arc<Object>, ApiError> {
         object["metadata"]["creationTimestamp"] = self.ago(age_hours).into();
-        self.store.create(object)
+        self.api.restore(object)
     }
 
     fn ago(&self, hours: u32) -> String {

@@ -1,6 +1,7 @@
 //! Label selectors: `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -37,6 +38,40 @@ impl LabelSelector {
         parser::parse(text).map(LabelSelector).map_err(ApiError::bad_request)
     }
 
+    /// The selector that an object holds as `matchLabels` and `matchExpressions`; `None` where there is none or it is
+    /// none that can be read, so that it selects nothing (`LabelSelectorAsSelector` of `apimachinery/pkg/apis/meta/v1`).
+    #[must_use]
+    pub fn of(selector: &Value) -> Option<LabelSelector> {
+        let selector = selector.as_object()?;
+        let labels = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
+        let mut requirements: Vec<Requirement> = labels
+            .map(|(key, value)| {
+                let values = BTreeSet::from([value.as_str().unwrap_or_default().to_owned()]);
+                Requirement { key: key.clone(), test: Test::In(values) }
+            })
+            .collect();
+        let expressions = selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten();
+        for expression in expressions {
+            let values = || {
+                let values = expression["values"].as_array().into_iter().flatten();
+                values.filter_map(Value::as_str).map(str::to_owned).collect()
+            };
+            let bound = || expression["values"][0].as_str()?.parse().ok();
+            let test = match expression["operator"].as_str()? {
+                "In" => Test::In(values()),
+                "NotIn" => Test::NotIn(values()),
+                "Exists" => Test::Exists,
+                "DoesNotExist" => Test::Absent,
+                // Only node selectors know these two.
+                "Gt" => Test::Greater(bound()?),
+                "Lt" => Test::Less(bound()?),
+                _ => return None,
+            };
+            requirements.push(Requirement { key: expression["key"].as_str()?.to_owned(), test });
+        }
+        Some(LabelSelector(requirements))
+    }
+
     /// Whether the object is one of those selected.
     #[must_use]
     pub fn matches(&self, object: &Value) -> bool {
@@ -48,6 +83,28 @@ impl LabelSelector {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// The selector as it is written in a query; keys in order, as `labels.Selector.String` does.
+impl fmt::Display for LabelSelector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut requirements: Vec<&Requirement> = self.0.iter().collect();
+        requirements.sort_by_key(|requirement| &requirement.key);
+        for (index, Requirement { key, test }) in requirements.into_iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let list = |values: &BTreeSet<String>| values.iter().cloned().collect::<Vec<_>>().join(",");
+            match test {
+                Test::Exists => write!(formatter, "{comma}{key}"),
+                Test::Absent => write!(formatter, "{comma}!{key}"),
+                Test::In(values) if values.len() == 1 => write!(formatter, "{comma}{key}={}", list(values)),
+                Test::In(values) => write!(formatter, "{comma}{key} in ({})", list(values)),
+                Test::NotIn(values) => write!(formatter, "{comma}{key} notin ({})", list(values)),
+                Test::Greater(bound) => write!(formatter, "{comma}{key}>{bound}"),
+                Test::Less(bound) => write!(formatter, "{comma}{key}<{bound}"),
+            }?;
+        }
+        Ok(())
     }
 }
 

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::kinds::Kind;
+use crate::object::{self, Object};
 
 /// One change of one object.
 #[derive(Debug)]
@@ -17,9 +16,25 @@ pub struct Change {
     /// `name`, or `namespace/name`.
     pub key: String,
     /// The object before; absent when it was created.
-    pub before: Option<Arc<Value>>,
-    /// The object after; absent when it was deleted.
-    pub after: Option<Arc<Value>>,
+    pub before: Option<Arc<Object>>,
+    /// The object after; when it was deleted, its last state.
+    pub object: Arc<Object>,
+    /// Whether the change was the object's deletion.
+    pub deleted: bool,
+}
+
+impl Change {
+    /// The change that would create an object that is there.
+    pub(crate) fn creation(kind: &'static Kind, object: Arc<Object>) -> Change {
+        let key = object::key(kind, object::namespace(&object), object::name(&object));
+        Change { revision: 0, kind, key, before: None, object, deleted: false }
+    }
+
+    /// The object after the change, where there still is one.
+    #[must_use]
+    pub fn after(&self) -> Option<&Arc<Object>> {
+        (!self.deleted).then_some(&self.object)
+    }
 }
 
 /// A bounded run of changes without gaps.
@@ -70,7 +85,7 @@ impl History {
         &self,
         kind: &Kind,
         revision: u64,
-    ) -> Result<BTreeMap<&str, Option<&Arc<Value>>>, Compacted> {
+    ) -> Result<BTreeMap<&str, Option<&Arc<Object>>>, Compacted> {
         let newest_first = self.since(revision)?.rev().filter(|change| std::ptr::eq(change.kind, kind));
         Ok(newest_first.map(|change| (change.key.as_str(), change.before.as_ref())).collect())
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use crate::object::Object;
 use crate::selector::Selector;
 use crate::status::ApiError;
 
@@ -41,7 +41,7 @@ pub enum Snapshot {
 #[derive(Debug)]
 pub struct Page {
     /// The objects, in the order of their keys.
-    pub items: Vec<Arc<Value>>,
+    pub items: Vec<Arc<Object>>,
     /// The resourceVersion whose state the whole list shows.
     pub revision: u64,
     /// Where the next page begins; absent on the last.
@@ -106,7 +106,7 @@ mod tests {
         let token = ContinueToken::after(850, "kube-node-lease");
         assert_eq!(ContinueToken::decode(recorded).unwrap(), token);
         let plain = BASE64_URL_SAFE_NO_PAD.decode(token.encode()).unwrap();
-        let fields: Value = serde_json::from_slice(&plain).unwrap();
+        let fields: serde_json::Value = serde_json::from_slice(&plain).unwrap();
         assert_eq!(
             fields,
             serde_json::json!({ "v": "meta.k8s.io/v1", "rv": 850, "start": "kube-node-lease\0" })

@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::history::{Change, Compacted, History};
 use super::page::{ContinueToken, LATEST, ListQuery, Page, Snapshot};
 use crate::kinds::Kind;
-use crate::object;
+use crate::object::{self, Object};
 use crate::status::ApiError;
 
-type Objects = BTreeMap<String, Arc<Value>>;
+type Objects = BTreeMap<String, Arc<Object>>;
 
 /// Everything that changes.
 #[derive(Debug)]
@@ -28,27 +28,28 @@ impl State {
         State { revision: 0, objects: BTreeMap::new(), history: History::new(history_capacity) }
     }
 
-    pub(super) fn get(&self, kind: &Kind, key: &str) -> Option<&Arc<Value>> {
+    pub(super) fn get(&self, kind: &Kind, key: &str) -> Option<&Arc<Object>> {
         self.objects.get(kind.plural)?.get(key)
     }
 
     /// Stores an object at the next revision, which it gets as its resourceVersion.
-    pub(super) fn put(&mut self, kind: &'static Kind, mut object: Value) -> Arc<Value> {
+    pub(super) fn put(&mut self, kind: &'static Kind, mut object: Value) -> Arc<Object> {
         self.revision += 1;
         object["metadata"]["resourceVersion"] = self.revision.to_string().into();
         let key = object::key(kind, object::namespace(&object), object::name(&object));
-        let after = Arc::new(object);
+        let after = Arc::new(Object::new(object));
         let before = self.objects.entry(kind.plural).or_default().insert(key.clone(), Arc::clone(&after));
-        self.record(kind, key, before, Some(Arc::clone(&after)));
+        self.record(kind, key, before, Arc::clone(&after), false);
         after
     }
 
-    /// Removes an object; the answer is its last state, at the revision of the removal.
-    pub(super) fn remove(&mut self, kind: &'static Kind, key: &str) -> Option<Value> {
+    /// Removes an object whose last state is `last`; the answer is that at the revision of the removal.
+    pub(super) fn remove(&mut self, kind: &'static Kind, key: &str, mut last: Value) -> Option<Arc<Object>> {
         let before = self.objects.get_mut(kind.plural)?.remove(key)?;
         self.revision += 1;
-        let last = object::at_revision(&before, self.revision);
-        self.record(kind, key.to_owned(), Some(before), None);
+        last["metadata"]["resourceVersion"] = self.revision.to_string().into();
+        let last = Arc::new(Object::new(last));
+        self.record(kind, key.to_owned(), Some(before), Arc::clone(&last), true);
         Some(last)
     }
 
@@ -56,21 +57,21 @@ impl State {
         &mut self,
         kind: &'static Kind,
         key: String,
-        before: Option<Arc<Value>>,
-        after: Option<Arc<Value>>,
+        before: Option<Arc<Object>>,
+        object: Arc<Object>,
+        deleted: bool,
     ) {
-        self.history.record(Arc::new(Change { revision: self.revision, kind, key, before, after }));
+        let revision = self.revision;
+        self.history.record(Arc::new(Change { revision, kind, key, before, object, deleted }));
     }
 
-    /// The keys of a kind's objects in a namespace.
-    pub(super) fn keys_in(&self, kind: &Kind, namespace: &str) -> Vec<String> {
-        let prefix = format!("{namespace}/");
-        self.objects
-            .get(kind.plural)
-            .into_iter()
-            .flat_map(|objects| from(objects, &prefix))
-            .map(|(key, _)| key.clone())
-            .take_while(|key| key.starts_with(&prefix))
+    /// The objects of a kind, of one namespace or of all, in the order of their keys.
+    pub(super) fn objects(&self, kind: &Kind, namespace: Option<&str>) -> Vec<Arc<Object>> {
+        let prefix = namespace.map(|name| format!("{name}/")).unwrap_or_default();
+        let objects = self.objects.get(kind.plural).into_iter().flat_map(|objects| from(objects, &prefix));
+        objects
+            .take_while(|(key, _)| key.starts_with(&prefix))
+            .map(|(_, object)| Arc::clone(object))
             .collect()
     }
 
@@ -90,7 +91,7 @@ impl State {
             .filter(|(_, object)| query.selector.matches(object));
 
         let limit = if query.limit == 0 { usize::MAX } else { query.limit };
-        let shown: Vec<(&str, &Arc<Value>)> = matching.by_ref().take(limit).collect();
+        let shown: Vec<(&str, &Arc<Object>)> = matching.by_ref().take(limit).collect();
         let following = matching.count();
         let last = shown.last().map(|(key, _)| key[prefix.len()..].to_owned());
         Ok(Page {
@@ -121,7 +122,7 @@ impl State {
     }
 
     /// The objects of a kind as they were at `revision`, by key, from `start` on.
-    fn at(&self, kind: &Kind, revision: u64, start: &str) -> Result<Vec<(&str, &Arc<Value>)>, Compacted> {
+    fn at(&self, kind: &Kind, revision: u64, start: &str) -> Result<Vec<(&str, &Arc<Object>)>, Compacted> {
         let changed = self.history.undo(kind, revision)?;
         let unchanged = self
             .objects
@@ -142,6 +143,6 @@ impl State {
 fn from<'a>(
     objects: &'a Objects,
     start: &str,
-) -> impl Iterator<Item = (&'a String, &'a Arc<Value>)> + use<'a> {
+) -> impl Iterator<Item = (&'a String, &'a Arc<Object>)> + use<'a> {
     objects.range::<str, _>((Bound::Included(start), Bound::Unbounded))
 }

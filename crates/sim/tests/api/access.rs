@@ -77,7 +77,7 @@ async fn a_service_account_may_what_its_bindings_allow() -> Result<()> {
     }
     assert_eq!(get("/apis").await?.0, 200, "discovery is for everyone with a token");
 
-    let store = cluster.sim.store();
+    let store = cluster.sim.api();
     let rules = json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"] }]);
     store.create(role("Role", Some("cart"), &rules))?;
     store.create(binding("RoleBinding", Some("cart"), "Role"))?;

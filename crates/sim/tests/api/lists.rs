@@ -96,9 +96,9 @@ async fn a_continue_token_expires_with_the_history() -> Result<()> {
 #[tokio::test]
 async fn lists_at_a_resource_version() -> Result<()> {
     let cluster = cluster(Seed::Empty).await?;
-    let revision = *cluster.sim.store().revision().borrow();
+    let revision = *cluster.sim.api().revision().borrow();
     let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "new" } });
-    cluster.sim.store().create(namespace)?;
+    cluster.sim.api().create(namespace)?;
     let path = |query: String| format!("/api/v1/namespaces?{query}");
     let count = |body: &serde_json::Value| body["items"].as_array().map(Vec::len);
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sim::kinds::{Kind, by_plural};
-use sim::store::{ListQuery, Store};
+use sim::{Api, ListQuery};
 
 #[derive(Debug, Clone)]
 enum Operation {
@@ -45,7 +45,7 @@ fn config_map(namespace_number: u8, name: u8, value: u8) -> Value {
 }
 
 /// Whether it succeeds does not matter: what counts is that everyone sees the same of it.
-fn apply(store: &Store, operation: &Operation) {
+fn apply(store: &Api, operation: &Operation) {
     let maps = kind("configmaps");
     match *operation {
         Operation::Create(namespace_number, name) => {
@@ -55,10 +55,15 @@ fn apply(store: &Store, operation: &Operation) {
             let _ = store.create(namespace);
             let _ = store.create(config_map(namespace_number, name, 0));
         }
-        Operation::Replace(namespace, name, value) => drop(store.replace(config_map(namespace, name, value))),
+        Operation::Replace(number, name, value) => {
+            drop(store.update(maps, namespace(number), &format!("c{name}"), |object| {
+                object["data"] = json!({ "value": value.to_string() })
+            }))
+        }
         Operation::Patch(number, name, value) => {
-            let patch = json!({ "data": { "value": null, "patched": value.to_string() } });
-            let _ = store.merge_patch(maps, namespace(number), &format!("c{name}"), &patch);
+            drop(store.update(maps, namespace(number), &format!("c{name}"), |object| {
+                object["data"]["patched"] = value.to_string().into()
+            }))
         }
         Operation::Delete(number, name) => {
             let _ = store.delete(maps, namespace(number), &format!("c{name}"), &Default::default());
@@ -69,7 +74,7 @@ fn apply(store: &Store, operation: &Operation) {
     }
 }
 
-fn list(store: &Store) -> Vec<Value> {
+fn list(store: &Api) -> Vec<Value> {
     let page = store.list(kind("configmaps"), &ListQuery::default()).expect("a list");
     page.items.iter().map(|object| Value::clone(object)).collect()
 }
@@ -79,7 +84,7 @@ proptest! {
 
     #[test]
     fn a_watch_from_the_start_adds_up_to_the_list(operations in proptest::collection::vec(operation(), 0..60)) {
-        let store = Store::new(10_000);
+        let store = Api::new(10_000);
         operations.iter().for_each(|operation| apply(&store, operation));
 
         let mut seen = BTreeMap::new();
@@ -104,7 +109,7 @@ proptest! {
         limit in 1..5usize,
         in_one_namespace in any::<bool>(),
     ) {
-        let store = Store::new(10_000);
+        let store = Api::new(10_000);
         let (before, between) = operations.split_at(operations.len() / 2);
         before.iter().for_each(|operation| apply(&store, operation));
         let namespace = in_one_namespace.then(|| "a".to_owned());
@@ -133,7 +138,7 @@ proptest! {
 
 #[test]
 fn a_full_history_forgets_the_oldest_changes() {
-    let store = Store::new(3);
+    let store = Api::new(3);
     for number in 0..6 {
         apply(&store, &Operation::Create(0, number));
     }

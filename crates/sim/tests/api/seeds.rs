@@ -9,23 +9,22 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sim::kinds::{KINDS, by_plural};
-use sim::store::{ListQuery, Store};
-use sim::{Options, Seed, Sim};
+use sim::{Api, ListQuery, Options, Seed, Sim};
 
 async fn planted(seed: Seed) -> Result<Sim> {
     Ok(Sim::start(Options { seed, ..Options::default() }).await?)
 }
 
-fn items(store: &Store, plural: &str) -> Result<Vec<Value>> {
+fn items(api: &Api, plural: &str) -> Result<Vec<Value>> {
     let kind = by_plural(plural).with_context(|| format!("no kind {plural}"))?;
-    let page = store.list(kind, &ListQuery::default())?;
+    let page = api.list(kind, &ListQuery::default())?;
     Ok(page.items.iter().map(|object| Value::clone(object)).collect())
 }
 
-fn names(store: &Store) -> Result<Vec<String>> {
+fn names(api: &Api) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for kind in KINDS {
-        for object in items(store, kind.plural)? {
+        for object in items(api, kind.plural)? {
             names.push(format!(
                 "{}/{}/{}",
                 kind.plural, object["metadata"]["namespace"], object["metadata"]["name"]
@@ -36,8 +35,8 @@ fn names(store: &Store) -> Result<Vec<String>> {
 }
 
 /// Reads all objects of a kind as their type; nothing may be lost on the way.
-fn check<K: DeserializeOwned + Serialize>(store: &Store, plural: &str) -> Result<usize> {
-    let objects = items(store, plural)?;
+fn check<K: DeserializeOwned + Serialize>(api: &Api, plural: &str) -> Result<usize> {
+    let objects = items(api, plural)?;
     for object in &objects {
         let typed: K = serde_json::from_value(object.clone()).with_context(|| object.to_string())?;
         let unknown = lost(object, &serde_json::to_value(typed)?, String::new());
@@ -68,7 +67,7 @@ fn lost(before: &Value, after: &Value, path: String) -> Vec<String> {
 #[tokio::test]
 async fn every_object_of_the_shop_is_one_of_its_type() -> Result<()> {
     let sim = planted(Seed::Shop).await?;
-    let store = sim.store();
+    let store = sim.api();
     let checked = [
         check::<Namespace>(store, "namespaces")?,
         check::<Node>(store, "nodes")?,
@@ -94,7 +93,7 @@ async fn every_object_of_the_shop_is_one_of_its_type() -> Result<()> {
 #[tokio::test]
 async fn the_shop_has_troubles() -> Result<()> {
     let sim = planted(Seed::Shop).await?;
-    let pods = items(sim.store(), "pods")?;
+    let pods = items(sim.api(), "pods")?;
     let waiting = |pod: &Value| pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"].clone();
     for reason in ["CrashLoopBackOff", "ImagePullBackOff"] {
         assert_eq!(pods.iter().filter(|pod| waiting(pod) == reason).count(), 1, "{reason}");
@@ -110,7 +109,7 @@ async fn owners_are_there() -> Result<()> {
     let mut uids = Vec::new();
     let mut owners = Vec::new();
     for kind in KINDS {
-        for object in items(sim.store(), kind.plural)? {
+        for object in items(sim.api(), kind.plural)? {
             uids.push(object["metadata"]["uid"].clone());
             owners.extend(object["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default());
         }
@@ -131,8 +130,8 @@ async fn the_same_seed_gives_the_same_names() -> Result<()> {
 #[tokio::test]
 async fn sizes_are_as_asked() -> Result<()> {
     let sim = planted(Seed::Sized { nodes: 7, pods: 1234 }).await?;
-    assert_eq!(check::<Node>(sim.store(), "nodes")?, 7);
-    assert_eq!(check::<Pod>(sim.store(), "pods")?, 1234);
+    assert_eq!(check::<Node>(sim.api(), "nodes")?, 7);
+    assert_eq!(check::<Pod>(sim.api(), "pods")?, 1234);
     let empty = planted(Seed::Empty).await?;
     assert_eq!(check::<Namespace>(empty.store(), "namespaces")?, 4);
     assert_eq!(check::<Pod>(empty.store(), "pods")?, 0);

@@ -22,7 +22,7 @@ fn config_map(name: &str, labels: &Value) -> Value {
 }
 
 fn revision(cluster: &Cluster) -> u64 {
-    *cluster.sim.store().revision().borrow()
+    *cluster.sim.api().revision().borrow()
 }
 
 /// The lines of a watch that ends by itself.
@@ -43,7 +43,7 @@ fn shapes(lines: &[Value]) -> Vec<(&str, &str)> {
 #[tokio::test]
 async fn a_watch_tells_the_changes_since_a_list() -> Result<()> {
     let cluster = cluster(Seed::Empty).await?;
-    let store = cluster.sim.store();
+    let store = cluster.sim.api();
     store.create(config_map("c", &json!({})))?;
     let from = revision(&cluster);
     let mut changed = config_map("c", &json!({}));
@@ -69,7 +69,7 @@ async fn a_watch_tells_the_changes_since_a_list() -> Result<()> {
 #[tokio::test]
 async fn objects_enter_and_leave_a_selector() -> Result<()> {
     let cluster = cluster(Seed::Empty).await?;
-    let store = cluster.sim.store();
+    let store = cluster.sim.api();
     let from = revision(&cluster);
     store.create(config_map("a", &json!({ "team": "x" })))?;
     store.replace(config_map("a", &json!({ "team": "y" })))?;
@@ -86,7 +86,7 @@ async fn objects_enter_and_leave_a_selector() -> Result<()> {
 #[tokio::test]
 async fn without_a_version_a_watch_begins_with_what_is_there() -> Result<()> {
     let cluster = cluster(Seed::Empty).await?;
-    cluster.sim.store().create(config_map("a", &json!({})))?;
+    cluster.sim.api().create(config_map("a", &json!({})))?;
     assert_eq!(shapes(&lines(&cluster, "timeoutSeconds=1").await?), [("ADDED", "a")]);
     Ok(())
 }
@@ -94,7 +94,7 @@ async fn without_a_version_a_watch_begins_with_what_is_there() -> Result<()> {
 #[tokio::test]
 async fn a_forgotten_version_is_expired() -> Result<()> {
     let cluster = cluster(Seed::Empty).await?;
-    cluster.sim.store().create(config_map("a", &json!({})))?;
+    cluster.sim.api().create(config_map("a", &json!({})))?;
     cluster.sim.compact();
     let now = revision(&cluster);
     let lines = lines(&cluster, "resourceVersion=1").await?;

@@ -8,7 +8,7 @@ use contracts::{
     query::{Command, Params},
 };
 use serde_json::{Value, json};
-use sim::{Seed, kinds, store::Preconditions};
+use sim::{DeleteOptions, Seed, kinds};
 
 use crate::{
     relay::Connection,
@@ -65,16 +65,16 @@ async fn the_cache_follows_what_happens() -> Result<()> {
     cached(&mut agent, Command::GetNamespaces, |_| true).await?;
     let lists = world.asked("list", "namespaces");
 
-    world.sim.store().create(namespace("new"))?;
+    world.sim.api().create(namespace("new"))?;
     cached(&mut agent, Command::GetNamespaces, |answer| has(answer, "new")).await?;
     let namespaces = kinds::by_plural("namespaces").unwrap();
-    world.sim.store().delete(namespaces, "", "new", &Preconditions::default())?;
+    world.sim.api().delete(namespaces, "", "new", &DeleteOptions::default())?;
     cached(&mut agent, Command::GetNamespaces, |answer| !has(answer, "new")).await?;
 
     let nodes = cached(&mut agent, Command::GetNodes, |_| true).await?;
     let node = names(&nodes, "nodes").remove(0);
     let kind = kinds::by_plural("nodes").unwrap();
-    world.sim.store().merge_patch(kind, "", &node, &json!({"spec": {"unschedulable": true}}))?;
+    world.sim.api().update(kind, "", &node, |node| node["spec"]["unschedulable"] = true.into())?;
     cached(&mut agent, Command::GetNodes, |answer| answer["nodes"][0]["unschedulable"] == true).await?;
     assert_eq!(world.asked("list", "namespaces"), lists, "listed instead of watched");
     Ok(())
@@ -89,7 +89,7 @@ async fn a_cut_watch_goes_on_where_it_was() -> Result<()> {
     for round in 0..3 {
         let name = format!("round-{round}");
         world.sim.drop_watches();
-        world.sim.store().create(namespace(&name))?;
+        world.sim.api().create(namespace(&name))?;
         cached(&mut agent, Command::GetNamespaces, |answer| has(answer, &name)).await?;
     }
     assert_eq!(world.asked("list", "namespaces"), lists, "listed instead of resumed");
@@ -105,7 +105,7 @@ async fn a_version_that_has_expired_is_listed_anew() -> Result<()> {
     // While no watch can be opened, the history goes on and is forgotten.
     world.sim.set_latency(Duration::from_millis(100));
     world.sim.drop_watches();
-    world.sim.store().create(namespace("missed"))?;
+    world.sim.api().create(namespace("missed"))?;
     world.sim.compact();
     world.sim.set_latency(Duration::ZERO);
     cached(&mut agent, Command::GetNamespaces, |answer| has(answer, "missed")).await?;

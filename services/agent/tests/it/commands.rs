@@ -6,7 +6,7 @@ use contracts::{
     query::{Command, Params},
 };
 use serde_json::{Value, json};
-use sim::{Seed, kinds, store::ListQuery};
+use sim::{ListQuery, Seed, kinds};
 
 use crate::{
     relay::Connection,
@@ -17,7 +17,7 @@ use crate::{
 fn held(world: &World, plural: &str, namespace: Option<&str>) -> Vec<String> {
     let kind = kinds::by_plural(plural).expect("a kind that is served");
     let query = ListQuery { namespace: namespace.map(str::to_owned), ..ListQuery::default() };
-    let page = world.sim.store().list(kind, &query).expect("a list without token cannot fail");
+    let page = world.sim.api().list(kind, &query).expect("a list without token cannot fail");
     let name = |item: &Value| item["metadata"]["name"].as_str().expect("objects have names").to_owned();
     page.items.iter().map(|item| name(item)).collect()
 }
@@ -104,7 +104,7 @@ async fn resources_are_counted_in_a_namespace_and_by_labels() -> Result<()> {
         json!({"apiVersion": api, "kind": kind, "metadata": metadata})
     };
     for namespace in ["team-000", "team-001"] {
-        world.sim.store().create(labelled("v1", "Service", namespace))?;
+        world.sim.api().create(labelled("v1", "Service", namespace))?;
     }
     let (_running, mut agent) = world.open().await?;
     agent.heartbeat(|beat| beat.pods.is_some()).await?;
@@ -157,7 +157,7 @@ async fn selectors_and_pages_are_the_api_servers() -> Result<()> {
     for (name, team) in [("t-1", "blue"), ("t-2", "red"), ("t-3", "blue")] {
         let mut object = namespace(name);
         object["metadata"]["labels"] = json!({"team": team});
-        world.sim.store().create(object)?;
+        world.sim.api().create(object)?;
     }
     let (_running, mut agent) = world.open().await?;
 
@@ -203,7 +203,7 @@ async fn an_old_page_is_expired_and_a_list_that_expires_half_way_begins_anew() -
     let (_running, mut agent) = world.open().await?;
     agent.heartbeat(|beat| beat.pods.is_some()).await?;
     let expire = |world: &World, name: &str| {
-        world.sim.store().create(namespace(name)).unwrap();
+        world.sim.api().create(namespace(name)).unwrap();
         world.sim.compact();
     };
 

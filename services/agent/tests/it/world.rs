@@ -102,9 +102,9 @@ fn install_role(sim: &Sim) -> Result<()> {
         rule("apps", &["deployments", "daemonsets", "statefulsets"]),
         rule("batch", &["jobs", "cronjobs"]),
     ]);
-    sim.store().create(namespace(NAMESPACE))?;
+    sim.api().create(namespace(NAMESPACE))?;
     set_rules(sim, &rules)?;
-    sim.store().create(json!({
+    sim.api().create(json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
         "metadata": {"name": "spot-optimizer-reader"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "spot-optimizer-reader"},
@@ -119,8 +119,11 @@ pub(crate) fn set_rules(sim: &Sim, rules: &Value) -> Result<()> {
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
         "metadata": {"name": "spot-optimizer-reader"}, "rules": rules
     });
-    if sim.store().replace(role.clone()).is_err() {
-        sim.store().create(role)?;
+    let changed = sim.api().update(sim::kinds::CLUSTER_ROLES, "", "spot-optimizer-reader", |present| {
+        present["rules"] = rules.clone();
+    });
+    if changed.is_err() {
+        sim.api().create(role)?;
     }
     Ok(())
 }

@@ -1,0 +1,96 @@
+//! Creation (`Store.Create` of `apiserver/pkg/registry/generic/registry/store.go`).
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Api, WriteOptions, kind_of};
+use crate::kinds::{self, Kind};
+use crate::object::{self, Object};
+use crate::status::ApiError;
+use crate::store::Transaction;
+use crate::{defaults, names};
+
+/// What only the server writes into the metadata of a new object.
+const SERVER_OWNED: &[&str] =
+    &["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"];
+
+impl Api {
+    /// Stores a new object; its `apiVersion` and `kind` say what it is.
+    ///
+    /// # Errors
+    /// 400 for an unknown kind, 404 for a missing namespace, 409 for a name that is taken, 422 for what the kind
+    /// does not allow.
+    pub fn create(&self, object: Value) -> Result<Arc<Object>, ApiError> {
+        self.create_with(object, WriteOptions::default())
+    }
+
+    pub(crate) fn create_with(
+        &self,
+        mut object: Value,
+        options: WriteOptions,
+    ) -> Result<Arc<Object>, ApiError> {
+        let kind = kind_of(&object)?;
+        object::check_shape(kind, &object)?;
+        names::generate(&mut object);
+        for field in SERVER_OWNED {
+            object["metadata"].as_object_mut().map(|metadata| metadata.remove(*field));
+        }
+        object["metadata"]["creationTimestamp"] = object::time(self.clock.now()).into();
+        self.prepare(kind, &mut object);
+        names::validate(kind, object::name(&object))?;
+
+        let mut store = self.store.begin();
+        check_namespace(&store, kind, &object)?;
+        insert(&mut store, kind, object, options)
+    }
+
+    /// Stores an object as it is said to be, with its age and its status, as from a backup.
+    ///
+    /// # Errors
+    /// 400 for an unknown kind, 409 for a name that is taken.
+    pub(crate) fn restore(&self, mut object: Value) -> Result<Arc<Object>, ApiError> {
+        let kind = kind_of(&object)?;
+        let status = object["status"].take();
+        self.prepare(kind, &mut object);
+        if !status.is_null() {
+            object["status"] = status;
+        }
+        insert(&mut self.store.begin(), kind, object, WriteOptions::default())
+    }
+
+    /// Fills in what the server adds to every new object.
+    fn prepare(&self, kind: &Kind, object: &mut Value) {
+        object["metadata"]["uid"] = Uuid::new_v4().to_string().into();
+        if kind.generation {
+            object["metadata"]["generation"] = 1.into();
+        }
+        defaults::apply(kind, object);
+    }
+}
+
+fn insert(
+    store: &mut Transaction<'_>,
+    kind: &'static Kind,
+    object: Value,
+    options: WriteOptions,
+) -> Result<Arc<Object>, ApiError> {
+    let (namespace, name) = (object::namespace(&object), object::name(&object));
+    if store.get(kind, &object::key(kind, namespace, name)).is_some() {
+        return Err(ApiError::already_exists(kind, name));
+    }
+    if options.dry_run {
+        return Ok(Arc::new(Object::new(object)));
+    }
+    Ok(store.put(kind, object))
+}
+
+/// Nothing is created in a namespace that is not there.
+fn check_namespace(store: &Transaction<'_>, kind: &Kind, object: &Value) -> Result<(), ApiError> {
+    if !kind.namespaced {
+        return Ok(());
+    }
+    let (namespaces, name) = (kinds::NAMESPACES, object::namespace(object));
+    store.get(namespaces, name).map(drop).ok_or_else(|| ApiError::not_found(namespaces, name))
+}

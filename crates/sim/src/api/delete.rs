@@ -1,0 +1,157 @@
+//! Deletion: at once, with grace, or when the last finalizer is gone (`BeforeDelete` of
+//! `apiserver/pkg/registry/rest/delete.go`, `Store.Delete` of `…/generic/registry/store.go`).
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::update::{check, next_generation};
+use super::{Api, WriteOptions};
+use crate::kinds::Kind;
+use crate::object::{self, Object};
+use crate::status::ApiError;
+
+const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
+
+/// How an object is to be deleted.
+#[derive(Debug, Clone, Default)]
+pub struct DeleteOptions {
+    /// What must hold of it.
+    pub preconditions: Preconditions,
+    /// Seconds until it is gone at the latest, for the kinds that stop with grace; the object's own when absent.
+    pub grace_period_seconds: Option<i64>,
+    /// What becomes of the objects that it owns; what the object's finalizers say when absent.
+    pub propagation: Option<Propagation>,
+}
+
+/// What must hold of an object for it to be deleted.
+#[derive(Debug, Clone, Default)]
+pub struct Preconditions {
+    /// Its `metadata.uid`.
+    pub uid: Option<String>,
+    /// Its `metadata.resourceVersion`.
+    pub resource_version: Option<String>,
+}
+
+/// What becomes of the objects that a deleted one owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// They stay, without an owner.
+    Orphan,
+    /// They are collected after it is gone.
+    Background,
+    /// They are collected first.
+    Foreground,
+}
+
+/// What a deletion has led to.
+#[derive(Debug, Clone)]
+pub enum Deleted {
+    /// The object is gone; this is its last state.
+    Gone(Arc<Object>),
+    /// The object waits for its grace period or its finalizers.
+    Terminating(Arc<Object>),
+}
+
+impl Api {
+    /// Deletes an object, or marks it as terminating.
+    ///
+    /// # Errors
+    /// 404 when it is not there, 409 when a precondition does not hold.
+    pub fn delete(
+        &self,
+        kind: &'static Kind,
+        namespace: &str,
+        name: &str,
+        options: &DeleteOptions,
+    ) -> Result<Deleted, ApiError> {
+        self.delete_with(kind, namespace, name, options, WriteOptions::default())
+    }
+
+    pub(crate) fn delete_with(
+        &self,
+        kind: &'static Kind,
+        namespace: &str,
+        name: &str,
+        options: &DeleteOptions,
+        write: WriteOptions,
+    ) -> Result<Deleted, ApiError> {
+        let mut store = self.store.begin();
+        let key = object::key(kind, namespace, name);
+        let present = Arc::clone(store.get(kind, &key).ok_or_else(|| ApiError::not_found(kind, name))?);
+        let Preconditions { uid, resource_version } = &options.preconditions;
+        check(kind, &json!({ "uid": uid, "resourceVersion": resource_version }), &present)?;
+
+        let object = self.doomed(kind, &present, options)?;
+        let finished = object::is_finished(kind, &object);
+        let changed = object != **present;
+        Ok(match (finished, write.dry_run) {
+            (true, true) => Deleted::Gone(Arc::new(Object::new(object))),
+            (true, false) => Deleted::Gone(
+                store.remove(kind, &key, object).ok_or_else(|| ApiError::not_found(kind, name))?,
+            ),
+            (false, false) if changed => Deleted::Terminating(store.put(kind, object)),
+            (false, _) => Deleted::Terminating(Arc::new(Object::new(object))),
+        })
+    }
+
+    /// The object as it is from its deletion on.
+    fn doomed(&self, kind: &Kind, present: &Value, options: &DeleteOptions) -> Result<Value, ApiError> {
+        if kind.plural == "namespaces" && object::is_terminating(present) {
+            // `pkg/registry/core/namespace/storage/storage.go`
+            let why = "The system is ensuring all content is removed from this namespace.  Upon completion, this \
+                       namespace will automatically be purged by the system.";
+            return Err(ApiError::conflict(kind, object::name(present), why));
+        }
+        let mut object = present.clone();
+        if let Some(propagation) = options.propagation {
+            set_propagation(&mut object, propagation);
+        }
+        let grace = if kind.graceful { grace_period(present, options) } else { 0 };
+        let shorter =
+            object["metadata"]["deletionGracePeriodSeconds"].as_i64().is_none_or(|left| grace < left);
+        if object::is_terminating(present) && !(kind.graceful && shorter) {
+            return Ok(object);
+        }
+        let now = self.clock.now();
+        let at = now.saturating_add(SignedDuration::from_secs(grace)).unwrap_or(now);
+        object["metadata"]["deletionTimestamp"] = object::time(at).into();
+        if kind.plural == "namespaces" {
+            object["status"]["phase"] = "Terminating".into();
+        } else {
+            object["metadata"]["deletionGracePeriodSeconds"] = grace.into();
+        }
+        if !present["metadata"]["generation"].is_null() {
+            object["metadata"]["generation"] = next_generation(present);
+        }
+        Ok(object)
+    }
+}
+
+/// The grace of a pod (`podStrategy.CheckGracefulDelete`): none where no kubelet has anything to stop.
+fn grace_period(pod: &Value, options: &DeleteOptions) -> i64 {
+    let own = pod["spec"]["terminationGracePeriodSeconds"].as_i64();
+    let runs = pod["spec"]["nodeName"].as_str().is_some_and(|node| !node.is_empty())
+        && pod["status"]["phase"] != "Succeeded"
+        && pod["status"]["phase"] != "Failed";
+    match options.grace_period_seconds.or(own).unwrap_or_default() {
+        _ if !runs => 0,
+        ..0 => 1,
+        seconds => seconds,
+    }
+}
+
+/// The finalizers by which the garbage collector is asked to act first.
+fn set_propagation(object: &mut Value, propagation: Propagation) {
+    let mut finalizers: Vec<Value> = object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+    finalizers.retain(|finalizer| finalizer != ORPHAN && finalizer != FOREGROUND);
+    match propagation {
+        Propagation::Orphan => finalizers.push(ORPHAN.into()),
+        Propagation::Foreground => finalizers.push(FOREGROUND.into()),
+        Propagation::Background => {}
+    }
+    let finalizers = if finalizers.is_empty() { Value::Null } else { finalizers.into() };
+    object::set_or_remove(&mut object["metadata"], "finalizers", &finalizers);
+}

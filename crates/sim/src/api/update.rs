@@ -1,0 +1,165 @@
+//! Updates (`Store.Update` of `apiserver/pkg/registry/generic/registry/store.go`).
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Api, WriteOptions};
+use crate::defaults;
+use crate::kinds::Kind;
+use crate::object::{self, Object};
+use crate::status::ApiError;
+
+const MODIFIED: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";
+
+/// Which part of an object a write is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The object itself, without its status where that has an endpoint of its own.
+    Main,
+    /// `/status`.
+    Status,
+    /// `/finalize` of a namespace: its `spec.finalizers`.
+    Finalize,
+    /// `/binding` of a pod: its node, in `spec` and `status` at once.
+    Binding,
+}
+
+impl Api {
+    /// Changes an object in place. What identifies it stays as it was; nothing happens where nothing changes.
+    ///
+    /// # Errors
+    /// 404 when it is not there, 409 when the change sets another `resourceVersion` or `uid`, 422 for what the kind
+    /// does not allow.
+    pub fn update(
+        &self,
+        kind: &'static Kind,
+        namespace: &str,
+        name: &str,
+        change: impl FnOnce(&mut Value),
+    ) -> Result<Arc<Object>, ApiError> {
+        self.change(kind, namespace, name, Part::Main, change)
+    }
+
+    /// Changes an object's status, as [`Api::update`] changes the rest.
+    ///
+    /// # Errors
+    /// As [`Api::update`].
+    pub fn update_status(
+        &self,
+        kind: &'static Kind,
+        namespace: &str,
+        name: &str,
+        change: impl FnOnce(&mut Value),
+    ) -> Result<Arc<Object>, ApiError> {
+        self.change(kind, namespace, name, Part::Status, change)
+    }
+
+    fn change(
+        &self,
+        kind: &'static Kind,
+        namespace: &str,
+        name: &str,
+        part: Part,
+        change: impl FnOnce(&mut Value),
+    ) -> Result<Arc<Object>, ApiError> {
+        let change = |object: &mut Value| {
+            change(object);
+            Ok(())
+        };
+        self.update_with(kind, namespace, name, part, WriteOptions::default(), change)
+    }
+
+    pub(crate) fn update_with(
+        &self,
+        kind: &'static Kind,
+        namespace: &str,
+        name: &str,
+        part: Part,
+        options: WriteOptions,
+        change: impl FnOnce(&mut Value) -> Result<(), ApiError>,
+    ) -> Result<Arc<Object>, ApiError> {
+        let mut store = self.store.begin();
+        let key = object::key(kind, namespace, name);
+        let present = Arc::clone(store.get(kind, &key).ok_or_else(|| ApiError::not_found(kind, name))?);
+        let mut object = Value::clone(&present);
+        change(&mut object)?;
+        object::check_shape(kind, &object)?;
+        check(kind, &object["metadata"], &present)?;
+        keep_identity(kind, &mut object, &present);
+        keep_other_parts(kind, part, &mut object, &present);
+        defaults::apply(kind, &mut object);
+        if kind.generation && object["spec"] != present["spec"] {
+            object["metadata"]["generation"] = next_generation(&present);
+        }
+        if object == **present {
+            return Ok(present);
+        }
+        if options.dry_run {
+            return Ok(Arc::new(Object::new(object)));
+        }
+        if object::is_finished(kind, &object) {
+            return store.remove(kind, &key, object).ok_or_else(|| ApiError::not_found(kind, name));
+        }
+        Ok(store.put(kind, object))
+    }
+}
+
+/// Refuses when `wanted` names another uid or resourceVersion than the present object has.
+pub(super) fn check(kind: &Kind, wanted: &Value, present: &Value) -> Result<(), ApiError> {
+    let name = object::name(present);
+    if let Some(uid) = wanted["uid"].as_str().filter(|uid| !uid.is_empty())
+        && present["metadata"]["uid"] != uid
+    {
+        let actual = object::field(present, "metadata.uid");
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {actual}");
+        return Err(ApiError::conflict(kind, name, &why));
+    }
+    match wanted["resourceVersion"].as_str() {
+        Some(version) if !version.is_empty() && present["metadata"]["resourceVersion"] != version => {
+            Err(ApiError::conflict(kind, name, MODIFIED))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What only the server writes stays as it was.
+fn keep_identity(kind: &Kind, object: &mut Value, present: &Value) {
+    object["apiVersion"] = kind.api_version().into();
+    object["kind"] = kind.kind.into();
+    for field in [
+        "name",
+        "generateName",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "resourceVersion",
+        "generation",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
+        object::set_or_remove(&mut object["metadata"], field, &present["metadata"][field]);
+    }
+}
+
+/// A write to one part of an object leaves the others alone.
+fn keep_other_parts(kind: &Kind, part: Part, object: &mut Value, present: &Value) {
+    match part {
+        Part::Main if kind.has_status() => object::set_or_remove(object, "status", &present["status"]),
+        Part::Main | Part::Binding => {}
+        Part::Status => {
+            object::set_or_remove(object, "spec", &present["spec"]);
+            object::set_or_remove(&mut object["metadata"], "labels", &present["metadata"]["labels"]);
+        }
+        Part::Finalize => {
+            let finalizers = object["spec"]["finalizers"].take();
+            *object = present.clone();
+            object["spec"]["finalizers"] = finalizers;
+        }
+    }
+}
+
+pub(super) fn next_generation(present: &Value) -> Value {
+    (present["metadata"]["generation"].as_u64().unwrap_or_default() + 1).into()
+}

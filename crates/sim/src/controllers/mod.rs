@@ -1,0 +1,183 @@
+//! What makes the objects of the cluster come true: small versions of the controllers of Kubernetes, of its scheduler
+//! and of its kubelets.
+//!
+//! Each is a [`Controller`]: it names the objects that a change concerns, and brings one object at a time closer to
+//! what it should be. One task runs all of them.
+
+mod queue;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::queue::{Key, Queue};
+use crate::api::Api;
+use crate::faults::Faults;
+use crate::kinds::KINDS;
+use crate::status::ApiError;
+use crate::store::Change;
+
+/// How many objects are looked at before other tasks get their turn.
+const BATCH: usize = 64;
+/// A controller that met an error looks again after this long.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// How long things take that are not there to take time. Tests set them to zero ([`Delays::none`]).
+#[derive(Debug, Clone, Copy)]
+pub struct Delays {
+    /// From a pod's creation until the scheduler gives it to a node.
+    pub schedule: Duration,
+    /// From there until its containers run: pulling images and starting.
+    pub start: Duration,
+    /// From there until they are ready.
+    pub ready: Duration,
+    /// How long containers take to stop once they are told to; never longer than the pod's grace period.
+    pub stop: Duration,
+    /// How long the containers of a pod that ends by itself (of a job) run.
+    pub run: Duration,
+}
+
+impl Default for Delays {
+    fn default() -> Delays {
+        Delays {
+            schedule: Duration::from_millis(20),
+            start: Duration::from_millis(800),
+            ready: Duration::from_millis(400),
+            stop: Duration::from_secs(1),
+            run: Duration::from_secs(3),
+        }
+    }
+}
+
+impl Delays {
+    /// Everything happens at once.
+    #[must_use]
+    pub fn none() -> Delays {
+        let zero = Duration::ZERO;
+        Delays { schedule: zero, start: zero, ready: zero, stop: zero, run: zero }
+    }
+}
+
+/// What a controller works with.
+pub(crate) struct Cluster<'a> {
+    pub(crate) api: &'a Api,
+    pub(crate) faults: &'a Faults,
+    pub(crate) delays: &'a Delays,
+    /// The time of this turn.
+    pub(crate) now: Timestamp,
+}
+
+/// When an object is to be looked at again without having changed; `None` when a change will tell.
+pub(crate) type Again = Option<Timestamp>;
+
+/// One controller.
+pub(crate) trait Controller: Send {
+    /// Notes in the queue which of the controller's objects a change concerns. Every object that is there at first
+    /// comes as a change that creates it.
+    fn observe(&mut self, change: &Change, cluster: &Cluster<'_>, queue: &mut Queue);
+
+    /// Brings one object closer to what it should be. It may be gone.
+    ///
+    /// # Errors
+    /// Those of the API; the object is looked at again soon.
+    fn reconcile(&mut self, key: &Key, cluster: &Cluster<'_>) -> Result<Again, ApiError>;
+}
+
+/// All controllers and what each has to look at.
+pub(crate) struct Controllers {
+    crew: Vec<(Box<dyn Controller>, Queue)>,
+    api: Arc<Api>,
+    faults: Arc<Faults>,
+    delays: Delays,
+    /// Every change up to here has been observed.
+    revision: u64,
+}
+
+impl Controllers {
+    pub(crate) fn new(api: Arc<Api>, faults: Arc<Faults>, delays: Delays) -> Controllers {
+        let crew: Vec<Box<dyn Controller>> = vec![];
+        let crew = crew.into_iter().map(|controller| (controller, Queue::default())).collect();
+        Controllers { crew, api, faults, delays, revision: 0 }
+    }
+
+    /// Works until told to stop.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        let api = Arc::clone(&self.api);
+        let mut newest = api.revision();
+        self.observe_everything();
+        while !shutdown.is_cancelled() {
+            // Marked as seen before it is read: a change in between wakes the wait below.
+            newest.mark_unchanged();
+            self.catch_up();
+            if self.work() {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let next = self.crew.iter().filter_map(|(_, queue)| queue.next_due()).min();
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                _ = newest.changed() => {}
+                () = api.clock().sleep_until(next.unwrap_or(Timestamp::MAX)) => {}
+            }
+        }
+    }
+
+    /// Shows every present object to every controller.
+    fn observe_everything(&mut self) {
+        self.revision = *self.api.revision().borrow();
+        for kind in KINDS {
+            for object in self.api.objects(kind, None) {
+                self.observe(&Change::creation(kind, object));
+            }
+        }
+    }
+
+    fn catch_up(&mut self) {
+        match self.api.changes_since(self.revision) {
+            Ok(changes) => {
+                for change in changes {
+                    self.revision = change.revision;
+                    self.observe(&change);
+                }
+            }
+            // More has changed than is kept.
+            Err(_) => self.observe_everything(),
+        }
+    }
+
+    fn observe(&mut self, change: &Change) {
+        let cluster = Cluster {
+            api: &self.api,
+            faults: &self.faults,
+            delays: &self.delays,
+            now: self.api.clock().now(),
+        };
+        for (controller, queue) in &mut self.crew {
+            controller.observe(change, &cluster, queue);
+        }
+    }
+
+    /// Looks at some of the objects that are due; whether there were any.
+    fn work(&mut self) -> bool {
+        let mut worked = false;
+        for (controller, queue) in &mut self.crew {
+            for _ in 0..BATCH {
+                let now = self.api.clock().now();
+                let Some(key) = queue.pop(now) else { break };
+                worked = true;
+                let cluster = Cluster { api: &self.api, faults: &self.faults, delays: &self.delays, now };
+                match controller.reconcile(&key, &cluster) {
+                    Ok(None) => {}
+                    Ok(Some(at)) => queue.add_at(key, at),
+                    Err(error) => {
+                        tracing::debug!(?key, %error, "a controller will look again");
+                        queue.add_at(key, now.saturating_add(RETRY).unwrap_or(now));
+                    }
+                }
+            }
+        }
+        worked
+    }
+}

@@ -1,0 +1,73 @@
+//! The endpoints below an object: `log`, `status`, `scale`, `eviction`, `binding`, `finalize`.
+
+use axum::response::Response;
+use serde_json::json;
+
+use super::objects::Call;
+use super::{answer, write};
+use crate::api::{Part, scale};
+use crate::logs;
+use crate::object;
+use crate::status::ApiError;
+
+/// Answers a request about a part of an object.
+pub(super) fn serve(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
+    match (call.path.subresource.as_str(), verb) {
+        ("log", "get") => {
+            let options = &call.options;
+            logs::read(&*call.get()?, &options.container, options.tail_lines, options.limit_bytes)
+                .map(answer::text)
+        }
+        ("status", "get") => Ok(answer::object(200, call.kind, &*call.get()?)),
+        ("status", "update") => write::replace(call, Part::Status),
+        ("status", "patch") => write::patch_part(call, Part::Status),
+        ("finalize", "update") => write::replace(call, Part::Finalize),
+        ("scale", "get") => Ok(answer::json(200, &scale::of(&*call.get()?))),
+        ("scale", "update" | "patch") => update_scale(call, verb),
+        ("eviction", "create") => evict(call),
+        ("binding", "create") => bind(call),
+        _ => Err(ApiError::method_not_allowed()),
+    }
+}
+
+fn update_scale(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
+    let (path, options) = (call.path, call.write_options()?);
+    let updated = call.server.api.update_scale(call.kind, &path.namespace, &path.name, options, |scale| {
+        if verb == "patch" {
+            return write::apply_patch(call, scale);
+        }
+        *scale = write::json_body(call.body)?;
+        Ok(())
+    })?;
+    Ok(answer::json(200, &scale::of(&updated)))
+}
+
+fn evict(call: &Call<'_>) -> Result<Response, ApiError> {
+    let eviction = write::json_body(call.body)?;
+    if object::name(&eviction) != call.path.name {
+        return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
+    }
+    let (options, dry_run) = write::read_delete_options(&eviction["deleteOptions"])?;
+    let mut write = call.write_options()?;
+    write.dry_run |= dry_run;
+    call.server.api.evict_with(&call.path.namespace, &call.path.name, &options, write)?;
+    Ok(success())
+}
+
+fn bind(call: &Call<'_>) -> Result<Response, ApiError> {
+    let binding = write::json_body(call.body)?;
+    let node = binding["target"]["name"].as_str().unwrap_or_default();
+    if node.is_empty() {
+        let (field, why) = ("target.name", "Required value");
+        return Err(ApiError::invalid("", "Binding", &call.path.name, field, "FieldValueRequired", why));
+    }
+    let options = call.write_options()?;
+    call.server.api.bind_with(&call.path.namespace, &call.path.name, node, options)?;
+    Ok(success())
+}
+
+fn success() -> Response {
+    let body =
+        json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
+    answer::json(201, &body)
+}

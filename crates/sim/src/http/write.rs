@@ -1,0 +1,189 @@
+//! Creation, update, patch and deletion over HTTP.
+
+use axum::response::Response;
+use http::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+
+use super::objects::Call;
+use super::{answer, list};
+use crate::api::{DeleteOptions, Deleted, Part, Preconditions, Propagation};
+use crate::kinds::Kind;
+use crate::object;
+use crate::status::ApiError;
+
+/// `POST` to a collection.
+pub(super) fn create(call: &Call<'_>) -> Result<Response, ApiError> {
+    let mut object = parse(call.kind, call.body)?;
+    set_namespace(call, &mut object)?;
+    let created = call.server.api.create_with(object, call.write_options()?)?;
+    Ok(answer::object(201, call.kind, &created))
+}
+
+/// `PUT` of an object.
+pub(super) fn update(call: &Call<'_>) -> Result<Response, ApiError> {
+    replace(call, Part::Main)
+}
+
+/// `PUT` of an object or of one of its parts.
+pub(super) fn replace(call: &Call<'_>, part: Part) -> Result<Response, ApiError> {
+    let (api, kind, path) = (&call.server.api, call.kind, call.path);
+    let mut object = parse(kind, call.body)?;
+    let name = object::name(&object);
+    if name != path.name {
+        let url = &path.name;
+        let message = format!("the name of the object ({name}) does not match the name on the URL ({url})");
+        return Err(ApiError::bad_request(message));
+    }
+    set_namespace(call, &mut object)?;
+    let options = call.write_options()?;
+    if kind.create_on_update && part == Part::Main && api.get(kind, &path.namespace, &path.name).is_err() {
+        return Ok(answer::object(201, kind, &*api.create_with(object, options)?));
+    }
+    let updated = api.update_with(kind, &path.namespace, &path.name, part, options, |present| {
+        *present = object;
+        Ok(())
+    })?;
+    Ok(answer::object(200, kind, &updated))
+}
+
+/// `PATCH` of an object.
+pub(super) fn patch(call: &Call<'_>) -> Result<Response, ApiError> {
+    patch_part(call, Part::Main)
+}
+
+/// `PATCH` of an object or of one of its parts.
+pub(super) fn patch_part(call: &Call<'_>, part: Part) -> Result<Response, ApiError> {
+    let (kind, path) = (call.kind, call.path);
+    let options = call.write_options()?;
+    let updated =
+        call.server.api.update_with(kind, &path.namespace, &path.name, part, options, |object| {
+            apply_patch(call, object)
+        })?;
+    Ok(answer::object(200, kind, &updated))
+}
+
+/// Applies the patch in the body.
+pub(super) fn apply_patch(call: &Call<'_>, object: &mut Value) -> Result<(), ApiError> {
+    let content_type =
+        call.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if content_type.split(';').next() != Some("application/merge-patch+json") {
+        return Err(ApiError::unsupported_patch());
+    }
+    let patch: Value = serde_json::from_slice(call.body)
+        .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
+    json_patch::merge(object, &patch);
+    Ok(())
+}
+
+/// `DELETE` of an object.
+pub(super) fn delete(call: &Call<'_>) -> Result<Response, ApiError> {
+    let (kind, path) = (call.kind, call.path);
+    let (options, dry_run) = delete_options(call)?;
+    let mut write = call.write_options()?;
+    write.dry_run |= dry_run;
+    let deleted = call.server.api.delete_with(kind, &path.namespace, &path.name, &options, write)?;
+    Ok(match deleted {
+        Deleted::Gone(object) if !kind.returns_deleted => answer::json(200, &gone(kind, &object)),
+        Deleted::Gone(object) | Deleted::Terminating(object) => answer::object(200, kind, &object),
+    })
+}
+
+/// `DELETE` of a collection.
+pub(super) fn delete_collection(call: &Call<'_>) -> Result<Response, ApiError> {
+    let query = call.options.list_query(call.kind, call.namespace())?;
+    let (options, dry_run) = delete_options(call)?;
+    let mut write = call.write_options()?;
+    write.dry_run |= dry_run;
+    Ok(list::respond(call.kind, call.server.api.delete_collection(call.kind, &query, &options, write)?))
+}
+
+/// The object in a body, of the kind that the path says.
+fn parse(kind: &Kind, body: &[u8]) -> Result<Value, ApiError> {
+    let mut object = json_body(body)?;
+    object::check_shape(kind, &object)?;
+    for (field, expected) in [("apiVersion", kind.api_version()), ("kind", kind.kind.to_owned())] {
+        match &object[field] {
+            Value::Null => object[field] = expected.into(),
+            actual if *actual == expected => {}
+            actual => {
+                let message =
+                    format!("the {field} of the object ({actual}) does not match the expected {expected}");
+                return Err(ApiError::bad_request(message));
+            }
+        }
+    }
+    Ok(object)
+}
+
+/// A body that is JSON.
+pub(super) fn json_body(body: &[u8]) -> Result<Value, ApiError> {
+    serde_json::from_slice(body)
+        .map_err(|error| ApiError::bad_request(format!("error decoding the body: {error}")))
+}
+
+fn set_namespace(call: &Call<'_>, object: &mut Value) -> Result<(), ApiError> {
+    if !call.kind.namespaced {
+        return Ok(());
+    }
+    let namespace = call.path.namespace.as_str();
+    if !["", namespace].contains(&object::namespace(object)) {
+        let message = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(ApiError::bad_request(message));
+    }
+    object["metadata"]["namespace"] = namespace.into();
+    Ok(())
+}
+
+/// The `DeleteOptions` of a body, which may be empty, and of the query; and whether they are for a dry run.
+fn delete_options(call: &Call<'_>) -> Result<(DeleteOptions, bool), ApiError> {
+    let body = if call.body.is_empty() { json!({}) } else { json_body(call.body)? };
+    let (mut options, dry_run) = read_delete_options(&body)?;
+    let query = &call.options;
+    options.grace_period_seconds = options.grace_period_seconds.or(query.grace_period_seconds);
+    if options.propagation.is_none() {
+        options.propagation = propagation(&query.propagation_policy)?;
+    }
+    Ok((options, dry_run))
+}
+
+/// `DeleteOptions` as JSON, and whether they are for a dry run.
+pub(super) fn read_delete_options(options: &Value) -> Result<(DeleteOptions, bool), ApiError> {
+    let wanted = |field: &str| options["preconditions"][field].as_str().map(str::to_owned);
+    let preconditions = Preconditions { uid: wanted("uid"), resource_version: wanted("resourceVersion") };
+    let orphans = match options["orphanDependents"].as_bool() {
+        Some(true) => Some(Propagation::Orphan),
+        Some(false) => Some(Propagation::Background),
+        None => None,
+    };
+    let propagation = propagation(options["propagationPolicy"].as_str().unwrap_or_default())?.or(orphans);
+    let grace_period_seconds = options["gracePeriodSeconds"].as_i64();
+    let dry_run = options["dryRun"].as_array().is_some_and(|stages| !stages.is_empty());
+    Ok((DeleteOptions { preconditions, grace_period_seconds, propagation }, dry_run))
+}
+
+fn propagation(policy: &str) -> Result<Option<Propagation>, ApiError> {
+    match policy {
+        "" => Ok(None),
+        "Orphan" => Ok(Some(Propagation::Orphan)),
+        "Background" => Ok(Some(Propagation::Background)),
+        "Foreground" => Ok(Some(Propagation::Foreground)),
+        other => {
+            let why = format!(
+                "Unsupported value: \"{other}\": supported values: \"Foreground\", \"Background\", \"Orphan\", \
+                 \"nil\""
+            );
+            let (group, kind) = ("meta.k8s.io", "DeleteOptions");
+            Err(ApiError::invalid(group, kind, "", "propagationPolicy", "FieldValueNotSupported", &why))
+        }
+    }
+}
+
+/// The answer to the deletion of an object that is gone.
+fn gone(kind: &Kind, object: &Value) -> Value {
+    let mut details =
+        json!({ "name": object::name(object), "kind": kind.plural, "uid": object["metadata"]["uid"] });
+    if !kind.group.is_empty() {
+        details["group"] = kind.group.into();
+    }
+    json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details })
+}
