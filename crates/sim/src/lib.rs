@@ -17,6 +17,8 @@ mod logs;
 mod names;
 mod object;
 mod rbac;
+#[allow(dead_code, unused_imports, reason = "its users come next")]
+mod schema;
 mod seed;
 pub mod selector;
 mod server;
