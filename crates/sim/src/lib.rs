@@ -24,6 +24,7 @@ pub mod selector;
 mod server;
 mod status;
 mod store;
+mod table;
 mod tls;
 
 pub use self::api::{Api, DeleteOptions, Deleted, Preconditions, Propagation, WriteOptions};

@@ -204,6 +204,23 @@ impl ApiError {
         ApiError::new(415, "UnsupportedMediaType", message)
     }
 
+    /// The client accepts none of the forms that the server has (`negotiation/errors.go`). The text names the media
+    /// types of every API server.
+    pub(crate) fn not_acceptable() -> ApiError {
+        let message = "only the following media types are accepted: application/json, application/yaml, \
+                       application/vnd.kubernetes.protobuf";
+        ApiError::new(406, "NotAcceptable", message)
+    }
+
+    /// A form that does not fit what was asked for: a list as one object, or an object as a list.
+    pub(crate) fn not_acceptable_as(asked: &str, because: &str) -> ApiError {
+        ApiError::new(
+            406,
+            "NotAcceptable",
+            format!("you requested {asked}, but the requested object is {because}"),
+        )
+    }
+
     /// What a plan of faults says instead of the true answer.
     pub(crate) fn injected(code: u16, retry_after_seconds: Option<u32>) -> ApiError {
         let (reason, message) = match code {

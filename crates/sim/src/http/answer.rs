@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::kinds::Kind;
 use crate::object::Object;
@@ -29,6 +30,12 @@ pub(super) fn json_bytes(status: u16, body: impl Into<Body>) -> Response {
 /// An object.
 pub(super) fn object(status: u16, kind: &Kind, object: &Object) -> Response {
     json_bytes(status, object.json(kind))
+}
+
+/// Discovery in one document, which says in its type that it is that.
+pub(super) fn aggregated_discovery(body: &Value) -> Response {
+    let content_type = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    respond(200, content_type, Body::from(body.to_string()))
 }
 
 /// The `Status` of an error.

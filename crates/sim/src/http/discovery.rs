@@ -1,9 +1,30 @@
-//! Discovery: which groups, versions and resources there are.
+//! Discovery: which groups, versions and resources there are, one document each or all in one
+//! (`apiserver/pkg/endpoints/discovery`).
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::kinds::{KINDS, Kind, group_version};
+use crate::kinds::{KINDS, Kind, REVIEWS, Subresource, TypeName, group_version};
 use crate::status::ApiError;
+
+/// Groups in the order of their priority (`pkg/controlplane/instance.go`, `DefaultGenericAPIServicePriorities`):
+/// where two groups know a name, clients take the first. Groups that are not named here come last.
+const PRIORITY: &[&str] = &[
+    "",
+    "apps",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+];
 
 /// The body of `/version`.
 pub(super) fn version() -> Value {
@@ -35,35 +56,24 @@ pub(super) fn core_versions(address: &str) -> Value {
 
 /// The body of `/apis`.
 pub(super) fn groups() -> Value {
-    let mut names: Vec<&str> =
-        KINDS.iter().map(|kind| kind.group).filter(|group| !group.is_empty()).collect();
-    names.dedup();
-    let groups: Vec<Value> = names.into_iter().filter_map(describe).collect();
+    let groups: Vec<Value> =
+        group_names().into_iter().filter(|name| !name.is_empty()).map(describe).collect();
     json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
 }
 
 /// The body of `/apis/{group}`.
 pub(super) fn group(name: &str) -> Result<Value, ApiError> {
-    let mut group = describe(name).filter(|_| !name.is_empty()).ok_or_else(ApiError::no_such_resource)?;
+    let known = group_names().into_iter().find(|known| *known == name && !name.is_empty());
+    let mut group = describe(known.ok_or_else(ApiError::no_such_resource)?);
     group["kind"] = "APIGroup".into();
     group["apiVersion"] = "v1".into();
     Ok(group)
 }
 
-/// Each group is served in one version.
-fn describe(group: &str) -> Option<Value> {
-    let kind = KINDS.iter().find(|kind| kind.group == group)?;
-    let version = json!({ "groupVersion": kind.api_version(), "version": kind.version });
-    Some(json!({ "name": group, "versions": [version], "preferredVersion": version }))
-}
-
 /// The body of `/api/v1` and `/apis/{group}/{version}`.
 pub(super) fn resources(group: &str, version: &str) -> Result<Value, ApiError> {
-    let resources: Vec<Value> = KINDS
-        .iter()
-        .filter(|kind| kind.group == group && kind.version == version)
-        .flat_map(with_subresources)
-        .collect();
+    let resources: Vec<Value> =
+        resources_of(group, version).into_iter().flat_map(with_subresources).collect();
     if resources.is_empty() {
         return Err(ApiError::no_such_resource());
     }
@@ -75,6 +85,117 @@ pub(super) fn resources(group: &str, version: &str) -> Result<Value, ApiError> {
     }))
 }
 
+/// The body of `/api` for clients that ask for everything at once.
+pub(super) fn aggregated_core() -> Value {
+    aggregated(&[aggregated_group("")])
+}
+
+/// The body of `/apis` for clients that ask for everything at once.
+pub(super) fn aggregated_groups() -> Value {
+    let named = group_names().into_iter().filter(|name| !name.is_empty());
+    aggregated(&named.map(aggregated_group).collect::<Vec<Value>>())
+}
+
+fn aggregated(items: &[Value]) -> Value {
+    json!({
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": "apidiscovery.k8s.io/v2",
+        "metadata": {},
+        "items": items,
+    })
+}
+
+fn aggregated_group(group: &str) -> Value {
+    let versions = versions_of(group).into_iter().map(|version| {
+        let resources: Vec<Value> =
+            resources_of(group, version).into_iter().map(aggregated_resource).collect();
+        json!({ "version": version, "resources": resources, "freshness": "Current" })
+    });
+    let mut metadata = json!({ "creationTimestamp": null });
+    if !group.is_empty() {
+        metadata["name"] = group.into();
+    }
+    json!({ "metadata": metadata, "versions": versions.collect::<Vec<Value>>() })
+}
+
+fn aggregated_resource(kind: &'static Kind) -> Value {
+    let mut resource = json!({
+        "resource": kind.plural,
+        "responseKind": type_name(own_type(kind)),
+        "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": kind.singular(),
+        "verbs": kind.verbs,
+    });
+    name_on_command_lines(kind, &mut resource);
+    if !kind.subresources.is_empty() {
+        let parts = kind.subresources.iter().map(|part| {
+            json!({
+                "subresource": part.name,
+                "responseKind": type_name(part.speaks.unwrap_or(own_type(kind))),
+                "verbs": part.verbs,
+            })
+        });
+        resource["subresources"] = parts.collect();
+    }
+    resource
+}
+
+fn own_type(kind: &Kind) -> TypeName {
+    TypeName { group: kind.group, version: kind.version, kind: kind.kind }
+}
+
+fn type_name(name: TypeName) -> Value {
+    json!({ "group": name.group, "version": name.version, "kind": name.kind })
+}
+
+/// Short names and categories, where there are any.
+fn name_on_command_lines(kind: &Kind, resource: &mut Value) {
+    for (field, names) in [("shortNames", kind.short_names), ("categories", kind.categories)] {
+        if !names.is_empty() {
+            resource[field] = json!(names);
+        }
+    }
+}
+
+fn served() -> impl Iterator<Item = &'static Kind> {
+    KINDS.iter().chain(REVIEWS)
+}
+
+fn group_names() -> Vec<&'static str> {
+    let mut names: Vec<&str> = served().map(|kind| kind.group).collect();
+    let rank = |name: &str| PRIORITY.iter().position(|known| *known == name).unwrap_or(PRIORITY.len());
+    names.sort_by_key(|name| (rank(name), *name));
+    names.dedup();
+    names
+}
+
+/// The versions of a group, the preferred one first.
+fn versions_of(group: &str) -> Vec<&'static str> {
+    let mut versions: Vec<&str> = Vec::new();
+    for kind in served().filter(|kind| kind.group == group) {
+        if !versions.contains(&kind.version) {
+            versions.push(kind.version);
+        }
+    }
+    versions
+}
+
+/// The resources of a group and version, in the order of their names.
+fn resources_of(group: &str, version: &str) -> Vec<&'static Kind> {
+    let mut kinds: Vec<&Kind> =
+        served().filter(|kind| kind.group == group && kind.version == version).collect();
+    kinds.sort_by_key(|kind| kind.plural);
+    kinds
+}
+
+fn describe(group: &str) -> Value {
+    let versions: Vec<Value> = versions_of(group)
+        .into_iter()
+        .map(|version| json!({ "groupVersion": group_version(group, version), "version": version }))
+        .collect();
+    json!({ "name": group, "versions": versions, "preferredVersion": versions.first() })
+}
+
 fn with_subresources(kind: &'static Kind) -> Vec<Value> {
     let mut resource = json!({
         "name": kind.plural,
@@ -83,17 +204,24 @@ fn with_subresources(kind: &'static Kind) -> Vec<Value> {
         "kind": kind.kind,
         "verbs": kind.verbs,
     });
-    if !kind.short_names.is_empty() {
-        resource["shortNames"] = json!(kind.short_names);
+    name_on_command_lines(kind, &mut resource);
+    let parts = kind.subresources.iter().map(|part| subresource(kind, part));
+    std::iter::once(resource).chain(parts).collect()
+}
+
+/// A subresource names the group and version of its type where they are not those of the document.
+fn subresource(kind: &Kind, part: &Subresource) -> Value {
+    let speaks = part.speaks.unwrap_or(own_type(kind));
+    let mut resource = Map::from_iter([
+        ("name".to_owned(), format!("{}/{}", kind.plural, part.name).into()),
+        ("singularName".to_owned(), "".into()),
+        ("namespaced".to_owned(), kind.namespaced.into()),
+        ("kind".to_owned(), speaks.kind.into()),
+        ("verbs".to_owned(), json!(part.verbs)),
+    ]);
+    if (speaks.group, speaks.version) != (kind.group, kind.version) {
+        resource.insert("group".to_owned(), speaks.group.into());
+        resource.insert("version".to_owned(), speaks.version.into());
     }
-    let subresources = kind.subresources.iter().map(|part| {
-        json!({
-            "name": format!("{}/{}", kind.plural, part.name),
-            "singularName": "",
-            "namespaced": kind.namespaced,
-            "kind": kind.kind,
-            "verbs": part.verbs,
-        })
-    });
-    std::iter::once(resource).chain(subresources).collect()
+    resource.into()
 }

@@ -19,7 +19,11 @@ const CHUNK: usize = 128 * 1024;
 /// Answers with the objects that are asked for, or one page of them.
 pub(super) fn serve(call: &Call<'_>) -> Result<Response, ApiError> {
     let query = call.options.list_query(call.kind, call.namespace())?;
-    Ok(respond(call.kind, call.server.api.list(call.kind, &query)?))
+    let page = call.server.api.list(call.kind, &query)?;
+    Ok(match call.rendering.list(call.kind, &page, call.server.api.clock().now())? {
+        Some(rendered) => answer::json(200, &rendered),
+        None => respond(call.kind, page),
+    })
 }
 
 /// A page as `PodList` and its like.

@@ -1,10 +1,12 @@
 //! The HTTP face: authentication, authorization and the way to the handlers.
 
+mod accept;
 mod answer;
 mod discovery;
 mod list;
 mod objects;
 mod options;
+mod render;
 mod subresources;
 mod target;
 mod watch;
@@ -21,6 +23,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderValue, Method};
 
+use self::accept::{Form, Subject};
 use self::answer::json;
 use self::options::ObjectOptions;
 use self::target::{ObjectPath, Target};
@@ -80,10 +83,22 @@ async fn answer(server: &Arc<Server>, request: Request) -> Result<Response, ApiE
         _ if parts.method != Method::GET => Err(ApiError::method_not_allowed()),
         Target::Health => Ok(answer::text("ok")),
         Target::Version => Ok(json(200, &discovery::version())),
-        Target::CoreVersions => Ok(json(200, &discovery::core_versions(&server.address))),
-        Target::Groups => Ok(json(200, &discovery::groups())),
-        Target::Group(group) => Ok(json(200, &discovery::group(group)?)),
-        Target::Resources { group, version } => Ok(json(200, &discovery::resources(group, version)?)),
+        Target::CoreVersions => Ok(match Form::of(&parts.headers, Subject::Discovery)? {
+            Form::AggregatedDiscovery => answer::aggregated_discovery(&discovery::aggregated_core()),
+            _ => json(200, &discovery::core_versions(&server.address)),
+        }),
+        Target::Groups => Ok(match Form::of(&parts.headers, Subject::Discovery)? {
+            Form::AggregatedDiscovery => answer::aggregated_discovery(&discovery::aggregated_groups()),
+            _ => json(200, &discovery::groups()),
+        }),
+        Target::Group(group) => {
+            Form::of(&parts.headers, Subject::Other)?;
+            Ok(json(200, &discovery::group(group)?))
+        }
+        Target::Resources { group, version } => {
+            Form::of(&parts.headers, Subject::Other)?;
+            Ok(json(200, &discovery::resources(group, version)?))
+        }
         Target::Unknown => Err(ApiError::no_such_resource()),
     }
 }

@@ -6,6 +6,7 @@ use axum::response::Response;
 use http::request::Parts;
 
 use super::options::ObjectOptions;
+use super::render::Rendering;
 use super::watch::Watch;
 use super::{ObjectPath, Server, answer, list, subresources, write};
 use crate::api::WriteOptions;
@@ -22,6 +23,7 @@ pub(super) struct Call<'a> {
     pub(super) path: &'a ObjectPath,
     pub(super) kind: &'static Kind,
     pub(super) options: ObjectOptions,
+    pub(super) rendering: Rendering,
     pub(super) body: &'a [u8],
 }
 
@@ -34,15 +36,20 @@ pub(super) fn serve(
     verb: &str,
     body: &[u8],
 ) -> Result<Response, ApiError> {
-    let call =
-        Call { server, user, parts, path, kind: served(path)?, options: ObjectOptions::of(parts)?, body };
+    let (kind, options) = (served(path)?, ObjectOptions::of(parts)?);
+    // Logs are text, whatever else is accepted.
+    let rendering = match path.subresource.as_str() {
+        "log" => Rendering::PLAIN,
+        _ => Rendering::of(parts, &options.include_object)?,
+    };
+    let call = Call { server, user, parts, path, kind, options, rendering, body };
     if !path.subresource.is_empty() {
         return subresources::serve(&call, verb);
     }
     match verb {
-        "get" => Ok(answer::object(200, call.kind, &*call.get()?)),
+        "get" => call.respond(200, &*call.get()?),
         "list" => list::serve(&call),
-        "watch" => Watch::open(server, call.kind, call.namespace(), &call.options),
+        "watch" => Watch::open(&call),
         "create" if path.name.is_empty() && call.kind.namespaced != path.namespace.is_empty() => {
             write::create(&call)
         }
@@ -58,6 +65,14 @@ impl Call<'_> {
     /// The object that the path names.
     pub(super) fn get(&self) -> Result<Arc<Object>, ApiError> {
         self.server.api.get(self.kind, &self.path.namespace, &self.path.name)
+    }
+
+    /// Answers with an object in the form that the client asked for.
+    pub(super) fn respond(&self, status: u16, object: &Object) -> Result<Response, ApiError> {
+        Ok(match self.rendering.object(self.kind, object, self.server.api.clock().now())? {
+            Some(rendered) => answer::json(status, &rendered),
+            None => answer::object(status, self.kind, object),
+        })
     }
 
     /// The namespace whose objects are meant; `None` for those of all namespaces.

@@ -29,6 +29,7 @@ pub(super) struct ObjectOptions {
     allow_watch_bookmarks: Option<String>,
     timeout_seconds: Option<u64>,
     dry_run: String,
+    pub(super) include_object: String,
     pub(super) container: String,
     pub(super) tail_lines: Option<i64>,
     pub(super) limit_bytes: Option<i64>,

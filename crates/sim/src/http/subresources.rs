@@ -1,7 +1,7 @@
 //! The endpoints below an object: `log`, `status`, `scale`, `eviction`, `binding`, `finalize`.
 
 use axum::response::Response;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::objects::Call;
 use super::{answer, write};
@@ -18,11 +18,11 @@ pub(super) fn serve(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
             logs::read(&*call.get()?, &options.container, options.tail_lines, options.limit_bytes)
                 .map(answer::text)
         }
-        ("status", "get") => Ok(answer::object(200, call.kind, &*call.get()?)),
+        ("status", "get") => call.respond(200, &*call.get()?),
         ("status", "update") => write::replace(call, Part::Status),
         ("status", "patch") => write::patch_part(call, Part::Status),
         ("finalize", "update") => write::replace(call, Part::Finalize),
-        ("scale", "get") => Ok(answer::json(200, &scale::of(&*call.get()?))),
+        ("scale", "get") => respond_scale(call, scale::of(&*call.get()?)),
         ("scale", "update" | "patch") => update_scale(call, verb),
         ("eviction", "create") => evict(call),
         ("binding", "create") => bind(call),
@@ -39,7 +39,12 @@ fn update_scale(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
         *scale = write::json_body(call.body)?;
         Ok(())
     })?;
-    Ok(answer::json(200, &scale::of(&updated)))
+    respond_scale(call, scale::of(&updated))
+}
+
+fn respond_scale(call: &Call<'_>, scale: Value) -> Result<Response, ApiError> {
+    let rendered = call.rendering.object(call.kind, &scale, call.server.api.clock().now())?;
+    Ok(answer::json(200, &rendered.unwrap_or(scale)))
 }
 
 fn evict(call: &Call<'_>) -> Result<Response, ApiError> {

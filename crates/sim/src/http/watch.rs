@@ -11,7 +11,8 @@ use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::options::ObjectOptions;
+use super::objects::Call;
+use super::render::Rendering;
 use super::{Server, answer};
 use crate::kinds::Kind;
 use crate::object::{self, Object};
@@ -29,6 +30,9 @@ pub(super) struct Watch {
     kind: &'static Kind,
     namespace: Option<String>,
     selector: Selector,
+    rendering: Rendering,
+    /// Whether something has been sent.
+    begun: bool,
     /// Everything up to here has been sent.
     revision: u64,
     /// Lines that are to be sent before any change.
@@ -50,18 +54,15 @@ enum Next {
 
 impl Watch {
     /// Begins a watch at the resourceVersion asked for or, without one, with all present objects.
-    pub(super) fn open(
-        server: &Arc<Server>,
-        kind: &'static Kind,
-        namespace: Option<String>,
-        options: &ObjectOptions,
-    ) -> Result<Response, ApiError> {
-        let selector = options.selector(kind)?;
+    pub(super) fn open(call: &Call<'_>) -> Result<Response, ApiError> {
+        let (server, kind, options) = (call.server, call.kind, &call.options);
         let mut watch = Watch {
             server: Arc::clone(server),
             kind,
-            namespace,
-            selector,
+            namespace: call.namespace(),
+            selector: options.selector(kind)?,
+            rendering: call.rendering,
+            begun: false,
             revision: options.revision()?,
             initial: String::new(),
             newest: server.api.revision(),
@@ -92,7 +93,8 @@ impl Watch {
             ..ListQuery::default()
         };
         let page = self.server.api.list(self.kind, &query)?;
-        self.initial = page.items.iter().map(|object| self.line("ADDED", object)).collect();
+        let lines: String = page.items.iter().map(|object| self.line("ADDED", object)).collect();
+        self.initial = lines;
         self.revision = page.revision;
         Ok(())
     }
@@ -135,7 +137,7 @@ impl Watch {
     }
 
     /// How a change looks through the selector: entering it is an addition, leaving it a deletion.
-    fn event(&self, change: &Change) -> Option<String> {
+    fn event(&mut self, change: &Change) -> Option<String> {
         if !std::ptr::eq(change.kind, self.kind) {
             return None;
         }
@@ -154,8 +156,13 @@ impl Watch {
         }
     }
 
-    fn line(&self, event: &str, object: &Object) -> String {
-        line(event, &object.json(self.kind))
+    /// An event with its object in the form that was asked for.
+    fn line(&mut self, event: &str, object: &Object) -> String {
+        let first = !std::mem::replace(&mut self.begun, true);
+        match self.rendering.watched(self.kind, object, first, self.server.api.clock().now()) {
+            Some(rendered) => line(event, &rendered.to_string()),
+            None => line(event, &object.json(self.kind)),
+        }
     }
 
     fn selects(&self, object: &Value) -> bool {
@@ -169,13 +176,13 @@ impl Watch {
         Some((now + self.server.bookmark_interval).min(last)).filter(|at| *at >= now)
     }
 
-    fn bookmark_line(&self) -> String {
-        let object = json!({
+    fn bookmark_line(&mut self) -> String {
+        let object = Object::new(json!({
             "kind": self.kind.kind,
             "apiVersion": self.kind.api_version(),
             "metadata": { "resourceVersion": self.revision.to_string() },
-        });
-        line("BOOKMARK", &object.to_string())
+        }));
+        self.line("BOOKMARK", &object)
     }
 }
 

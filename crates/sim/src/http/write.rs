@@ -16,7 +16,7 @@ pub(super) fn create(call: &Call<'_>) -> Result<Response, ApiError> {
     let mut object = parse(call.kind, call.body)?;
     set_namespace(call, &mut object)?;
     let created = call.server.api.create_with(object, call.write_options()?)?;
-    Ok(answer::object(201, call.kind, &created))
+    call.respond(201, &created)
 }
 
 /// `PUT` of an object.
@@ -37,13 +37,13 @@ pub(super) fn replace(call: &Call<'_>, part: Part) -> Result<Response, ApiError>
     set_namespace(call, &mut object)?;
     let options = call.write_options()?;
     if kind.create_on_update && part == Part::Main && api.get(kind, &path.namespace, &path.name).is_err() {
-        return Ok(answer::object(201, kind, &*api.create_with(object, options)?));
+        return call.respond(201, &*api.create_with(object, options)?);
     }
     let updated = api.update_with(kind, &path.namespace, &path.name, part, options, |present| {
         *present = object;
         Ok(())
     })?;
-    Ok(answer::object(200, kind, &updated))
+    call.respond(200, &updated)
 }
 
 /// `PATCH` of an object.
@@ -59,7 +59,7 @@ pub(super) fn patch_part(call: &Call<'_>, part: Part) -> Result<Response, ApiErr
         call.server.api.update_with(kind, &path.namespace, &path.name, part, options, |object| {
             apply_patch(call, object)
         })?;
-    Ok(answer::object(200, kind, &updated))
+    call.respond(200, &updated)
 }
 
 /// Applies the patch in the body.
@@ -82,10 +82,10 @@ pub(super) fn delete(call: &Call<'_>) -> Result<Response, ApiError> {
     let mut write = call.write_options()?;
     write.dry_run |= dry_run;
     let deleted = call.server.api.delete_with(kind, &path.namespace, &path.name, &options, write)?;
-    Ok(match deleted {
-        Deleted::Gone(object) if !kind.returns_deleted => answer::json(200, &gone(kind, &object)),
-        Deleted::Gone(object) | Deleted::Terminating(object) => answer::object(200, kind, &object),
-    })
+    match deleted {
+        Deleted::Gone(object) if !kind.returns_deleted => Ok(answer::json(200, &gone(kind, &object))),
+        Deleted::Gone(object) | Deleted::Terminating(object) => call.respond(200, &object),
+    }
 }
 
 /// `DELETE` of a collection.
