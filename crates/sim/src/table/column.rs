@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::kinds::Kind;
+use crate::schema::Type;
 
 /// One column: what it is called and what stands in it.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +71,7 @@ impl Column {
     /// The `TableColumnDefinition`.
     pub(super) fn definition(&self, kind: &Kind) -> Value {
         let description = match self.description {
-            Words(words) => words.to_owned(),
+            Words(words) => words,
             Field(path) => describe(kind, path),
         };
         json!({
@@ -83,7 +84,16 @@ impl Column {
     }
 }
 
-/// What the API says about a field.
-fn describe(_kind: &Kind, _path: &str) -> String {
-    String::new()
+/// What the API says about a field; nothing where the type has none of that name.
+fn describe(kind: &Kind, path: &str) -> &'static str {
+    let mut fields = Type::of(kind).map(|object| &object.fields);
+    let mut description = "";
+    for name in path.split('.') {
+        let Some(field) = fields.and_then(|fields| fields.get(name)) else {
+            return "";
+        };
+        description = field.description;
+        fields = field.shape.object().map(|object| &object.fields);
+    }
+    description
 }

@@ -51,3 +51,31 @@ fn what_goes_with_a_row() {
     assert_eq!(metadata["data"], Value::Null);
     assert_eq!(IncludeObject::parse("All").unwrap_err().code, 400);
 }
+
+/// The recorded story shows one table.
+#[test]
+fn the_recorded_table() {
+    let story = include_str!("../../tests/transcripts/16-namespaces-list-table.json");
+    let story: Value = serde_json::from_str(story).unwrap();
+    let recorded = &story["response"]["body"];
+    let namespace = json!({
+        "metadata": recorded["rows"][0]["object"]["metadata"],
+        "status": { "phase": "Active" },
+    });
+    let now = "2026-11-20T09:37:22Z".parse().unwrap();
+    let kind = kinds::by_plural("namespaces").unwrap();
+    let metadata = json!({ "resourceVersion": "850" });
+    assert_eq!(of_list(kind, [&namespace], &metadata, OPTIONS, now), *recorded);
+}
+
+/// Columns describe themselves by fields that are there.
+#[test]
+fn every_described_field_is_known() {
+    for kind in KINDS {
+        let table = of_object(kind, &json!({}), OPTIONS, Timestamp::UNIX_EPOCH);
+        for column in table["columnDefinitions"].as_array().unwrap() {
+            let known = column["description"] != "" || column["name"] == "Handler";
+            assert!(known, "{} {}", kind.plural, column["name"]);
+        }
+    }
+}
