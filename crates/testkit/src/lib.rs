@@ -1,6 +1,8 @@
 //! What tests share: where the real servers are, a TCP proxy that cuts and stalls, waiting for what must come.
 
 mod cleanup;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod process;
 mod proxy;
 
@@ -11,6 +13,8 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 pub use cleanup::Cleanup;
+#[cfg(feature = "cluster")]
+pub use cluster::Cluster;
 pub use process::{Process, program};
 pub use proxy::Proxy;
 

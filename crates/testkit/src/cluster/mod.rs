@@ -1,0 +1,176 @@
+//! The Kubernetes cluster of a test: a simulator of its own, or a namespace of its own in a real cluster.
+
+mod cleanup;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    env,
+    fs::OpenOptions,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use k8s_openapi::{
+    ClusterResourceScope,
+    api::core::v1::{Namespace, ServiceAccount},
+};
+use kube::{
+    Api, Client, Config, Resource, ResourceExt,
+    api::{ApiResource, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use sim::{Options, Sim};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use self::cleanup::Cleanup;
+use crate::eventually;
+
+/// Names a kubeconfig whose current context is a real cluster for tests.
+const REAL_CLUSTER: &str = "KUBESAGE_TEST_KUBECONFIG";
+/// What tests leave behind when they are killed carries this label.
+const LABEL: &str = "kubesage.io/test";
+
+/// A cluster for one test. What the test makes through it is gone afterwards, also when the test fails.
+pub struct Cluster {
+    client: Client,
+    kubeconfig: PathBuf,
+    namespace: String,
+    // Dropped in this order: a real cluster is cleaned up by the file that names it.
+    cleanup: Option<Cleanup>,
+    sim: Option<Sim>,
+    _directory: TempDir,
+}
+
+impl Cluster {
+    /// The real cluster that `KUBESAGE_TEST_KUBECONFIG` names; without it, a simulator with these options.
+    ///
+    /// # Errors
+    /// When the cluster cannot be reached or has no place for the test.
+    pub async fn simulated_or_real(options: Options) -> Result<Self> {
+        match env::var_os(REAL_CLUSTER) {
+            Some(path) => Self::real(Path::new(&path)).await,
+            None => Self::simulated(options).await,
+        }
+    }
+
+    /// A simulator with these options, for tests that inject faults or need what a seed plants.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn simulated(options: Options) -> Result<Self> {
+        let sim = Sim::start(options).await?;
+        let kubeconfig = Kubeconfig::from_yaml(&sim.kubeconfig(sim.admin_token()))?;
+        let cluster = Self::new(kubeconfig, Some(sim)).await?;
+        cluster.make_namespace().await?;
+        Ok(cluster)
+    }
+
+    async fn real(path: &Path) -> Result<Self> {
+        let kubeconfig = Kubeconfig::read_from(path).with_context(|| REAL_CLUSTER)?;
+        let mut cluster = Self::new(kubeconfig, None).await?;
+        let mut cleanup = Cleanup::new(&cluster.kubeconfig);
+        cleanup.remove(ApiResource::erase::<Namespace>(&()), &cluster.namespace);
+        cluster.cleanup = Some(cleanup);
+        cluster.make_namespace().await?;
+        // Without it no pod is admitted; the controller that makes it is a moment behind.
+        let accounts: Api<ServiceAccount> = cluster.namespaced();
+        eventually("the default service account", async || accounts.get_opt("default").await.ok()?).await?;
+        Ok(cluster)
+    }
+
+    async fn new(mut kubeconfig: Kubeconfig, sim: Option<Sim>) -> Result<Self> {
+        // A process with two providers of cryptography compiled in has no default.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let id = Uuid::new_v4().simple().to_string();
+        let namespace = format!("kubesage-test-{}", &id[..10]);
+        let current = kubeconfig.current_context.clone().context("the kubeconfig has no current context")?;
+        let mut contexts = kubeconfig.contexts.iter_mut();
+        let context =
+            contexts.find(|context| context.name == current).and_then(|named| named.context.as_mut());
+        context.context("the current context is missing")?.namespace = Some(namespace.clone());
+
+        let directory = TempDir::new()?;
+        let path = directory.path().join("kubeconfig");
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
+        file.write_all(serde_json::to_string_pretty(&kubeconfig)?.as_bytes())?;
+        let client = client(kubeconfig).await?;
+        Ok(Self { client, kubeconfig: path, namespace, cleanup: None, sim, _directory: directory })
+    }
+
+    async fn make_namespace(&self) -> Result<()> {
+        let mut namespace = Namespace::default();
+        namespace.metadata.name = Some(self.namespace.clone());
+        namespace.labels_mut().insert(LABEL.to_owned(), "true".to_owned());
+        Api::all(self.client()).create(&PostParams::default(), &namespace).await?;
+        Ok(())
+    }
+
+    /// The administrator's client, which tries a request once.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// A file that only this user can read, with the administrator's credentials; its context is in the test's
+    /// [`namespace`](Self::namespace).
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The test's own namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The objects of a kind in the test's namespace.
+    pub fn namespaced<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client(), &self.namespace)
+    }
+
+    /// A name for an object outside of namespaces that no other test uses.
+    pub fn unique(&self, name: &str) -> String {
+        format!("{}-{name}", self.namespace)
+    }
+
+    /// Creates an object outside of namespaces, which is removed at the end.
+    ///
+    /// # Errors
+    /// What the cluster answers.
+    pub async fn create<K>(&mut self, object: &K) -> Result<K>
+    where
+        K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + Serialize + DeserializeOwned,
+        K: std::fmt::Debug,
+    {
+        let created = Api::<K>::all(self.client()).create(&PostParams::default(), object).await?;
+        self.remove_at_end::<K>(&created.name_any());
+        Ok(created)
+    }
+
+    /// Removes an object outside of namespaces at the end, where the test has made it in another way.
+    pub fn remove_at_end<K>(&mut self, name: &str)
+    where
+        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>,
+    {
+        if let Some(cleanup) = &mut self.cleanup {
+            cleanup.remove(ApiResource::erase::<K>(&()), name);
+        }
+    }
+
+    /// The simulator, where the cluster is one.
+    pub fn sim(&self) -> Option<&Sim> {
+        self.sim.as_ref()
+    }
+}
+
+async fn client(kubeconfig: Kubeconfig) -> Result<Client> {
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}

@@ -1,0 +1,51 @@
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::{
+    core::v1::{ConfigMap, Namespace},
+    storage::v1::StorageClass,
+};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, PostParams},
+};
+use sim::{Options, Seed};
+
+use super::Cluster;
+
+fn empty() -> Options {
+    Options { seed: Seed::Empty, ..Options::default() }
+}
+
+#[tokio::test]
+async fn a_test_has_a_namespace_and_a_kubeconfig_of_its_own() -> Result<()> {
+    let mut cluster = Cluster::simulated_or_real(empty()).await?;
+    let mut config = ConfigMap::default();
+    config.metadata.name = Some("mine".to_owned());
+    let created = cluster.namespaced().create(&PostParams::default(), &config).await?;
+    assert_eq!(created.namespace().as_deref(), Some(cluster.namespace()));
+    let mode = fs::metadata(cluster.kubeconfig())?.permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let mut class = StorageClass { provisioner: "example.com/none".to_owned(), ..StorageClass::default() };
+    class.metadata.name = Some(cluster.unique("fast"));
+    cluster.create(&class).await?;
+    Ok(())
+}
+
+/// A simulated cluster stands in for the real one.
+#[tokio::test]
+async fn a_real_cluster_is_left_as_it_was() -> Result<()> {
+    let real = Cluster::simulated(empty()).await?;
+    let namespaces = Api::<Namespace>::all(real.client());
+    let before = namespaces.list_metadata(&ListParams::default()).await?.items.len();
+    let mut cluster = Cluster::real(real.kubeconfig()).await?;
+    assert!(cluster.sim().is_none());
+    assert_eq!(namespaces.list_metadata(&ListParams::default()).await?.items.len(), before + 1);
+    let mut class = StorageClass { provisioner: "example.com/none".to_owned(), ..StorageClass::default() };
+    class.metadata.name = Some(cluster.unique("fast"));
+    let class = cluster.create(&class).await?.metadata.name.context("it has a name")?;
+    drop(cluster);
+    assert!(Api::<StorageClass>::all(real.client()).get_opt(&class).await?.is_none());
+    Ok(())
+}
