@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::Api;
 use crate::auth::Tokens;
-use crate::controllers::{Controllers, Delays};
+use crate::controllers::{Controllers, Delays, ServiceAccounts};
 use crate::faults::{Fault, FaultError, FaultPlan, Faults, RequestLine};
 use crate::http::{Server, router};
 use crate::kubeconfig::{self, Credentials};
@@ -102,7 +102,9 @@ impl Sim {
             bookmark_interval: options.bookmark_interval,
             address: address.to_string(),
         });
-        tokio::spawn(Controllers::new(api, faults, options.delays).run(shutdown.clone()));
+        let service_accounts = ServiceAccounts { ca_pem: authority.pem() };
+        let controllers = Controllers::new(api, faults, options.delays, service_accounts);
+        tokio::spawn(controllers.run(shutdown.clone()));
         let service = router(Arc::clone(&server)).into_make_service_with_connect_info::<Peer>();
         let serving = axum::serve(TlsListener::new(listener, tls), service)
             .with_graceful_shutdown(shutdown.clone().cancelled_owned());

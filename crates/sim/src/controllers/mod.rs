@@ -5,6 +5,7 @@
 //! what it should be. One task runs all of them.
 
 mod queue;
+mod service_accounts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::queue::{Key, Queue};
+pub(crate) use self::service_accounts::ServiceAccounts;
 use crate::api::Api;
 use crate::faults::Faults;
 use crate::kinds::KINDS;
@@ -96,8 +98,13 @@ pub(crate) struct Controllers {
 }
 
 impl Controllers {
-    pub(crate) fn new(api: Arc<Api>, faults: Arc<Faults>, delays: Delays) -> Controllers {
-        let crew: Vec<Box<dyn Controller>> = vec![];
+    pub(crate) fn new(
+        api: Arc<Api>,
+        faults: Arc<Faults>,
+        delays: Delays,
+        service_accounts: ServiceAccounts,
+    ) -> Controllers {
+        let crew: Vec<Box<dyn Controller>> = vec![Box::new(service_accounts)];
         let crew = crew.into_iter().map(|controller| (controller, Queue::default())).collect();
         Controllers { crew, api, faults, delays, revision: 0 }
     }

@@ -77,9 +77,6 @@ impl Cluster {
         cleanup.remove(ApiResource::erase::<Namespace>(&()), &cluster.namespace);
         cluster.cleanup = Some(cleanup);
         cluster.make_namespace().await?;
-        // Without it no pod is admitted; the controller that makes it is a moment behind.
-        let accounts: Api<ServiceAccount> = cluster.namespaced();
-        eventually("the default service account", async || accounts.get_opt("default").await.ok()?).await?;
         Ok(cluster)
     }
 
@@ -107,6 +104,9 @@ impl Cluster {
         namespace.metadata.name = Some(self.namespace.clone());
         namespace.labels_mut().insert(LABEL.to_owned(), "true".to_owned());
         Api::all(self.client()).create(&PostParams::default(), &namespace).await?;
+        // Without it no pod is admitted; the controller that makes it is a moment behind.
+        let accounts: Api<ServiceAccount> = self.namespaced();
+        eventually("the default service account", async || accounts.get_opt("default").await.ok()?).await?;
         Ok(())
     }
 

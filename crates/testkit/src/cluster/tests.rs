@@ -33,8 +33,8 @@ async fn a_test_has_a_namespace_and_a_kubeconfig_of_its_own() -> Result<()> {
     Ok(())
 }
 
-/// A simulated cluster stands in for the real one.
-#[tokio::test]
+/// A simulated cluster stands in for the real one; it must be able to answer while the test's thread cleans up.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_real_cluster_is_left_as_it_was() -> Result<()> {
     let real = Cluster::simulated(empty()).await?;
     let namespaces = Api::<Namespace>::all(real.client());
