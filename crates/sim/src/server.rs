@@ -33,6 +33,8 @@ pub struct Options {
     pub bookmark_interval: Duration,
     /// How many changes are kept for watches and continued lists.
     pub history: usize,
+    /// Whether controllers, scheduler and kubelets are at work; without them there is only the API server.
+    pub controllers: bool,
     /// How long controllers and kubelets take.
     pub delays: Delays,
 }
@@ -45,6 +47,7 @@ impl Default for Options {
             admin_token: None,
             bookmark_interval: Duration::from_secs(60),
             history: 10_000,
+            controllers: true,
             delays: Delays::default(),
         }
     }
@@ -102,9 +105,11 @@ impl Sim {
             bookmark_interval: options.bookmark_interval,
             address: address.to_string(),
         });
-        let service_accounts = ServiceAccounts { ca_pem: authority.pem() };
-        let controllers = Controllers::new(api, faults, options.delays, service_accounts);
-        tokio::spawn(controllers.run(shutdown.clone()));
+        if options.controllers {
+            let service_accounts = ServiceAccounts { ca_pem: authority.pem() };
+            let controllers = Controllers::new(api, faults, options.delays, service_accounts);
+            tokio::spawn(controllers.run(shutdown.clone()));
+        }
         let service = router(Arc::clone(&server)).into_make_service_with_connect_info::<Peer>();
         let serving = axum::serve(TlsListener::new(listener, tls), service)
             .with_graceful_shutdown(shutdown.clone().cancelled_owned());

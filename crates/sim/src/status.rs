@@ -111,6 +111,11 @@ impl ApiError {
         ApiError::new(409, "Conflict", message).about(kind, name)
     }
 
+    /// The storage knows the version of a new object better (`ErrResourceVersionSetOnCreate`).
+    pub(crate) fn version_set_on_create() -> ApiError {
+        ApiError::new(500, "", "resourceVersion should not be set on objects to be created")
+    }
+
     /// A conflict on something that is named otherwise than its resource.
     pub(crate) fn conflict_on(resource: &str, name: &str, why: &str) -> ApiError {
         let message = format!("Operation cannot be fulfilled on {resource} \"{name}\": {why}");

@@ -33,6 +33,9 @@ impl Api {
     ) -> Result<Arc<Object>, ApiError> {
         let kind = kind_of(&object)?;
         object::check_shape(kind, &object)?;
+        if !object::field(&object, "metadata.resourceVersion").is_empty() {
+            return Err(ApiError::version_set_on_create());
+        }
         names::generate(&mut object);
         for field in SERVER_OWNED {
             object["metadata"].as_object_mut().map(|metadata| metadata.remove(*field));

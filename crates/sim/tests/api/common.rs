@@ -14,9 +14,9 @@ pub(crate) struct Cluster {
     http: reqwest::Client,
 }
 
-/// Starts a simulator with a seed.
+/// Starts a simulator with a seed, in which only the tests change anything.
 pub(crate) async fn cluster(seed: Seed) -> Result<Cluster> {
-    cluster_with(Options { seed, ..Options::default() }).await
+    cluster_with(Options { seed, controllers: false, ..Options::default() }).await
 }
 
 /// Starts a simulator.

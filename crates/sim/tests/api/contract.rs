@@ -118,14 +118,19 @@ async fn namespaces_are_created_as_recorded() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_deleted_namespace_answers_terminating_and_takes_its_objects_along() -> Result<()> {
+async fn a_deleted_namespace_terminates_until_it_is_finalized() -> Result<()> {
     let cluster = cluster(Seed::Shop).await?;
-    let (status, object) = cluster.call(Method::DELETE, "/api/v1/namespaces/cart", None).await?;
+    let path = "/api/v1/namespaces/cart";
+    let (status, object) = cluster.call(Method::DELETE, path, None).await?;
     assert_eq!((status, &object["status"]["phase"]), (200, &json!("Terminating")));
     assert!(object["metadata"]["deletionTimestamp"].is_string());
-    assert_eq!(cluster.get("/api/v1/namespaces/cart").await?.0, 404);
-    let (_, pods) = cluster.get("/api/v1/namespaces/cart/pods").await?;
-    assert_eq!(pods["items"], json!([]));
+    assert_eq!(cluster.get(path).await?, (200, object.clone()));
+    assert_eq!(cluster.call(Method::DELETE, path, None).await?.0, 409);
+
+    let mut finalized = object;
+    finalized["spec"] = json!({});
+    let (status, _) = cluster.call(Method::PUT, &format!("{path}/finalize"), Some(finalized)).await?;
+    assert_eq!((status, cluster.get(path).await?.0), (200, 404));
     Ok(())
 }
 
@@ -223,10 +228,10 @@ async fn requests_that_make_no_sense_are_refused() -> Result<()> {
         (Method::POST, maps, json!({ "metadata": "x" }), 400),
         (Method::POST, maps, json!({ "kind": "Pod", "metadata": { "name": "c" } }), 400),
         (Method::POST, maps, json!({ "metadata": { "name": "c", "namespace": "kube-system" } }), 400),
-        (Method::POST, maps, json!({ "metadata": { "name": "c", "resourceVersion": "1" } }), 400),
+        (Method::POST, maps, json!({ "metadata": { "name": "c", "resourceVersion": "1" } }), 500),
         (Method::POST, maps, json!({ "metadata": {} }), 422),
         (Method::POST, "/api/v1/namespaces", json!({ "metadata": { "name": "n", "labels": "x" } }), 400),
-        (Method::POST, "/api/v1/namespaces?dryRun=All", json!({ "metadata": { "name": "n" } }), 400),
+        (Method::POST, "/api/v1/namespaces?dryRun=Some", json!({ "metadata": { "name": "n" } }), 422),
         (Method::POST, "/api/v1/configmaps", json!({ "metadata": { "name": "c" } }), 405),
         (Method::PUT, "/api/v1/namespaces/cart", json!({ "metadata": { "name": "other" } }), 400),
         (Method::PATCH, "/api/v1/namespaces/cart", json!({}), 415),

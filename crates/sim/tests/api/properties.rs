@@ -93,11 +93,11 @@ proptest! {
             prop_assert!(change.revision > last, "versions grow");
             last = change.revision;
             if std::ptr::eq(change.kind, kind("configmaps")) {
-                let before = match &change.after {
+                let before = match change.after() {
                     Some(object) => seen.insert(change.key.clone(), Value::clone(object)),
                     None => seen.remove(&change.key),
                 };
-                prop_assert_eq!(before.as_ref(), change.before.as_deref());
+                prop_assert_eq!(before.as_ref(), change.before.as_ref().map(|object| &***object));
             }
         }
         prop_assert_eq!(Vec::from_iter(seen.into_values()), list(&store));

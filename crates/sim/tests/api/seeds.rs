@@ -122,7 +122,7 @@ async fn owners_are_there() -> Result<()> {
 #[tokio::test]
 async fn the_same_seed_gives_the_same_names() -> Result<()> {
     for seed in [Seed::Shop, Seed::Empty, Seed::Sized { nodes: 3, pods: 25 }] {
-        assert_eq!(names(planted(seed).await?.store())?, names(planted(seed).await?.store())?);
+        assert_eq!(names(planted(seed).await?.api())?, names(planted(seed).await?.api())?);
     }
     Ok(())
 }
@@ -133,7 +133,7 @@ async fn sizes_are_as_asked() -> Result<()> {
     assert_eq!(check::<Node>(sim.api(), "nodes")?, 7);
     assert_eq!(check::<Pod>(sim.api(), "pods")?, 1234);
     let empty = planted(Seed::Empty).await?;
-    assert_eq!(check::<Namespace>(empty.store(), "namespaces")?, 4);
-    assert_eq!(check::<Pod>(empty.store(), "pods")?, 0);
+    assert_eq!(check::<Namespace>(empty.api(), "namespaces")?, 4);
+    assert_eq!(check::<Pod>(empty.api(), "pods")?, 0);
     Ok(())
 }

@@ -46,18 +46,16 @@ async fn a_watch_tells_the_changes_since_a_list() -> Result<()> {
     let store = cluster.sim.api();
     store.create(config_map("c", &json!({})))?;
     let from = revision(&cluster);
-    let mut changed = config_map("c", &json!({}));
-    changed["data"] = json!({ "k": "4" });
-    store.replace(changed)?;
+    let maps = sim::kinds::CONFIG_MAPS;
+    store.update(maps, "default", "c", |object| object["data"] = json!({ "k": "4" }))?;
     let created = store.create(config_map("w", &json!({})))?;
-    let kind = sim::kinds::by_plural("configmaps").context("no config maps")?;
-    store.delete(kind, "default", "w", &Default::default())?;
+    store.delete(maps, "default", "w", &Default::default())?;
 
     let query = format!("resourceVersion={from}&timeoutSeconds=1&allowWatchBookmarks=true");
     let lines = lines(&cluster, &query).await?;
     assert_eq!(shapes(&lines), [("MODIFIED", "c"), ("ADDED", "w"), ("DELETED", "w")]);
     assert_eq!(lines[0]["object"]["data"]["k"], "4");
-    assert_eq!(lines[1]["object"], *created);
+    assert_eq!(lines[1]["object"], **created);
     let versions: Vec<_> = lines.iter().map(|line| &line["object"]["metadata"]["resourceVersion"]).collect();
     assert_eq!(
         versions,
@@ -72,9 +70,12 @@ async fn objects_enter_and_leave_a_selector() -> Result<()> {
     let store = cluster.sim.api();
     let from = revision(&cluster);
     store.create(config_map("a", &json!({ "team": "x" })))?;
-    store.replace(config_map("a", &json!({ "team": "y" })))?;
+    let relabel = |labels: Value| {
+        store.update(sim::kinds::CONFIG_MAPS, "default", "a", |object| object["metadata"]["labels"] = labels)
+    };
+    relabel(json!({ "team": "y" }))?;
     store.create(config_map("b", &json!({})))?;
-    store.replace(config_map("a", &json!({ "team": "x", "tier": "web" })))?;
+    relabel(json!({ "team": "x", "tier": "web" }))?;
     let lines =
         lines(&cluster, &format!("resourceVersion={from}&timeoutSeconds=1&labelSelector=team%3Dx")).await?;
     assert_eq!(shapes(&lines), [("ADDED", "a"), ("DELETED", "a"), ("ADDED", "a")]);
