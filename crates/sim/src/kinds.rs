@@ -429,9 +429,14 @@ pub fn by_plural(plural: &str) -> Option<&'static Kind> {
 /// The kind that an object says it is, by its `apiVersion` and `kind`.
 #[must_use]
 pub fn of(object: &Value) -> Option<&'static Kind> {
-    let api_version = object["apiVersion"].as_str()?;
-    let name = object["kind"].as_str()?;
-    KINDS.iter().find(|kind| kind.kind == name && kind.api_version() == api_version)
+    named(object["apiVersion"].as_str()?, object["kind"].as_str()?)
+}
+
+/// The kind with this `apiVersion` and type.
+#[must_use]
+pub fn named(api_version: &str, name: &str) -> Option<&'static Kind> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    KINDS.iter().find(|kind| kind.kind == name && kind.group == group && kind.version == version)
 }
 
 #[cfg(test)]

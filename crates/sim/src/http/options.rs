@@ -35,6 +35,7 @@ pub(super) struct ObjectOptions {
     pub(super) limit_bytes: Option<i64>,
     pub(super) grace_period_seconds: Option<i64>,
     pub(super) propagation_policy: String,
+    pub(super) field_validation: String,
 }
 
 impl ObjectOptions {

@@ -36,7 +36,7 @@ fn update_scale(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
         if verb == "patch" {
             return write::apply_patch(call, scale);
         }
-        *scale = write::json_body(call.body)?;
+        *scale = call.decode_as("autoscaling", "v1", "Scale")?;
         Ok(())
     })?;
     respond_scale(call, scale::of(&updated))
@@ -48,7 +48,7 @@ fn respond_scale(call: &Call<'_>, scale: Value) -> Result<Response, ApiError> {
 }
 
 fn evict(call: &Call<'_>) -> Result<Response, ApiError> {
-    let eviction = write::json_body(call.body)?;
+    let eviction = call.decode_as("policy", "v1", "Eviction")?;
     if object::name(&eviction) != call.path.name {
         return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
     }
@@ -60,7 +60,7 @@ fn evict(call: &Call<'_>) -> Result<Response, ApiError> {
 }
 
 fn bind(call: &Call<'_>) -> Result<Response, ApiError> {
-    let binding = write::json_body(call.body)?;
+    let binding = call.decode_as("", "v1", "Binding")?;
     let node = binding["target"]["name"].as_str().unwrap_or_default();
     if node.is_empty() {
         let (field, why) = ("target.name", "Required value");

@@ -4,6 +4,7 @@ use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
+use super::body::Sent;
 use super::objects::Call;
 use super::{answer, list};
 use crate::api::{DeleteOptions, Deleted, Part, Preconditions, Propagation};
@@ -13,10 +14,9 @@ use crate::status::ApiError;
 
 /// `POST` to a collection.
 pub(super) fn create(call: &Call<'_>) -> Result<Response, ApiError> {
-    let mut object = parse(call.kind, call.body)?;
-    set_namespace(call, &mut object)?;
+    let Sent { object, warnings } = call.object()?;
     let created = call.server.api.create_with(object, call.write_options()?)?;
-    call.respond(201, &created)
+    Ok(answer::with_warnings(call.respond(201, &created)?, &warnings))
 }
 
 /// `PUT` of an object.
@@ -27,23 +27,23 @@ pub(super) fn update(call: &Call<'_>) -> Result<Response, ApiError> {
 /// `PUT` of an object or of one of its parts.
 pub(super) fn replace(call: &Call<'_>, part: Part) -> Result<Response, ApiError> {
     let (api, kind, path) = (&call.server.api, call.kind, call.path);
-    let mut object = parse(kind, call.body)?;
+    let Sent { object, warnings } = call.object()?;
     let name = object::name(&object);
     if name != path.name {
         let url = &path.name;
         let message = format!("the name of the object ({name}) does not match the name on the URL ({url})");
         return Err(ApiError::bad_request(message));
     }
-    set_namespace(call, &mut object)?;
     let options = call.write_options()?;
     if kind.create_on_update && part == Part::Main && api.get(kind, &path.namespace, &path.name).is_err() {
-        return call.respond(201, &*api.create_with(object, options)?);
+        let created = api.create_with(object, options)?;
+        return Ok(answer::with_warnings(call.respond(201, &created)?, &warnings));
     }
     let updated = api.update_with(kind, &path.namespace, &path.name, part, options, |present| {
         *present = object;
         Ok(())
     })?;
-    call.respond(200, &updated)
+    Ok(answer::with_warnings(call.respond(200, &updated)?, &warnings))
 }
 
 /// `PATCH` of an object.
@@ -55,11 +55,15 @@ pub(super) fn patch(call: &Call<'_>) -> Result<Response, ApiError> {
 pub(super) fn patch_part(call: &Call<'_>, part: Part) -> Result<Response, ApiError> {
     let (kind, path) = (call.kind, call.path);
     let options = call.write_options()?;
+    let mut warnings = Vec::new();
     let updated =
         call.server.api.update_with(kind, &path.namespace, &path.name, part, options, |object| {
-            apply_patch(call, object)
+            apply_patch(call, object)?;
+            let sent = call.decode(object.take())?;
+            (*object, warnings) = (sent.object, sent.warnings);
+            Ok(())
         })?;
-    call.respond(200, &updated)
+    Ok(answer::with_warnings(call.respond(200, &updated)?, &warnings))
 }
 
 /// Applies the patch in the body.
@@ -97,46 +101,9 @@ pub(super) fn delete_collection(call: &Call<'_>) -> Result<Response, ApiError> {
     Ok(list::respond(call.kind, call.server.api.delete_collection(call.kind, &query, &options, write)?))
 }
 
-/// The object in a body, of the kind that the path says.
-fn parse(kind: &Kind, body: &[u8]) -> Result<Value, ApiError> {
-    let mut object = json_body(body)?;
-    object::check_shape(kind, &object)?;
-    for (field, expected) in [("apiVersion", kind.api_version()), ("kind", kind.kind.to_owned())] {
-        match &object[field] {
-            Value::Null => object[field] = expected.into(),
-            actual if *actual == expected => {}
-            actual => {
-                let message =
-                    format!("the {field} of the object ({actual}) does not match the expected {expected}");
-                return Err(ApiError::bad_request(message));
-            }
-        }
-    }
-    Ok(object)
-}
-
-/// A body that is JSON.
-pub(super) fn json_body(body: &[u8]) -> Result<Value, ApiError> {
-    serde_json::from_slice(body)
-        .map_err(|error| ApiError::bad_request(format!("error decoding the body: {error}")))
-}
-
-fn set_namespace(call: &Call<'_>, object: &mut Value) -> Result<(), ApiError> {
-    if !call.kind.namespaced {
-        return Ok(());
-    }
-    let namespace = call.path.namespace.as_str();
-    if !["", namespace].contains(&object::namespace(object)) {
-        let message = "the namespace of the provided object does not match the namespace sent on the request";
-        return Err(ApiError::bad_request(message));
-    }
-    object["metadata"]["namespace"] = namespace.into();
-    Ok(())
-}
-
 /// The `DeleteOptions` of a body, which may be empty, and of the query; and whether they are for a dry run.
 fn delete_options(call: &Call<'_>) -> Result<(DeleteOptions, bool), ApiError> {
-    let body = if call.body.is_empty() { json!({}) } else { json_body(call.body)? };
+    let body = if call.body.is_empty() { json!({}) } else { call.decode_as("", "v1", "DeleteOptions")? };
     let (mut options, dry_run) = read_delete_options(&body)?;
     let query = &call.options;
     options.grace_period_seconds = options.grace_period_seconds.or(query.grace_period_seconds);

@@ -1,0 +1,177 @@
+//! What a body says, read as the API server reads it.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+use super::objects::Call;
+use crate::kinds::{self, Kind};
+use crate::object;
+use crate::schema::{self, Decoded, Root};
+use crate::status::ApiError;
+
+/// How many bytes of a body an error shows (`summarizeData` of `apiserver/pkg/endpoints/handlers/rest.go`).
+const SUMMARY: usize = 30;
+
+/// What is to be done about fields that the type does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FieldValidation {
+    Strict,
+    Warn,
+    Ignore,
+}
+
+impl FieldValidation {
+    fn parse(text: &str) -> Result<FieldValidation, ApiError> {
+        match text {
+            "" | "Warn" => Ok(FieldValidation::Warn),
+            "Strict" => Ok(FieldValidation::Strict),
+            "Ignore" => Ok(FieldValidation::Ignore),
+            other => {
+                let why = format!(
+                    "Unsupported value: \"{other}\": supported values: \"Ignore\", \"Strict\", \"Warn\", \"\""
+                );
+                let (group, kind) = ("meta.k8s.io", "CreateOptions");
+                Err(ApiError::invalid(group, kind, "", "fieldValidation", "FieldValueNotSupported", &why))
+            }
+        }
+    }
+}
+
+/// An object as a client sent it, in the server's form, with what the client is to be warned of.
+pub(super) struct Sent {
+    pub(super) object: Value,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Call<'_> {
+    /// The object in the body: of the kind, the name and the namespace that the path says.
+    pub(super) fn object(&self) -> Result<Sent, ApiError> {
+        let mut object = self.json(self.kind.kind)?;
+        name_kind(self.kind, &mut object)?;
+        let mut sent = self.decode(object)?;
+        self.set_namespace(&mut sent.object)?;
+        Ok(sent)
+    }
+
+    /// Brings an object into the server's form.
+    pub(super) fn decode(&self, object: Value) -> Result<Sent, ApiError> {
+        let validation = FieldValidation::parse(&self.options.field_validation)?;
+        let decoded = schema::decode(self.kind, object)?;
+        match (validation, Root::of(self.kind)) {
+            (FieldValidation::Strict, Some(root)) => {
+                Ok(Sent { object: decoded.strict(root)?, warnings: Vec::new() })
+            }
+            (FieldValidation::Ignore, _) => Ok(Sent { object: decoded.object, warnings: Vec::new() }),
+            (FieldValidation::Warn | FieldValidation::Strict, _) => {
+                let Decoded { object, unknown } = decoded;
+                Ok(Sent { object, warnings: unknown })
+            }
+        }
+    }
+
+    /// The body as something of another type than the kind's own.
+    pub(super) fn decode_as(
+        &self,
+        group: &'static str,
+        version: &'static str,
+        kind: &'static str,
+    ) -> Result<Value, ApiError> {
+        let body = self.json(kind)?;
+        match Root::find(group, version, kind) {
+            Some(root) => Ok(schema::decode_root(root, body)?.object),
+            None => Ok(body),
+        }
+    }
+
+    fn json(&self, expected: &str) -> Result<Value, ApiError> {
+        serde_json::from_slice(self.body).map_err(|error| {
+            let summary = summarize(self.body);
+            ApiError::bad_request(format!(
+                "the object provided is unrecognized (must be of type {expected}): couldn't get version/kind; json \
+                 parse error: {error} ({summary})"
+            ))
+        })
+    }
+
+    fn set_namespace(&self, object: &mut Value) -> Result<(), ApiError> {
+        if !self.kind.namespaced {
+            return Ok(());
+        }
+        let namespace = self.path.namespace.as_str();
+        if !["", namespace].contains(&object::namespace(object)) {
+            let message =
+                "the namespace of the provided object does not match the namespace sent on the request";
+            return Err(ApiError::bad_request(message));
+        }
+        object["metadata"]["namespace"] = namespace.into();
+        Ok(())
+    }
+}
+
+/// Checks what the object says that it is; what it does not say is taken from the path.
+fn name_kind(kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
+    let Some(fields) = object.as_object_mut() else {
+        let message = format!(
+            "{kind} in version \"{version}\" cannot be handled as a {kind}: json: cannot unmarshal {found} into Go \
+             value of type v1.{kind}",
+            kind = kind.kind,
+            version = kind.version,
+            found = if object.is_array() { "array" } else { "string" },
+        );
+        return Err(ApiError::bad_request(message));
+    };
+    let said = |fields: &Map<String, Value>, field: &str| {
+        fields.get(field).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let api_version = said(fields, "apiVersion").unwrap_or_else(|| kind.api_version());
+    let name = said(fields, "kind").unwrap_or_else(|| kind.kind.to_owned());
+    if api_version != kind.api_version() || name != kind.kind {
+        return Err(another_kind(kind, &api_version, &name));
+    }
+    fields.insert("apiVersion".to_owned(), api_version.into());
+    fields.insert("kind".to_owned(), name.into());
+    if fields.get("metadata").is_none_or(Value::is_null) {
+        fields.insert("metadata".to_owned(), Value::Object(Map::new()));
+    }
+    Ok(())
+}
+
+/// Texts of `transformDecodeError` and `apimachinery/pkg/runtime`.
+fn another_kind(expected: &Kind, api_version: &str, name: &str) -> ApiError {
+    let version = api_version.rsplit('/').next().unwrap_or_default();
+    let why = match kinds::named(api_version, name) {
+        Some(kind) => format!(
+            "converting ({version}.{name}) to ({}.{}): unknown conversion",
+            go_package(expected),
+            expected.kind,
+            version = kind.version,
+        ),
+        None => format!(
+            "no kind \"{name}\" is registered for version \"{api_version}\" in scheme \
+             \"pkg/api/legacyscheme/scheme.go:30\""
+        ),
+    };
+    let expected = expected.kind;
+    ApiError::bad_request(format!("{name} in version \"{version}\" cannot be handled as a {expected}: {why}"))
+}
+
+/// The package of Kubernetes in which a group's own types stand.
+fn go_package(kind: &Kind) -> &'static str {
+    match kind.group {
+        "" => "core",
+        group => group.split('.').next().unwrap_or_default(),
+    }
+}
+
+fn summarize(body: &[u8]) -> String {
+    let shown = &body[..body.len().min(SUMMARY)];
+    let mut text = shown.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    if body.len() > SUMMARY {
+        text.push_str(" ...");
+    }
+    text
+}
