@@ -11,6 +11,7 @@ mod controllers;
 mod defaults;
 mod faults;
 mod http;
+mod images;
 pub mod kinds;
 mod kubeconfig;
 mod logs;
@@ -24,6 +25,7 @@ pub mod selector;
 mod server;
 mod status;
 mod store;
+mod strategy;
 mod table;
 mod tls;
 

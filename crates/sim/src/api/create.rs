@@ -10,7 +10,7 @@ use crate::kinds::{self, Kind};
 use crate::object::{self, Object};
 use crate::status::ApiError;
 use crate::store::Transaction;
-use crate::{defaults, names};
+use crate::{defaults, names, strategy};
 
 /// What only the server writes into the metadata of a new object.
 const SERVER_OWNED: &[&str] =
@@ -66,10 +66,8 @@ impl Api {
     /// Fills in what the server adds to every new object.
     fn prepare(&self, kind: &Kind, object: &mut Value) {
         object["metadata"]["uid"] = Uuid::new_v4().to_string().into();
-        if kind.generation {
-            object["metadata"]["generation"] = 1.into();
-        }
         defaults::apply(kind, object);
+        strategy::prepare_create(kind, object, self.clock.now());
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Api, WriteOptions};
-use crate::defaults;
 use crate::kinds::Kind;
 use crate::object::{self, Object};
 use crate::status::ApiError;
+use crate::{defaults, strategy};
 
 const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
@@ -88,11 +88,8 @@ impl Api {
         object::check_shape(kind, &object)?;
         check(kind, &object["metadata"], &present)?;
         keep_identity(kind, &mut object, &present);
-        keep_other_parts(kind, part, &mut object, &present);
         defaults::apply(kind, &mut object);
-        if kind.generation && object["spec"] != present["spec"] {
-            object["metadata"]["generation"] = next_generation(&present);
-        }
+        keep_other_parts(kind, part, &mut object, &present);
         if object == **present {
             return Ok(present);
         }
@@ -146,12 +143,9 @@ fn keep_identity(kind: &Kind, object: &mut Value, present: &Value) {
 /// A write to one part of an object leaves the others alone.
 fn keep_other_parts(kind: &Kind, part: Part, object: &mut Value, present: &Value) {
     match part {
-        Part::Main if kind.has_status() => object::set_or_remove(object, "status", &present["status"]),
-        Part::Main | Part::Binding => {}
-        Part::Status => {
-            object::set_or_remove(object, "spec", &present["spec"]);
-            object::set_or_remove(&mut object["metadata"], "labels", &present["metadata"]["labels"]);
-        }
+        Part::Main => strategy::prepare_update(kind, object, present),
+        Part::Status => strategy::prepare_status_update(kind, object, present),
+        Part::Binding => {}
         Part::Finalize => {
             let finalizers = object["spec"]["finalizers"].take();
             *object = present.clone();
