@@ -5,7 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::{Path, Quantity, Root, Shape, Type, Zero, time};
 use crate::kinds::Kind;
@@ -43,8 +43,9 @@ pub(crate) fn decode(kind: &Kind, object: Value) -> Result<Decoded, ApiError> {
 /// Reads what has the type of `root`.
 pub(crate) fn decode_root(root: &'static Root, mut object: Value) -> Result<Decoded, ApiError> {
     let mut decoder = Decoder { unknown: Vec::new() };
+    let place = Place { within: root.ty, go_type: None, path: Path::ROOT };
     decoder
-        .value(&Shape::Object(root.ty), &mut object, root.ty, &Path::ROOT)
+        .value(&Shape::Object(root.ty), &mut object, place)
         .map_err(|why| cannot_be_handled(root, &why))?;
     Ok(Decoded { object, unknown: decoder.unknown })
 }
@@ -59,61 +60,41 @@ struct Decoder {
     unknown: Vec<String>,
 }
 
+/// Where a value stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// The innermost struct around it.
+    within: &'a Type,
+    /// Its Go type, where that is not the plain one.
+    go_type: Option<&'static str>,
+    path: Path<'a>,
+}
+
 impl Decoder {
-    /// `within` is the innermost struct around the value.
-    fn value(
-        &mut self,
-        shape: &Shape,
-        value: &mut Value,
-        within: &Type,
-        path: &Path<'_>,
-    ) -> Result<(), String> {
-        let fits = match (shape, &mut *value) {
-            (_, Value::Null) => {
-                *value = zero(shape);
-                true
-            }
-            (Shape::Object(ty), Value::Object(map)) => return self.object(ty, map, path),
+    fn value(&mut self, shape: &Shape, value: &mut Value, place: Place<'_>) -> Result<(), String> {
+        match (shape, &mut *value) {
+            (_, Value::Null) => *value = zero(shape),
+            (Shape::Object(ty), Value::Object(map)) => self.object(ty, map, &place.path)?,
             (Shape::List(inner), Value::Array(items)) => {
+                let go_type = place.go_type.and_then(|name| name.strip_prefix("[]"));
                 for (index, item) in items.iter_mut().enumerate() {
-                    self.value(inner, item, within, &path.index(index))?;
+                    self.value(inner, item, Place { go_type, path: place.path.index(index), ..place })?;
                 }
-                true
             }
             (Shape::Map(inner), Value::Object(map)) => {
+                let go_type = place.go_type.and_then(|name| name.strip_prefix("map[string]"));
                 for (key, item) in map {
-                    self.value(inner, item, within, &path.key(key))?;
+                    self.value(inner, item, Place { go_type, path: place.path.key(key), ..place })?;
                 }
-                true
             }
-            (Shape::Time | Shape::MicroTime, value) => return time::decode(shape, value),
-            (Shape::Quantity, value) => return decode_quantity(value),
-            (Shape::Bytes, Value::String(text)) => return check_base64(text),
-            (Shape::Integer { bits: 32 }, Value::Number(number)) => {
-                number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
-            }
-            (Shape::Integer { .. }, Value::Number(number)) => number.is_i64(),
-            (Shape::IntOrString, Value::Number(number)) => {
-                if number.as_i64().is_none_or(|number| i32::try_from(number).is_err()) {
-                    return Err(format!(
-                        "json: cannot unmarshal number {number} into Go value of type int32"
-                    ));
-                }
-                true
-            }
-            (Shape::IntOrString, value @ (Value::Bool(_) | Value::Array(_) | Value::Object(_))) => {
-                return Err(format!(
-                    "json: cannot unmarshal {} into Go value of type int32",
-                    json_type(value)
-                ));
-            }
-            (Shape::String | Shape::IntOrString, Value::String(_))
-            | (Shape::Number, Value::Number(_))
-            | (Shape::Boolean, Value::Bool(_))
-            | (Shape::Any, _) => true,
-            _ => false,
-        };
-        if fits { Ok(()) } else { Err(mismatch(shape, value, within, path)) }
+            (Shape::Time | Shape::MicroTime, value) => time::decode(shape, value)?,
+            (Shape::Quantity, value) => decode_quantity(value)?,
+            (Shape::IntOrString, value) => check_int_or_string(value)?,
+            (Shape::Bytes, Value::String(text)) => check_base64(text)?,
+            (_, value) if holds(shape, value) => {}
+            (_, value) => return Err(mismatch(shape, value, place)),
+        }
+        Ok(())
     }
 
     fn object(
@@ -134,8 +115,9 @@ impl Decoder {
             if value.is_null() {
                 return false;
             }
-            failure = self.value(&field.shape, value, ty, &path.field(name));
-            field.zero == Zero::Kept || !is_empty(&field.shape, value)
+            let place = Place { within: ty, go_type: field.go_type, path: path.field(name) };
+            failure = self.value(&field.shape, value, place);
+            matches!(field.zero, Zero::Kept | Zero::Null) || !is_empty(&field.shape, value)
         });
         failure?;
         complete(ty, map);
@@ -153,7 +135,9 @@ impl Decoder {
 fn complete(ty: &Type, map: &mut Map<String, Value>) {
     for name in &ty.completed {
         if !map.contains_key(*name) {
-            map.insert((*name).to_owned(), zero(&ty.fields[name].shape));
+            let field = &ty.fields[name];
+            let value = if field.zero == Zero::Null { Value::Null } else { zero(&field.shape) };
+            map.insert((*name).to_owned(), value);
         }
     }
 }
@@ -188,6 +172,34 @@ fn is_empty(shape: &Shape, value: &Value) -> bool {
     }
 }
 
+/// Whether a plain value is one that the shape holds.
+fn holds(shape: &Shape, value: &Value) -> bool {
+    match (shape, value) {
+        (Shape::Integer { bits: 32 }, Value::Number(number)) => is_int32(number),
+        (Shape::Integer { .. }, Value::Number(number)) => number.is_i64(),
+        (Shape::String, Value::String(_))
+        | (Shape::Number, Value::Number(_))
+        | (Shape::Boolean, Value::Bool(_))
+        | (Shape::Any, _) => true,
+        _ => false,
+    }
+}
+
+fn is_int32(number: &Number) -> bool {
+    number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
+}
+
+/// As `UnmarshalJSON` in `apimachinery/pkg/util/intstr/intstr.go`.
+fn check_int_or_string(value: &Value) -> Result<(), String> {
+    let found = match value {
+        Value::String(_) => return Ok(()),
+        Value::Number(number) if is_int32(number) => return Ok(()),
+        Value::Number(number) => format!("number {number}"),
+        other => json_type(other).to_owned(),
+    };
+    Err(format!("json: cannot unmarshal {found} into Go value of type int32"))
+}
+
 fn decode_quantity(value: &mut Value) -> Result<(), String> {
     let quantity = match &*value {
         Value::String(text) => Quantity::parse(text),
@@ -212,19 +224,19 @@ fn check_base64(text: &str) -> Result<(), String> {
 }
 
 /// Text of `UnmarshalTypeError` in `encoding/json`.
-fn mismatch(shape: &Shape, value: &Value, within: &Type, path: &Path<'_>) -> String {
+fn mismatch(shape: &Shape, value: &Value, place: Place<'_>) -> String {
     let found = match (shape, value) {
         (Shape::Integer { .. }, Value::Number(number)) => format!("number {number}"),
         _ => json_type(value).to_owned(),
     };
-    let expected = go_type(shape);
-    match path.fields() {
+    let expected = place.go_type.map_or_else(|| go_type(shape), str::to_owned);
+    match place.path.fields() {
         fields if fields.is_empty() => {
             format!("json: cannot unmarshal {found} into Go value of type {expected}")
         }
         fields => format!(
             "json: cannot unmarshal {found} into Go struct field {}.{fields} of type {expected}",
-            within.short_name()
+            place.within.short_name()
         ),
     }
 }
@@ -241,7 +253,7 @@ pub(super) fn json_type(value: &Value) -> &'static str {
     }
 }
 
-/// The name of the type in Go.
+/// The plain name of the type in Go.
 fn go_type(shape: &Shape) -> String {
     match shape {
         Shape::String => "string".to_owned(),
@@ -314,6 +326,16 @@ mod tests {
                 json!({ "spec": 3 }),
                 "json: cannot unmarshal number into Go struct field Pod.spec of type v1.PodSpec",
             ),
+            (
+                "pods",
+                json!({ "spec": { "containers": [{ "imagePullPolicy": 1 }] } }),
+                "json: cannot unmarshal number into Go struct field Container.spec.containers.imagePullPolicy of type v1.PullPolicy",
+            ),
+            (
+                "persistentvolumeclaims",
+                json!({ "spec": { "accessModes": [{}] } }),
+                "json: cannot unmarshal object into Go struct field PersistentVolumeClaimSpec.spec.accessModes of type v1.PersistentVolumeAccessMode",
+            ),
             ("pods", json!([]), "json: cannot unmarshal array into Go value of type v1.Pod"),
             (
                 "deployments",
@@ -383,5 +405,36 @@ mod tests {
         let limits = &decoded.object["spec"]["containers"][0]["resources"]["limits"];
         assert_eq!(*limits, json!({ "cpu": "500m", "memory": "1Gi", "pods": "10" }));
         assert_eq!(decoded.object["metadata"]["deletionTimestamp"], "2026-11-20T08:37:24Z");
+    }
+
+    #[test]
+    fn what_go_never_omits_is_written() {
+        let set = read("replicasets", json!({ "metadata": { "name": "a" }, "spec": {} })).object;
+        assert_eq!(set["status"], json!({ "replicas": 0 }));
+        let template = json!({ "metadata": {}, "spec": { "containers": null } });
+        assert_eq!(set["spec"], json!({ "selector": null, "template": template }));
+        let event = read("events", json!({ "metadata": { "name": "a" } })).object;
+        assert_eq!(event["source"], json!({}));
+        assert_eq!(event["reportingComponent"], "");
+        assert!(event.as_object().unwrap().contains_key("firstTimestamp"));
+    }
+
+    #[test]
+    fn objects_of_the_recorded_story_are_in_the_servers_form() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
+        let mut seen = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            let Ok(exchange) = serde_json::from_slice::<Value>(&std::fs::read(&path).unwrap()) else {
+                continue;
+            };
+            let body = &exchange["response"]["body"];
+            let Some(kind) = kinds::of(body) else { continue };
+            let decoded = decode(kind, body.clone()).unwrap();
+            assert!(decoded.unknown.is_empty(), "{}: {:?}", path.display(), decoded.unknown);
+            assert_eq!(decoded.object, *body, "{}", path.display());
+            seen += 1;
+        }
+        assert!(seen > 15, "{seen}");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::facts::{Facts, FieldFacts, TypeFacts};
 use super::{Field, Shape, Type, Zero};
 
 const DEFINITION: &str = "#/$defs/";
@@ -18,7 +19,7 @@ const SCALARS: &[(&str, Shape)] = &[
 
 /// All types among the definitions, by full name. They live as long as the program.
 pub(super) fn types(definitions: &Map<String, Value>) -> BTreeMap<&'static str, &'static Type> {
-    let mut loader = Loader { definitions, types: BTreeMap::new(), open: Vec::new() };
+    let mut loader = Loader { definitions, facts: &Facts::read(), types: BTreeMap::new(), open: Vec::new() };
     for name in definitions.keys() {
         loader.definition(name);
     }
@@ -27,6 +28,7 @@ pub(super) fn types(definitions: &Map<String, Value>) -> BTreeMap<&'static str, 
 
 struct Loader<'a> {
     definitions: &'a Map<String, Value>,
+    facts: &'a Facts,
     types: BTreeMap<&'static str, &'static Type>,
     /// The types that are being read, to notice those that contain themselves.
     open: Vec<&'a str>,
@@ -45,29 +47,30 @@ impl<'a> Loader<'a> {
         let Some(properties) = schema["properties"].as_object().filter(|_| !self.open.contains(&name)) else {
             return Shape::Any;
         };
+        let facts = self.facts.of(name);
         self.open.push(name);
-        let fields: BTreeMap<&'static str, Field> = properties
-            .iter()
-            .map(|(field, property)| (leak(field), self.field(field, property, &schema["required"])))
-            .collect();
+        let mut fields = BTreeMap::new();
+        for (field, property) in properties {
+            let required =
+                schema["required"].as_array().is_some_and(|all| all.iter().any(|name| name == field));
+            fields.insert(leak(field), self.field(facts, field, property, required));
+        }
         self.open.pop();
-        let written = fields.iter().filter(|(_, field)| field.zero == Zero::Written);
+        let written = fields.iter().filter(|(_, field)| matches!(field.zero, Zero::Written | Zero::Null));
         let completed = written.map(|(name, _)| *name).collect();
-        let ty = Type { name: leak(name), description: description(schema), fields, completed };
+        let atomic = facts.is_some_and(|facts| facts.atomic);
+        let ty = Type { name: leak(name), description: description(schema), fields, atomic, completed };
         let ty: &'static Type = Box::leak(Box::new(ty));
         self.types.insert(ty.name, ty);
         Shape::Object(ty)
     }
 
-    fn field(&mut self, name: &str, property: &'a Value, required: &Value) -> Field {
+    fn field(&mut self, facts: Option<&TypeFacts>, name: &str, property: &'a Value, required: bool) -> Field {
         let shape = self.shape(property);
-        let required = required.as_array().is_some_and(|names| names.iter().any(|other| other == name));
-        let zero = match shape {
-            _ if required => Zero::Written,
-            Shape::String | Shape::Bytes | Shape::List(_) | Shape::Map(_) => Zero::Dropped,
-            _ => Zero::Kept,
-        };
-        Field { description: description(property), shape, required, zero }
+        let FieldFacts { zero, go_type, merge, retain_keys, topology } =
+            FieldFacts::of(facts, name, &shape, required);
+        let description = description(property);
+        Field { description, shape, required, zero, go_type, merge, retain_keys, topology }
     }
 
     fn shape(&mut self, schema: &'a Value) -> Shape {

@@ -1,8 +1,10 @@
 //! The types of Kubernetes: which fields an object has, and what each of them holds.
 //!
-//! They are read once from the JSON schemas of `k8s-openapi`, so a new kind costs one line in `roots.rs`.
+//! They are read once from the JSON schemas of `k8s-openapi`, so a new kind costs one line in `roots.rs`. What these
+//! schemas leave out stands in `facts.txt`.
 
 mod decode;
+mod facts;
 mod load;
 mod path;
 pub(crate) mod quantity;
@@ -26,6 +28,8 @@ pub(crate) struct Type {
     pub(crate) name: &'static str,
     pub(crate) description: &'static str,
     pub(crate) fields: BTreeMap<&'static str, Field>,
+    /// Whether server-side apply owns objects of this type as a whole.
+    pub(crate) atomic: bool,
     /// The fields that are written even when a client left them out.
     completed: Vec<&'static str>,
 }
@@ -39,6 +43,40 @@ pub(crate) struct Field {
     pub(crate) required: bool,
     /// What becomes of the field when it holds nothing.
     pub(crate) zero: Zero,
+    /// The name of its Go type, where that is not the plain one: `v1.PullPolicy`.
+    go_type: Option<&'static str>,
+    /// How a strategic merge patch treats it.
+    pub(crate) merge: Merge,
+    /// Whether a strategic merge patch may tell with `$retainKeys` which keys stay.
+    pub(crate) retain_keys: bool,
+    /// How server-side apply shares it among its owners.
+    pub(crate) topology: Topology,
+}
+
+/// `patchStrategy` and `patchMergeKey` of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Merge {
+    /// Objects are merged, lists replaced.
+    Default,
+    /// The whole value is replaced.
+    Replace,
+    /// Elements of a list are merged by the value of this key.
+    ByKey(&'static str),
+    /// A list of scalars is the union of both.
+    Set,
+}
+
+/// `listType` and `mapType` of a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Topology {
+    /// One owner for all of it.
+    Atomic,
+    /// An object or map, each entry with its owners.
+    Granular,
+    /// A list of distinct scalars, each with its owners.
+    Set,
+    /// A list of objects told apart by these keys, each field with its owners.
+    ByKeys(Vec<&'static str>),
 }
 
 /// What is written for a field that was left out or holds the zero value of its Go type.
@@ -50,6 +88,8 @@ pub(crate) enum Zero {
     Dropped,
     /// A pointer: nothing is written where nothing was given, but a zero that was given stays.
     Kept,
+    /// A pointer without `omitempty`: `null` is written where nothing was given.
+    Null,
 }
 
 /// What a field, an element or an entry holds.
