@@ -20,13 +20,14 @@ const LONGEST_WATCH: Duration = Duration::from_secs(60 * 60);
 pub(super) struct ObjectOptions {
     label_selector: String,
     field_selector: String,
-    limit: usize,
+    limit: i64,
     #[serde(rename = "continue")]
     continue_token: String,
     resource_version: String,
     resource_version_match: String,
     watch: Option<String>,
     allow_watch_bookmarks: Option<String>,
+    send_initial_events: Option<String>,
     timeout_seconds: Option<u64>,
     dry_run: String,
     pub(super) include_object: String,
@@ -36,6 +37,19 @@ pub(super) struct ObjectOptions {
     pub(super) grace_period_seconds: Option<i64>,
     pub(super) propagation_policy: String,
     pub(super) field_validation: String,
+}
+
+/// With what a watch begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WatchStart {
+    /// The changes after this resourceVersion.
+    After(u64),
+    /// The changes from now on.
+    Now,
+    /// All present objects.
+    Present,
+    /// All present objects, and a bookmark that says that they have all been sent.
+    Streaming,
 }
 
 impl ObjectOptions {
@@ -57,27 +71,88 @@ impl ObjectOptions {
         })
     }
 
+    /// What a list is asked for.
     pub(super) fn list_query(&self, kind: &Kind, namespace: Option<String>) -> Result<ListQuery, ApiError> {
-        let at = match (self.revision()?, self.resource_version_match.as_str()) {
+        self.check_for_list()?;
+        let at = match (self.revision(kind)?, self.resource_version_match.as_str()) {
             (0, _) => Snapshot::Latest,
             (revision, "Exact") => Snapshot::Exact(revision),
             (revision, _) => Snapshot::NotOlderThan(revision),
         };
+        // Any version will do for "0": the answer comes whole from the watch cache (`shouldDelegateList` of
+        // `apiserver/pkg/storage/cacher`).
+        let limit = if self.resource_version == "0" { 0 } else { self.limit };
         Ok(ListQuery {
             namespace,
             selector: self.selector(kind)?,
-            limit: self.limit,
+            limit: usize::try_from(limit).unwrap_or(0),
             continue_token: Some(self.continue_token.clone()).filter(|token| !token.is_empty()),
             at,
         })
     }
 
+    /// `ValidateListOptions` of `apimachinery/pkg/apis/meta/internalversion/validation`.
+    fn check_for_list(&self) -> Result<(), ApiError> {
+        let rule = "resourceVersionMatch";
+        match self.resource_version_match.as_str() {
+            "" => {}
+            _ if self.resource_version.is_empty() => {
+                let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+                return Err(forbidden(rule, why));
+            }
+            _ if !self.continue_token.is_empty() => {
+                return Err(forbidden(rule, "resourceVersionMatch is forbidden for continue"));
+            }
+            "Exact" if self.resource_version == "0" => {
+                let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+                return Err(forbidden(rule, why));
+            }
+            "Exact" | "NotOlderThan" => {}
+            other => {
+                let why = format!(
+                    "Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\", \"\""
+                );
+                return Err(invalid(rule, "FieldValueNotSupported", &why));
+            }
+        }
+        match self.send_initial_events {
+            Some(_) => Err(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")),
+            None => Ok(()),
+        }
+    }
+
+    /// Where a watch is to begin.
+    pub(super) fn watch_start(&self, kind: &Kind) -> Result<WatchStart, ApiError> {
+        let rule = "resourceVersionMatch";
+        match (&self.send_initial_events, self.resource_version_match.as_str()) {
+            (None, "") | (Some(_), "NotOlderThan") => {}
+            (None, _) => {
+                let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+                return Err(forbidden(rule, why));
+            }
+            (Some(_), _) => {
+                let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+                return Err(forbidden(rule, why));
+            }
+        }
+        let revision = self.revision(kind)?;
+        Ok(match self.send_initial_events.as_deref() {
+            Some(_) if is_true(self.send_initial_events.as_deref()) => WatchStart::Streaming,
+            Some(_) if revision == 0 => WatchStart::Now,
+            None if revision == 0 => WatchStart::Present,
+            Some(_) | None => WatchStart::After(revision),
+        })
+    }
+
     /// The resourceVersion asked for; 0 where none is.
-    pub(super) fn revision(&self) -> Result<u64, ApiError> {
+    fn revision(&self, kind: &Kind) -> Result<u64, ApiError> {
         match self.resource_version.as_str() {
             "" => Ok(0),
             text => text.parse().map_err(|_| {
-                ApiError::bad_request(format!("resourceVersion: Invalid value: \"{text}\": invalid syntax"))
+                let quoted = format!("\"{text}\"");
+                let why =
+                    format!("Invalid value: {quoted}: strconv.ParseUint: parsing {quoted}: invalid syntax");
+                ApiError::invalid(kind.group, kind.plural, "", "resourceVersion", "FieldValueInvalid", &why)
             }),
         }
     }
@@ -104,6 +179,14 @@ impl ObjectOptions {
             }
         }
     }
+}
+
+fn forbidden(field: &str, why: &str) -> ApiError {
+    invalid(field, "FieldValueForbidden", &format!("Forbidden: {why}"))
+}
+
+fn invalid(field: &str, cause: &str, why: &str) -> ApiError {
+    ApiError::invalid("meta.k8s.io", "ListOptions", "", field, cause, why)
 }
 
 /// Booleans as `apimachinery/pkg/runtime` reads them from a query: present is true unless it says `0` or `false`.

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::objects::Call;
+use super::options::WatchStart;
 use super::render::Rendering;
 use super::{Server, answer};
 use crate::kinds::Kind;
@@ -63,7 +64,7 @@ impl Watch {
             selector: options.selector(kind)?,
             rendering: call.rendering,
             begun: false,
-            revision: options.revision()?,
+            revision: *server.api.revision().borrow(),
             initial: String::new(),
             newest: server.api.revision(),
             cut: server.faults.watch_cut(),
@@ -71,8 +72,17 @@ impl Watch {
             bookmark: None,
         };
         watch.bookmark = options.bookmarks().then(|| watch.next_bookmark()).flatten();
-        if watch.revision == 0 {
-            watch.start_with_present_objects()?;
+        match options.watch_start(kind)? {
+            WatchStart::After(revision) => watch.revision = revision,
+            WatchStart::Now => {}
+            WatchStart::Present => watch.start_with_present_objects()?,
+            WatchStart::Streaming => {
+                watch.start_with_present_objects()?;
+                if options.bookmarks() {
+                    let end = watch.bookmark_line(&json!({ "k8s.io/initial-events-end": "true" }));
+                    watch.initial.push_str(&end);
+                }
+            }
         }
         let lines = futures_util::stream::unfold(Some(watch), async |watch| {
             let mut watch = watch?;
@@ -120,7 +130,7 @@ impl Watch {
                 () = sleep_until(self.timeout) => return Next::TimedOut,
                 () = sleep_until(bookmark.unwrap_or(self.timeout)), if bookmark.is_some() => {
                     self.bookmark = self.next_bookmark();
-                    return Next::Lines(self.bookmark_line());
+                    return Next::Lines(self.bookmark_line(&Value::Null));
                 }
                 changed = self.newest.changed() => if changed.is_err() {
                     return Next::Cut;
@@ -176,13 +186,14 @@ impl Watch {
         Some((now + self.server.bookmark_interval).min(last)).filter(|at| *at >= now)
     }
 
-    fn bookmark_line(&mut self) -> String {
-        let object = Object::new(json!({
+    fn bookmark_line(&mut self, annotations: &Value) -> String {
+        let mut bookmark = json!({
             "kind": self.kind.kind,
             "apiVersion": self.kind.api_version(),
             "metadata": { "resourceVersion": self.revision.to_string() },
-        }));
-        self.line("BOOKMARK", &object)
+        });
+        object::set_or_remove(&mut bookmark["metadata"], "annotations", annotations);
+        self.line("BOOKMARK", &Object::new(bookmark))
     }
 }
 

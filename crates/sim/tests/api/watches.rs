@@ -161,3 +161,41 @@ async fn bookmarks_come_at_the_interval_and_before_the_timeout() -> Result<()> {
     assert!(without.is_empty());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_streamed_list_ends_with_a_bookmark_that_says_so() -> Result<()> {
+    let cluster = cluster(Seed::Empty).await?;
+    cluster.sim.api().create(config_map("a", &json!({})))?;
+    let query = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1";
+    let lines = lines(&cluster, query).await?;
+    assert_eq!(shapes(&lines)[..2], [("ADDED", "a"), ("BOOKMARK", "-")]);
+    let annotations = &lines[1]["object"]["metadata"]["annotations"];
+    assert_eq!(annotations["k8s.io/initial-events-end"], "true");
+    Ok(())
+}
+
+#[tokio::test]
+async fn options_that_contradict_each_other_are_refused() -> Result<()> {
+    let cluster = cluster(Seed::Empty).await?;
+    for (query, message) in [
+        (
+            "resourceVersionMatch=Exact",
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
+        ("sendInitialEvents=true", "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"),
+        (
+            "watch=1&sendInitialEvents=true",
+            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ),
+        (
+            "watch=1&resourceVersionMatch=NotOlderThan",
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents \
+             is provided",
+        ),
+    ] {
+        let (status, body) = cluster.get(&format!("/api/v1/configmaps?{query}")).await?;
+        let expected = format!("ListOptions.meta.k8s.io \"\" is invalid: {message}");
+        assert_eq!((status, body["message"].as_str()), (422, Some(expected.as_str())), "{query}");
+    }
+    Ok(())
+}
