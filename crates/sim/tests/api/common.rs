@@ -16,7 +16,12 @@ pub(crate) struct Cluster {
 
 /// Starts a simulator with a seed, in which only the tests change anything.
 pub(crate) async fn cluster(seed: Seed) -> Result<Cluster> {
-    cluster_with(Options { seed, controllers: false, ..Options::default() }).await
+    cluster_with(api_server(seed)).await
+}
+
+/// An API server with a seed and without controllers.
+pub(crate) fn api_server(seed: Seed) -> Options {
+    Options { seed, controllers: false, ..Options::default() }
 }
 
 /// Starts a simulator.

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sim::{Options, Seed};
 
-use crate::common::{Cluster, cluster, cluster_with};
+use crate::common::{Cluster, api_server, cluster, cluster_with};
 
 const PATH: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -140,8 +140,7 @@ async fn the_real_client_follows_and_resumes() -> Result<()> {
 
 #[tokio::test]
 async fn bookmarks_come_at_the_interval_and_before_the_timeout() -> Result<()> {
-    let options =
-        Options { seed: Seed::Empty, bookmark_interval: Duration::from_millis(20), ..Options::default() };
+    let options = Options { bookmark_interval: Duration::from_millis(20), ..api_server(Seed::Empty) };
     let cluster = cluster_with(options).await?;
     let maps: Api<ConfigMap> = Api::namespaced(cluster.admin().await?, "default");
     let now = revision(&cluster).to_string();
@@ -152,7 +151,7 @@ async fn bookmarks_come_at_the_interval_and_before_the_timeout() -> Result<()> {
         assert_eq!(bookmark.types.kind, "ConfigMap");
     }
 
-    let options = Options { seed: Seed::Empty, ..Options::default() };
+    let options = api_server(Seed::Empty);
     let cluster = cluster_with(options).await?;
     let query = |bookmarks| format!("resourceVersion=1&timeoutSeconds=3&allowWatchBookmarks={bookmarks}");
     let (with, without) = (query("true"), query("false"));
@@ -166,7 +165,8 @@ async fn bookmarks_come_at_the_interval_and_before_the_timeout() -> Result<()> {
 async fn a_streamed_list_ends_with_a_bookmark_that_says_so() -> Result<()> {
     let cluster = cluster(Seed::Empty).await?;
     cluster.sim.api().create(config_map("a", &json!({})))?;
-    let query = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1";
+    let query =
+        "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1";
     let lines = lines(&cluster, query).await?;
     assert_eq!(shapes(&lines)[..2], [("ADDED", "a"), ("BOOKMARK", "-")]);
     let annotations = &lines[1]["object"]["metadata"]["annotations"];
