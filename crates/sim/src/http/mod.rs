@@ -20,7 +20,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::response::Response;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method};
 
@@ -33,6 +33,7 @@ use crate::api::Api;
 use crate::auth::{Tokens, User};
 use crate::faults::{Faults, RequestLine};
 use crate::kinds;
+use crate::protobuf;
 use crate::rbac::{self, Attempt};
 use crate::status::ApiError;
 use crate::tls::Peer;
@@ -78,7 +79,7 @@ async fn answer(server: &Arc<Server>, request: Request) -> Result<Response, ApiE
     let user = authorize(server, &parts, verb, &target)?;
     match &target {
         Target::Objects(path) => {
-            let body = read(body).await?;
+            let body = json_of(&parts, read(body).await?)?;
             objects::serve(server, &user, &parts, path, verb, &body)
         }
         _ if parts.method != Method::GET => Err(ApiError::method_not_allowed()),
@@ -161,6 +162,17 @@ fn authorize(server: &Server, parts: &Parts, verb: &str, target: &Target) -> Res
     };
     rbac::authorize(&server.api, &user, &attempt)?;
     Ok(user)
+}
+
+/// A body in protobuf as the JSON that it stands for; every other body as it is.
+fn json_of(parts: &Parts, body: Bytes) -> Result<Bytes, ApiError> {
+    let media_type =
+        parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    if body.is_empty() || media_type != protobuf::MEDIA_TYPE {
+        return Ok(body);
+    }
+    Ok(Bytes::from(protobuf::to_json(&body)?.to_string()))
 }
 
 async fn read(body: Body) -> Result<Bytes, ApiError> {
