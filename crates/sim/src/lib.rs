@@ -17,6 +17,7 @@ mod kubeconfig;
 mod logs;
 mod names;
 mod object;
+mod patch;
 mod protobuf;
 mod rbac;
 #[allow(dead_code, unused_imports, reason = "its users come next")]

@@ -203,10 +203,38 @@ impl ApiError {
         ApiError::new(413, "RequestEntityTooLarge", message)
     }
 
+    /// The types are those of `Patch` in `apiserver/pkg/endpoints/handlers/patch.go`.
     pub(crate) fn unsupported_patch() -> ApiError {
         let message = "the body of the request was in an unknown format - accepted media types include: \
-                       application/json-patch+json, application/merge-patch+json";
+                       application/json-patch+json, application/merge-patch+json, \
+                       application/strategic-merge-patch+json, application/apply-patch+yaml";
         ApiError::new(415, "UnsupportedMediaType", message)
+    }
+
+    pub(crate) fn too_many_operations(limit: usize, found: usize) -> ApiError {
+        let message = format!(
+            "Request entity too large: The allowed maximum operations in a JSON patch is {limit}, got {found}"
+        );
+        ApiError::new(413, "RequestEntityTooLarge", message)
+    }
+
+    /// A patch that cannot be applied: `NewGenericServerResponse` with 422.
+    pub(crate) fn patch_rejected() -> ApiError {
+        let message = "the server rejected our request due to an error in our request";
+        ApiError { details: Some(json!({})), ..ApiError::new(422, "Invalid", message) }
+    }
+
+    /// A patch after which the object is none of its kind; `shown` is what the message shows of it.
+    pub(crate) fn invalid_patch(shown: &str, why: &str) -> ApiError {
+        let why = format!("Invalid value: {shown:?}: {why}");
+        let cause = json!({ "reason": "FieldValueInvalid", "message": why, "field": "patch" });
+        let error = ApiError::new(422, "Invalid", format!(" \"\" is invalid: patch: {why}"));
+        ApiError { details: Some(json!({ "causes": [cause] })), ..error }
+    }
+
+    /// An error of the server that has no reason of its own.
+    pub(crate) fn unexplained(message: impl Into<String>) -> ApiError {
+        ApiError::new(500, "", message)
     }
 
     /// The client accepts none of the forms that the server has (`negotiation/errors.go`). The text names the media

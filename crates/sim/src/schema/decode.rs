@@ -41,12 +41,15 @@ pub(crate) fn decode(kind: &Kind, object: Value) -> Result<Decoded, ApiError> {
 }
 
 /// Reads what has the type of `root`.
-pub(crate) fn decode_root(root: &'static Root, mut object: Value) -> Result<Decoded, ApiError> {
+pub(crate) fn decode_root(root: &'static Root, object: Value) -> Result<Decoded, ApiError> {
+    decode_fields(root, object).map_err(|why| cannot_be_handled(root, &why))
+}
+
+/// Like [`decode_root`], with the error of Go's decoder alone.
+pub(crate) fn decode_fields(root: &'static Root, mut object: Value) -> Result<Decoded, String> {
     let mut decoder = Decoder { unknown: Vec::new() };
     let place = Place { within: root.ty, go_type: None, path: Path::ROOT };
-    decoder
-        .value(&Shape::Object(root.ty), &mut object, place)
-        .map_err(|why| cannot_be_handled(root, &why))?;
+    decoder.value(&Shape::Object(root.ty), &mut object, place)?;
     Ok(Decoded { object, unknown: decoder.unknown })
 }
 
@@ -242,7 +245,7 @@ fn mismatch(shape: &Shape, value: &Value, place: Place<'_>) -> String {
 }
 
 /// What a value is to Go's decoder.
-pub(super) fn json_type(value: &Value) -> &'static str {
+pub(crate) fn json_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
