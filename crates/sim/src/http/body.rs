@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::objects::Call;
 use crate::kinds::{self, Kind};
 use crate::object;
+use crate::patch::Patched;
 use crate::schema::{self, Decoded, Root};
 use crate::status::ApiError;
 
@@ -67,6 +68,15 @@ impl Call<'_> {
                 let Decoded { object, unknown } = decoded;
                 Ok(Sent { object, warnings: unknown })
             }
+        }
+    }
+
+    /// What the client is to be warned of after a patch, or the refusal of it.
+    pub(super) fn judge(&self, patched: Patched) -> Result<Vec<String>, ApiError> {
+        match FieldValidation::parse(&self.options.field_validation)? {
+            FieldValidation::Strict => patched.strict().map(|()| Vec::new()),
+            FieldValidation::Ignore => Ok(Vec::new()),
+            FieldValidation::Warn => Ok(patched.unknown),
         }
     }
 

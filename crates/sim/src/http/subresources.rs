@@ -8,6 +8,7 @@ use super::{answer, write};
 use crate::api::{Part, scale};
 use crate::logs;
 use crate::object;
+use crate::schema::Root;
 use crate::status::ApiError;
 
 /// Answers a request about a part of an object.
@@ -34,7 +35,8 @@ fn update_scale(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
     let (path, options) = (call.path, call.write_options()?);
     let updated = call.server.api.update_scale(call.kind, &path.namespace, &path.name, options, |scale| {
         if verb == "patch" {
-            return write::apply_patch(call, scale);
+            let root = Root::find("autoscaling", "v1", "Scale").ok_or_else(ApiError::unsupported_patch)?;
+            return write::apply_patch(call, root, scale).map(drop);
         }
         *scale = call.decode_as("autoscaling", "v1", "Scale")?;
         Ok(())

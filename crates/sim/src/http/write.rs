@@ -10,6 +10,8 @@ use super::{answer, list};
 use crate::api::{DeleteOptions, Deleted, Part, Preconditions, Propagation};
 use crate::kinds::Kind;
 use crate::object;
+use crate::patch;
+use crate::schema::Root;
 use crate::status::ApiError;
 
 /// `POST` to a collection.
@@ -55,28 +57,25 @@ pub(super) fn patch(call: &Call<'_>) -> Result<Response, ApiError> {
 pub(super) fn patch_part(call: &Call<'_>, part: Part) -> Result<Response, ApiError> {
     let (kind, path) = (call.kind, call.path);
     let options = call.write_options()?;
+    let root = Root::of(kind).ok_or_else(ApiError::unsupported_patch)?;
     let mut warnings = Vec::new();
     let updated =
         call.server.api.update_with(kind, &path.namespace, &path.name, part, options, |object| {
-            apply_patch(call, object)?;
-            let sent = call.decode(object.take())?;
-            (*object, warnings) = (sent.object, sent.warnings);
+            warnings = apply_patch(call, root, object)?;
             Ok(())
         })?;
     Ok(answer::with_warnings(call.respond(200, &updated)?, &warnings))
 }
 
-/// Applies the patch in the body.
-pub(super) fn apply_patch(call: &Call<'_>, object: &mut Value) -> Result<(), ApiError> {
+/// Applies the patch in the body to an object of the type of `root`; answers with what the client is to be warned of.
+pub(super) fn apply_patch(
+    call: &Call<'_>,
+    root: &'static Root,
+    object: &mut Value,
+) -> Result<Vec<String>, ApiError> {
     let content_type =
         call.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if content_type.split(';').next() != Some("application/merge-patch+json") {
-        return Err(ApiError::unsupported_patch());
-    }
-    let patch: Value = serde_json::from_slice(call.body)
-        .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
-    json_patch::merge(object, &patch);
-    Ok(())
+    call.judge(patch::apply(content_type, root, object, call.body)?)
 }
 
 /// `DELETE` of an object.

@@ -161,11 +161,11 @@ fn merge_list(
     field: Option<&'static Field>,
     present: &mut Vec<Value>,
     patch: Vec<Value>,
-    wanted: Option<&Vec<Value>>,
+    wanted: Option<&[Value]>,
 ) -> Result<(), ApiError> {
     let objects = same_kind(present, &patch)?;
     match field.map(|field| (field.merge, &field.shape)) {
-        Some((Merge::Set | Merge::ByKey(_), _)) if !objects => merge_set(present, patch, wanted),
+        Some((Merge::Set | Merge::ByKey(_), _)) if !objects => merge_set(present, &patch, wanted),
         Some((Merge::ByKey(key), Shape::List(element))) => {
             merge_by_key(key, element.object(), present, patch, wanted)?;
         }
@@ -196,16 +196,16 @@ fn same_kind(present: &[Value], patch: &[Value]) -> Result<bool, ApiError> {
     Ok(first.is_object())
 }
 
-fn merge_set(present: &mut Vec<Value>, patch: Vec<Value>, wanted: Option<&Vec<Value>>) {
+fn merge_set(present: &mut Vec<Value>, patch: &[Value], wanted: Option<&[Value]>) {
     let before = std::mem::take(present);
     let mut merged: Vec<Value> = Vec::with_capacity(before.len() + patch.len());
     let mut seen = HashSet::new();
-    for element in before.iter().chain(&patch) {
+    for element in before.iter().chain(patch) {
         if seen.insert(Identity::Scalar.of(element)) {
             merged.push(element.clone());
         }
     }
-    *present = order(merged, wanted.unwrap_or(&patch), &before, Identity::Scalar);
+    *present = order(merged, wanted.unwrap_or(patch), &before, Identity::Scalar);
 }
 
 fn merge_by_key(
@@ -213,7 +213,7 @@ fn merge_by_key(
     element: Option<&'static Type>,
     present: &mut Vec<Value>,
     patch: Vec<Value>,
-    wanted: Option<&Vec<Value>>,
+    wanted: Option<&[Value]>,
 ) -> Result<(), ApiError> {
     let identity = Identity::Key(key);
     let (changes, replace) = follow_directives(identity, present, patch)?;
