@@ -4,6 +4,8 @@
 //! Each is a [`Controller`]: it names the objects that a change concerns, and brings one object at a time closer to
 //! what it should be. One task runs all of them.
 
+#[allow(dead_code, unused_imports, reason = "its users come next")]
+mod events;
 mod queue;
 mod service_accounts;
 
@@ -13,6 +15,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+#[allow(unused_imports, reason = "its users come next")]
+pub(crate) use self::events::{Event, EventExpiry, Recorder};
 pub(crate) use self::queue::{Key, Queue};
 pub(crate) use self::service_accounts::ServiceAccounts;
 use crate::api::Api;
@@ -104,7 +108,7 @@ impl Controllers {
         delays: Delays,
         service_accounts: ServiceAccounts,
     ) -> Controllers {
-        let crew: Vec<Box<dyn Controller>> = vec![Box::new(service_accounts)];
+        let crew: Vec<Box<dyn Controller>> = vec![Box::new(service_accounts), Box::new(EventExpiry)];
         let crew = crew.into_iter().map(|controller| (controller, Queue::default())).collect();
         Controllers { crew, api, faults, delays, revision: 0 }
     }
