@@ -1,4 +1,4 @@
-//! The workspace's own chores: `cargo xtask test` and `cargo xtask schemas`.
+//! The workspace's own chores: `cargo xtask test`, `cargo xtask schemas` and `cargo xtask bench`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to its terminal")]
 
@@ -30,6 +30,18 @@ enum Chore {
     Test(TestArgs),
     /// Writes proto-schemas/: a JSON Schema for each message, and the AsyncAPI document
     Schemas(SchemasArgs),
+    /// Measures how fast something is, beside a baseline of the same run; optimised, and on a machine at rest
+    Bench {
+        /// What to measure
+        what: Bench,
+    },
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Bench {
+    /// The simulated cluster at 500 nodes and 10,000 pods: seeding, listing, watching
+    Sim,
 }
 
 #[derive(Args)]
@@ -51,6 +63,9 @@ fn main() -> ExitCode {
         Chore::Test(args) => test::run(&args.only),
         Chore::Schemas(SchemasArgs { check: true }) => schemas::check(&schemas::directory()),
         Chore::Schemas(SchemasArgs { check: false }) => schemas::write(&schemas::directory()),
+        Chore::Bench { what: Bench::Sim } => {
+            command::run(&mut command::cargo(&["bench", "--package", "sim", "--bench", "sim"]))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::update::{check, next_generation};
@@ -85,7 +85,7 @@ impl Api {
         check(kind, &json!({ "uid": uid, "resourceVersion": resource_version }), &present)?;
 
         let object = self.doomed(kind, &present, options)?;
-        let finished = object::is_finished(kind, &object);
+        let finished = !object::is_terminating(&object) || object::is_finished(kind, &object);
         let changed = object != **present;
         Ok(match (finished, write.dry_run) {
             (true, true) => Deleted::Gone(Arc::new(Object::new(object))),
@@ -109,15 +109,14 @@ impl Api {
         if let Some(propagation) = options.propagation {
             set_propagation(&mut object, propagation);
         }
-        let grace = if kind.graceful { grace_period(present, options) } else { 0 };
-        let shorter =
-            object["metadata"]["deletionGracePeriodSeconds"].as_i64().is_none_or(|left| grace < left);
-        if object::is_terminating(present) && !(kind.graceful && shorter) {
+        if object::is_terminating(present) {
+            if kind.graceful {
+                shorten_grace(&mut object, options);
+            }
             return Ok(object);
         }
-        let now = self.clock.now();
-        let at = now.saturating_add(SignedDuration::from_secs(grace)).unwrap_or(now);
-        object["metadata"]["deletionTimestamp"] = object::time(at).into();
+        let grace = if kind.graceful { grace_period(present, options) } else { 0 };
+        object["metadata"]["deletionTimestamp"] = object::time(later(self.clock.now(), grace)).into();
         if kind.plural == "namespaces" {
             object["status"]["phase"] = "Terminating".into();
         } else {
@@ -126,8 +125,32 @@ impl Api {
         if !present["metadata"]["generation"].is_null() {
             object["metadata"]["generation"] = next_generation(present);
         }
-        Ok(object)
+        // What goes at once goes as it was.
+        let at_once = !kind.graceful && object::is_finished(kind, &object);
+        Ok(if at_once { present.clone() } else { object })
     }
+}
+
+/// Brings the end of an object that is terminating nearer; it is never put off.
+fn shorten_grace(object: &mut Value, options: &DeleteOptions) {
+    let metadata = &mut object["metadata"];
+    let (Some(wanted), Some(left)) =
+        (options.grace_period_seconds, metadata["deletionGracePeriodSeconds"].as_i64())
+    else {
+        return;
+    };
+    if wanted >= left {
+        return;
+    }
+    let end = metadata["deletionTimestamp"].as_str().and_then(|end| end.parse::<Timestamp>().ok());
+    if let Some(end) = end {
+        metadata["deletionTimestamp"] = object::time(later(end, wanted.max(0) - left)).into();
+    }
+    metadata["deletionGracePeriodSeconds"] = wanted.max(0).into();
+}
+
+fn later(at: Timestamp, seconds: i64) -> Timestamp {
+    at.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(at)
 }
 
 /// The grace of a pod (`podStrategy.CheckGracefulDelete`): none where no kubelet has anything to stop.

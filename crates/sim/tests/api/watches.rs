@@ -56,6 +56,8 @@ async fn a_watch_tells_the_changes_since_a_list() -> Result<()> {
     assert_eq!(shapes(&lines), [("MODIFIED", "c"), ("ADDED", "w"), ("DELETED", "w")]);
     assert_eq!(lines[0]["object"]["data"]["k"], "4");
     assert_eq!(lines[1]["object"], **created);
+    let gone = &lines[2]["object"]["metadata"];
+    assert!(gone.get("deletionTimestamp").is_none(), "what goes at once goes as it was");
     let versions: Vec<_> = lines.iter().map(|line| &line["object"]["metadata"]["resourceVersion"]).collect();
     assert_eq!(
         versions,
