@@ -180,8 +180,15 @@ fn versions_of(group: &str) -> Vec<&'static str> {
     versions
 }
 
+/// All groups with their versions.
+pub(super) fn group_versions() -> Vec<(&'static str, &'static str)> {
+    let pairs =
+        group_names().into_iter().flat_map(|group| versions_of(group).into_iter().map(move |v| (group, v)));
+    pairs.collect()
+}
+
 /// The resources of a group and version, in the order of their names.
-fn resources_of(group: &str, version: &str) -> Vec<&'static Kind> {
+pub(super) fn resources_of(group: &str, version: &str) -> Vec<&'static Kind> {
     let mut kinds: Vec<&Kind> =
         served().filter(|kind| kind.group == group && kind.version == version).collect();
     kinds.sort_by_key(|kind| kind.plural);

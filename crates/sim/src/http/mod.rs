@@ -6,6 +6,7 @@ mod body;
 mod discovery;
 mod list;
 mod objects;
+mod openapi;
 mod options;
 mod render;
 mod subresources;
@@ -100,6 +101,11 @@ async fn answer(server: &Arc<Server>, request: Request) -> Result<Response, ApiE
         Target::Resources { group, version } => {
             Form::of(&parts.headers, Subject::Other)?;
             Ok(json(200, &discovery::resources(group, version)?))
+        }
+        Target::OpenApi => Ok(json(200, &openapi::root())),
+        Target::OpenApiOf { group, version } => {
+            let document = openapi::document(group, version).ok_or_else(ApiError::no_such_resource)?;
+            Ok(answer::json_bytes(200, document))
         }
         Target::Unknown => Err(ApiError::no_such_resource()),
     }

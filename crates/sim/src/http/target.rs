@@ -19,6 +19,10 @@ pub(super) enum Target {
     Resources { group: String, version: String },
     /// Objects, or one, or a part of one.
     Objects(ObjectPath),
+    /// `/openapi/v3`.
+    OpenApi,
+    /// `/openapi/v3/api/v1`, `/openapi/v3/apis/{group}/{version}`.
+    OpenApiOf { group: String, version: String },
     /// Nothing that is served.
     Unknown,
 }
@@ -49,6 +53,9 @@ impl Target {
         match parts.as_slice() {
             ["readyz" | "livez" | "healthz"] => Target::Health,
             ["version"] => Target::Version,
+            ["openapi", "v3"] => Target::OpenApi,
+            ["openapi", "v3", "api", version] => Target::open_api("", version),
+            ["openapi", "v3", "apis", group, version] => Target::open_api(group, version),
             ["api"] => Target::CoreVersions,
             ["apis"] => Target::Groups,
             ["apis", group] => Target::Group((*group).to_owned()),
@@ -58,6 +65,10 @@ impl Target {
             ["apis", group, version, rest @ ..] => Target::objects(group, version, rest),
             _ => Target::Unknown,
         }
+    }
+
+    fn open_api(group: &str, version: &str) -> Target {
+        Target::OpenApiOf { group: group.to_owned(), version: version.to_owned() }
     }
 
     fn resources(group: &str, version: &str) -> Target {

@@ -123,6 +123,13 @@ impl Type {
         Root::of(kind).map(|root| root.ty)
     }
 
+    /// The fields that the published schema lists as required.
+    pub(crate) fn required(&self) -> impl Iterator<Item = &'static str> {
+        // `k8s-openapi` adds the metadata of objects, which it always has.
+        let required = self.fields.iter().filter(|(name, field)| field.required && **name != "metadata");
+        required.map(|(name, _)| *name)
+    }
+
     /// `Container`, as Go names it.
     pub(crate) fn short_name(&self) -> &'static str {
         self.name.rsplit('.').next().unwrap_or(self.name)

@@ -104,6 +104,8 @@ fn register(generator: &mut SchemaGenerator) -> Vec<(Key, String)> {
         storage: CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment;
     }
     generator.subschema_for::<meta::DeleteOptions>();
+    generator.subschema_for::<meta::ListMeta>();
+    generator.subschema_for::<meta::Status>();
     names.push((("", "v1", "DeleteOptions"), meta::DeleteOptions::schema_name().into_owned()));
     names
 }
