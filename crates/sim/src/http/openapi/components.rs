@@ -109,10 +109,10 @@ impl Schemas {
     fn property(&mut self, field: &Field) -> Value {
         let mut schema = self.shape(&field.shape);
         schema["description"] = field.description.into();
-        if field.zero == Zero::Written {
-            if let Some(default) = default(&field.shape) {
-                schema["default"] = default;
-            }
+        if field.zero == Zero::Written
+            && let Some(default) = default(&field.shape)
+        {
+            schema["default"] = default;
         }
         let mut strategies = Vec::new();
         match field.merge {
