@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::kinds::Kind;
 use crate::status::ApiError;
@@ -26,12 +27,8 @@ impl Object {
     /// The object without its `kind` and `apiVersion`, as it stands in a list, as JSON.
     pub(crate) fn item(&self) -> &Bytes {
         self.item.get_or_init(|| {
-            let fields = self.value.as_object().into_iter().flatten();
-            let fields: Map<String, Value> = fields
-                .filter(|(field, _)| *field != "kind" && *field != "apiVersion")
-                .map(|(field, value)| (field.clone(), value.clone()))
-                .collect();
-            Bytes::from(Value::Object(fields).to_string())
+            // A value that was read or built as JSON can be printed as JSON.
+            Bytes::from(serde_json::to_vec(&Item(&self.value)).unwrap_or_default())
         })
     }
 
@@ -41,6 +38,16 @@ impl Object {
         let fields = item.strip_prefix('{').unwrap_or_default();
         let comma = if fields == "}" { "" } else { "," };
         format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\"{comma}{fields}", kind.kind, kind.api_version())
+    }
+}
+
+/// An object without `kind` and `apiVersion`.
+struct Item<'a>(&'a Value);
+
+impl Serialize for Item<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = self.0.as_object().into_iter().flatten();
+        serializer.collect_map(fields.filter(|(field, _)| *field != "kind" && *field != "apiVersion"))
     }
 }
 
