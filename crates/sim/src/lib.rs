@@ -30,6 +30,7 @@ mod store;
 mod strategy;
 mod table;
 mod tls;
+mod validation;
 
 pub use self::api::{Api, DeleteOptions, Deleted, Preconditions, Propagation, WriteOptions};
 pub use self::clock::Clock;

@@ -22,6 +22,17 @@ pub struct ApiError {
     pub continue_token: Option<String>,
 }
 
+/// One thing that is wrong with an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cause {
+    /// Such as `FieldValueRequired`.
+    pub(crate) reason: &'static str,
+    /// Path of the field: `spec.containers[0].image`.
+    pub(crate) field: String,
+    /// What people read.
+    pub(crate) message: String,
+}
+
 impl ApiError {
     fn new(code: u16, reason: &'static str, message: impl Into<String>) -> ApiError {
         ApiError { code, reason, message: message.into(), details: None, continue_token: None }
@@ -152,6 +163,31 @@ impl ApiError {
 
     pub(crate) fn bad_request(message: impl Into<String>) -> ApiError {
         ApiError::new(400, "BadRequest", message)
+    }
+
+    /// What is wrong with an object, field by field (`NewInvalid`). The message tells each text once.
+    pub(crate) fn invalid_object(group: &str, kind: &str, name: &str, causes: Vec<Cause>) -> ApiError {
+        let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let mut texts: Vec<String> = Vec::new();
+        for Cause { field, message, .. } in &causes {
+            let text = format!("{field}: {message}");
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        let texts = match texts.as_slice() {
+            [text] => text.clone(),
+            texts => format!("[{}]", texts.join(", ")),
+        };
+        let message = format!("{qualified} \"{name}\" is invalid: {texts}");
+        let mut error = ApiError::new(422, "Invalid", message).details(group, kind, name);
+        if let Some(details) = &mut error.details {
+            let causes = causes.into_iter().map(|Cause { reason, field, message }| {
+                json!({ "reason": reason, "message": message, "field": field })
+            });
+            details["causes"] = causes.collect();
+        }
+        error
     }
 
     /// `cause` is the reason of the one field that is wrong, such as `FieldValueInvalid`.
