@@ -4,6 +4,7 @@
 //! bearer tokens and RBAC. There is no cluster behind it: nothing schedules or runs pods. Every answer says so
 //! in the header [`SIMULATED_HEADER`].
 
+mod admission;
 mod api;
 mod auth;
 mod clock;

@@ -165,6 +165,17 @@ impl ApiError {
         ApiError::new(400, "BadRequest", message)
     }
 
+    /// The same error with one more cause.
+    pub(crate) fn because(mut self, reason: &str, message: &str, field: &str) -> ApiError {
+        let details = self.details.get_or_insert_with(|| json!({}));
+        let cause = json!({ "reason": reason, "message": message, "field": field });
+        match details["causes"].as_array_mut() {
+            Some(causes) => causes.push(cause),
+            None => details["causes"] = json!([cause]),
+        }
+        self
+    }
+
     /// What is wrong with an object, field by field (`NewInvalid`). The message tells each text once.
     pub(crate) fn invalid_object(group: &str, kind: &str, name: &str, causes: Vec<Cause>) -> ApiError {
         let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };

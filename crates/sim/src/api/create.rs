@@ -6,11 +6,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Api, WriteOptions, kind_of};
-use crate::kinds::{self, Kind};
+use crate::kinds::Kind;
 use crate::object::{self, Object};
 use crate::status::ApiError;
 use crate::store::Transaction;
-use crate::{defaults, names, strategy};
+use crate::{admission, defaults, names, strategy, validation};
 
 /// What only the server writes into the metadata of a new object.
 const SERVER_OWNED: &[&str] =
@@ -36,16 +36,23 @@ impl Api {
         if !object::field(&object, "metadata.resourceVersion").is_empty() {
             return Err(ApiError::version_set_on_create());
         }
-        names::generate(&mut object);
         for field in SERVER_OWNED {
             object["metadata"].as_object_mut().map(|metadata| metadata.remove(*field));
         }
         object["metadata"]["creationTimestamp"] = object::time(self.clock.now()).into();
-        self.prepare(kind, &mut object);
-        names::validate(kind, object::name(&object))?;
+        object["metadata"]["uid"] = Uuid::new_v4().to_string().into();
+        defaults::apply(kind, &mut object);
 
         let mut store = self.store.begin();
-        check_namespace(&store, kind, &object)?;
+        admission::create(&store, kind, &mut object)?;
+        names::generate(&mut object);
+        if kind.plural == "namespaces" {
+            // The label of its name, which has only now been made.
+            defaults::apply(kind, &mut object);
+        }
+        strategy::prepare_create(kind, &mut object, self.clock.now());
+        validation::create(kind, &object)?;
+        admission::check(&store, kind, &object)?;
         insert(&mut store, kind, object, options)
     }
 
@@ -56,18 +63,14 @@ impl Api {
     pub(crate) fn restore(&self, mut object: Value) -> Result<Arc<Object>, ApiError> {
         let kind = kind_of(&object)?;
         let status = object["status"].take();
-        self.prepare(kind, &mut object);
+        object["metadata"]["uid"] = Uuid::new_v4().to_string().into();
+        defaults::apply(kind, &mut object);
+        strategy::prepare_create(kind, &mut object, self.clock.now());
         if !status.is_null() {
             object["status"] = status;
+            defaults::apply(kind, &mut object);
         }
         insert(&mut self.store.begin(), kind, object, WriteOptions::default())
-    }
-
-    /// Fills in what the server adds to every new object.
-    fn prepare(&self, kind: &Kind, object: &mut Value) {
-        object["metadata"]["uid"] = Uuid::new_v4().to_string().into();
-        defaults::apply(kind, object);
-        strategy::prepare_create(kind, object, self.clock.now());
     }
 }
 
@@ -85,13 +88,4 @@ fn insert(
         return Ok(Arc::new(Object::new(object)));
     }
     Ok(store.put(kind, object))
-}
-
-/// Nothing is created in a namespace that is not there.
-fn check_namespace(store: &Transaction<'_>, kind: &Kind, object: &Value) -> Result<(), ApiError> {
-    if !kind.namespaced {
-        return Ok(());
-    }
-    let (namespaces, name) = (kinds::NAMESPACES, object::namespace(object));
-    store.get(namespaces, name).map(drop).ok_or_else(|| ApiError::not_found(namespaces, name))
 }

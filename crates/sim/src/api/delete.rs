@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::update::{check, next_generation};
 use super::{Api, WriteOptions};
+use crate::admission;
 use crate::kinds::Kind;
 use crate::object::{self, Object};
 use crate::status::ApiError;
@@ -78,6 +79,7 @@ impl Api {
         options: &DeleteOptions,
         write: WriteOptions,
     ) -> Result<Deleted, ApiError> {
+        admission::delete(kind, name)?;
         let mut store = self.store.begin();
         let key = object::key(kind, namespace, name);
         let present = Arc::clone(store.get(kind, &key).ok_or_else(|| ApiError::not_found(kind, name))?);

@@ -8,7 +8,7 @@ use super::{Api, WriteOptions};
 use crate::kinds::Kind;
 use crate::object::{self, Object};
 use crate::status::ApiError;
-use crate::{defaults, strategy};
+use crate::{admission, defaults, strategy, validation};
 
 const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
@@ -90,6 +90,15 @@ impl Api {
         keep_identity(kind, &mut object, &present);
         defaults::apply(kind, &mut object);
         keep_other_parts(kind, part, &mut object, &present);
+        match part {
+            Part::Main => validation::update(kind, &object, &present)?,
+            Part::Status => validation::update_status(kind, &object, &present)?,
+            Part::Binding => {
+                let node = object::field(&object, "spec.nodeName");
+                admission::topology_labels(&store, &node, &mut object);
+            }
+            Part::Finalize => {}
+        }
         if object == **present {
             return Ok(present);
         }
@@ -131,12 +140,16 @@ fn keep_identity(kind: &Kind, object: &mut Value, present: &Value) {
         "namespace",
         "uid",
         "creationTimestamp",
-        "resourceVersion",
         "generation",
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
     ] {
         object::set_or_remove(&mut object["metadata"], field, &present["metadata"][field]);
+    }
+    let version = "resourceVersion";
+    let given = !object::field(object, "metadata.resourceVersion").is_empty();
+    if given || strategy::allows_unconditional_update(kind) {
+        object::set_or_remove(&mut object["metadata"], version, &present["metadata"][version]);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::fill::{Fields, absent, structs};
+use super::fill::{Fields, absent};
 
 pub(super) fn fill(ty: &str, fields: &mut Fields) {
     match ty {
@@ -18,7 +18,6 @@ pub(super) fn fill(ty: &str, fields: &mut Fields) {
 }
 
 fn webhook(fields: &mut Fields) {
-    structs(fields, &["clientConfig"]);
     absent(fields, "failurePolicy", "Fail");
     absent(fields, "matchPolicy", "Equivalent");
     absent(fields, "namespaceSelector", json!({}));

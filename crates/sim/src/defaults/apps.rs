@@ -2,34 +2,20 @@
 
 use serde_json::json;
 
-use super::fill::{Fields, absent, map, nulls, numbers, structs, text, zero};
+use super::fill::{Fields, absent, map, text, zero};
 
 pub(super) fn fill(ty: &str, fields: &mut Fields) {
     match ty {
-        "v1.Deployment" | "v1.ReplicaSet" | "v1.StatefulSet" | "v1.DaemonSet" => {
-            structs(fields, &["spec", "status"]);
-        }
         "v1.DeploymentSpec" => deployment(fields),
         "v1.ReplicaSetSpec" => absent(fields, "replicas", 1),
         "v1.StatefulSetSpec" => stateful_set(fields),
         "v1.DaemonSetSpec" => daemon_set(fields),
-        "v1.ReplicaSetStatus" => numbers(fields, &["replicas"]),
-        "v1.StatefulSetStatus" => numbers(fields, &["replicas", "availableReplicas"]),
-        "v1.DaemonSetStatus" => numbers(
-            fields,
-            &["currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"],
-        ),
-        "v1.DeploymentCondition" => nulls(fields, &["lastUpdateTime", "lastTransitionTime"]),
-        "v1.ReplicaSetCondition" | "v1.StatefulSetCondition" | "v1.DaemonSetCondition" => {
-            nulls(fields, &["lastTransitionTime"]);
-        }
         _ => {}
     }
 }
 
 fn deployment(fields: &mut Fields) {
     absent(fields, "replicas", 1);
-    structs(fields, &["template"]);
     absent(fields, "revisionHistoryLimit", 10);
     absent(fields, "progressDeadlineSeconds", 600);
     if let Some(update) = rolling_update(fields, "strategy") {
@@ -39,7 +25,6 @@ fn deployment(fields: &mut Fields) {
 }
 
 fn daemon_set(fields: &mut Fields) {
-    structs(fields, &["template"]);
     absent(fields, "revisionHistoryLimit", 10);
     if let Some(update) = rolling_update(fields, "updateStrategy") {
         absent(update, "maxUnavailable", 1);
@@ -50,7 +35,6 @@ fn daemon_set(fields: &mut Fields) {
 /// `maxUnavailable` has no default: its feature gate is off in 1.36.
 fn stateful_set(fields: &mut Fields) {
     absent(fields, "replicas", 1);
-    structs(fields, &["template"]);
     absent(fields, "revisionHistoryLimit", 10);
     zero(fields, "podManagementPolicy", "OrderedReady");
     if let Some(update) = rolling_update(fields, "updateStrategy") {

@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::fill::{Fields, absent, map, nulls, numbers, structs, zero};
+use super::fill::{Fields, absent, map, zero};
 
 pub(super) fn fill(ty: &str, fields: &mut Fields) {
     match ty {
-        "v2.HorizontalPodAutoscaler" => structs(fields, &["spec", "status"]),
         "v2.HorizontalPodAutoscalerSpec" => {
             absent(fields, "minReplicas", 1);
             let cpu = json!([{
@@ -16,11 +15,6 @@ pub(super) fn fill(ty: &str, fields: &mut Fields) {
             zero(fields, "metrics", cpu);
         }
         "v2.HorizontalPodAutoscalerBehavior" => behavior(fields),
-        "v2.HorizontalPodAutoscalerStatus" => {
-            numbers(fields, &["desiredReplicas"]);
-            nulls(fields, &["currentMetrics"]);
-        }
-        "v2.HorizontalPodAutoscalerCondition" => nulls(fields, &["lastTransitionTime"]),
         _ => {}
     }
 }

@@ -2,28 +2,22 @@
 
 use serde_json::Value;
 
-use super::fill::{Fields, absent, map, nulls, structs, zero};
+use super::fill::{Fields, absent, map, zero};
 
 /// What a cron job's template lacks is filled in when a job is made from it.
 pub(super) fn fill(ty: &str, fields: &mut Fields) {
     match ty {
         "v1.Job" => {
-            structs(fields, &["spec", "status"]);
             if let Some(spec) = map(fields, "spec") {
                 job(spec);
             }
         }
-        "v1.JobSpec" => structs(fields, &["template"]),
-        "v1.JobTemplateSpec" => structs(fields, &["metadata", "spec"]),
-        "v1.JobCondition" => nulls(fields, &["lastProbeTime", "lastTransitionTime"]),
         "v1.PodFailurePolicyOnPodConditionsPattern" => zero(fields, "status", "True"),
-        "v1.CronJob" => structs(fields, &["spec", "status"]),
         "v1.CronJobSpec" => {
             zero(fields, "concurrencyPolicy", "Allow");
             absent(fields, "suspend", false);
             absent(fields, "successfulJobsHistoryLimit", 3);
             absent(fields, "failedJobsHistoryLimit", 1);
-            structs(fields, &["jobTemplate"]);
         }
         _ => {}
     }

@@ -1,6 +1,6 @@
 //! Containers, their probes and their statuses.
 
-use super::fill::{Fields, absent, nulls, structs, text, zero};
+use super::fill::{Fields, absent, text, zero};
 use crate::images;
 
 /// Whether the type is one of these.
@@ -21,11 +21,6 @@ pub(super) fn fill(ty: &str, fields: &mut Fields) -> bool {
         "v1.GRPCAction" => absent(fields, "service", ""),
         "v1.ObjectFieldSelector" => zero(fields, "apiVersion", "v1"),
         "v1.ResourceFieldSelector" => absent(fields, "divisor", "0"),
-        "v1.ContainerStatus" => {
-            structs(fields, &["state", "lastState"]);
-        }
-        "v1.ContainerStateRunning" => nulls(fields, &["startedAt"]),
-        "v1.ContainerStateTerminated" => nulls(fields, &["startedAt", "finishedAt"]),
         _ => return false,
     }
     true
@@ -33,7 +28,6 @@ pub(super) fn fill(ty: &str, fields: &mut Fields) -> bool {
 
 /// `SetDefaults_Container`: the tag `latest`, which is also what no tag means, is pulled every time.
 fn container(fields: &mut Fields) {
-    structs(fields, &["resources"]);
     let policy = images::default_pull_policy(text(fields, "image"));
     zero(fields, "imagePullPolicy", policy);
     zero(fields, "terminationMessagePath", "/dev/termination-log");

@@ -4,63 +4,29 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use super::fill::{Fields, absent, is_zero, map, nulls, structs, text, texts, zero};
+use super::fill::{Fields, absent, is_zero, map, text, zero};
 
 pub(super) fn fill(ty: &str, fields: &mut Fields) {
     match ty {
         "v1.Namespace" => namespace(fields),
         "v1.NamespaceStatus" => zero(fields, "phase", "Active"),
-        "v1.Node" => structs(fields, &["spec", "status"]),
         "v1.NodeStatus" => node_status(fields),
-        "v1.NodeDaemonEndpoints" => structs(fields, &["kubeletEndpoint"]),
-        "v1.DaemonEndpoint" => absent(fields, "Port", 0),
-        "v1.NodeSystemInfo" => texts(fields, NODE_INFO),
-        "v1.NodeCondition" => nulls(fields, &["lastHeartbeatTime", "lastTransitionTime"]),
         "v1.ReplicationController" => replication_controller(fields),
         "v1.ReplicationControllerSpec" => absent(fields, "replicas", 1),
-        "v1.ReplicationControllerStatus" => absent(fields, "replicas", 0),
         "v1.Secret" => secret(fields),
-        "v1.PersistentVolume" => {
-            structs(fields, &["spec", "status"]);
-        }
         "v1.PersistentVolumeSpec" => {
             zero(fields, "persistentVolumeReclaimPolicy", "Retain");
             absent(fields, "volumeMode", "Filesystem");
         }
         "v1.PersistentVolumeStatus" | "v1.PersistentVolumeClaimStatus" => zero(fields, "phase", "Pending"),
-        "v1.PersistentVolumeClaim" => structs(fields, &["spec", "status"]),
-        "v1.PersistentVolumeClaimSpec" => {
-            structs(fields, &["resources"]);
-            absent(fields, "volumeMode", "Filesystem");
-        }
-        "v1.LimitRange" => structs(fields, &["spec"]),
+        "v1.PersistentVolumeClaimSpec" => absent(fields, "volumeMode", "Filesystem"),
         "v1.LimitRangeItem" => limit_range_item(fields),
-        "v1.ResourceQuota" => structs(fields, &["spec", "status"]),
-        "v1.Event" => {
-            structs(fields, &["involvedObject", "source"]);
-            nulls(fields, &["firstTimestamp", "lastTimestamp", "eventTime"]);
-            texts(fields, &["reportingComponent", "reportingInstance"]);
-        }
         _ => {}
     }
 }
 
-const NODE_INFO: &[&str] = &[
-    "machineID",
-    "systemUUID",
-    "bootID",
-    "kernelVersion",
-    "osImage",
-    "containerRuntimeVersion",
-    "kubeletVersion",
-    "kubeProxyVersion",
-    "operatingSystem",
-    "architecture",
-];
-
 /// `SetDefaults_Namespace`: a label that selects the namespace by its name.
 fn namespace(fields: &mut Fields) {
-    structs(fields, &["spec", "status"]);
     let Some(metadata) = map(fields, "metadata") else { return };
     let name = text(metadata, "name").to_owned();
     if !name.is_empty()
@@ -71,7 +37,6 @@ fn namespace(fields: &mut Fields) {
 }
 
 fn node_status(fields: &mut Fields) {
-    structs(fields, &["daemonEndpoints", "nodeInfo"]);
     if let Some(capacity) = fields.get("capacity").filter(|capacity| !capacity.is_null()).cloned() {
         absent(fields, "allocatable", capacity);
     }
@@ -79,7 +44,6 @@ fn node_status(fields: &mut Fields) {
 
 /// `SetDefaults_ReplicationController`: its selector and labels are those of its template where it has none.
 fn replication_controller(fields: &mut Fields) {
-    structs(fields, &["spec", "status"]);
     let labels = fields
         .get("spec")
         .map(|spec| &spec["template"]["metadata"]["labels"])

@@ -32,34 +32,6 @@ pub(super) fn is_zero(value: Option<&Value>) -> bool {
     }
 }
 
-/// The structs that the encoder writes even where they are empty.
-pub(super) fn structs(fields: &mut Fields, names: &[&str]) {
-    for name in names {
-        absent(fields, name, json!({}));
-    }
-}
-
-/// The strings that the encoder writes even where they are empty.
-pub(super) fn texts(fields: &mut Fields, names: &[&str]) {
-    for name in names {
-        absent(fields, name, "");
-    }
-}
-
-/// The numbers that the encoder writes even where they are zero.
-pub(super) fn numbers(fields: &mut Fields, names: &[&str]) {
-    for name in names {
-        absent(fields, name, 0);
-    }
-}
-
-/// The times and lists that the encoder writes as `null` where they are unset.
-pub(super) fn nulls(fields: &mut Fields, names: &[&str]) {
-    for name in names {
-        fields.entry(*name).or_insert(Value::Null);
-    }
-}
-
 /// The string in a field, or the empty one.
 pub(super) fn text<'a>(fields: &'a Fields, name: &str) -> &'a str {
     fields.get(name).and_then(Value::as_str).unwrap_or_default()

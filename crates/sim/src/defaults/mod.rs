@@ -1,8 +1,5 @@
 //! What the API server fills in: `SetDefaults_*` of `pkg/apis/*/v1/defaults.go` and the `+default` markers of the
 //! types, by type, so that a container gets its own in a pod as in the template of a cron job.
-//!
-//! Also what Go's encoder always writes although the schema does not say so: structs that are no pointers
-//! (`resources: {}`, `lastProbeTime: null`).
 
 mod admissionregistration;
 mod apps;
@@ -27,7 +24,11 @@ use crate::schema::{self, Type};
 /// Fills in the defaults of an object and of everything in it.
 pub(crate) fn apply(kind: &Kind, object: &mut Value) {
     if let Some(ty) = Type::of(kind) {
-        schema::walk(ty, object, &mut |ty, _, fields| fill(ty.name, fields));
+        schema::walk(ty, object, &mut |ty, _, fields| {
+            // What the server itself makes has not been read as a client's body is.
+            schema::complete(ty, fields);
+            fill(ty.name, fields);
+        });
     }
 }
 

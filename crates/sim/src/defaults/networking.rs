@@ -2,22 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::fill::{Fields, absent, is_zero, map, structs, zero};
+use super::fill::{Fields, absent, is_zero, zero};
 
 pub(super) fn fill(ty: &str, fields: &mut Fields) {
     match ty {
-        "v1.Ingress" => {
-            structs(fields, &["spec", "status"]);
-            if let Some(status) = map(fields, "status") {
-                structs(status, &["loadBalancer"]);
-            }
-        }
-        "v1.IngressServiceBackend" => structs(fields, &["port"]),
-        "v1.IngressClass" => structs(fields, &["spec"]),
         "v1.IngressClassParametersReference" => absent(fields, "scope", "Cluster"),
-        "v1.NetworkPolicy" => structs(fields, &["spec"]),
         "v1.NetworkPolicySpec" => {
-            structs(fields, &["podSelector"]);
             let mut types = vec![Value::from("Ingress")];
             if !is_zero(fields.get("egress")) {
                 types.push("Egress".into());

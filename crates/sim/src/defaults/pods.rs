@@ -2,14 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::fill::{Fields, absent, map, nulls, structs, text, zero};
+use super::fill::{Fields, absent, map, text, zero};
 
 pub(super) fn fill(ty: &str, fields: &mut Fields) {
     match ty {
         "v1.Pod" => pod(fields),
-        "v1.PodTemplateSpec" => structs(fields, &["metadata", "spec"]),
         "v1.PodSpec" => spec(fields),
-        "v1.PodCondition" => nulls(fields, &["lastProbeTime", "lastTransitionTime"]),
         _ => {}
     }
 }
@@ -31,7 +29,6 @@ fn spec(fields: &mut Fields) {
 
 /// `SetDefaults_Pod`: what a pod gets and a template does not.
 fn pod(fields: &mut Fields) {
-    structs(fields, &["spec", "status"]);
     let Some(spec) = map(fields, "spec") else { return };
     absent(spec, "enableServiceLinks", true);
     let host_network = spec.get("hostNetwork") == Some(&Value::Bool(true));

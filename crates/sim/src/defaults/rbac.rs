@@ -1,12 +1,11 @@
 //! Roles and bindings: `pkg/apis/rbac/v1/defaults.go`.
 
-use super::fill::{Fields, map, nulls, text, zero};
+use super::fill::{Fields, map, text, zero};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
 pub(super) fn fill(ty: &str, fields: &mut Fields) {
     match ty {
-        "v1.ClusterRole" | "v1.Role" => nulls(fields, &["rules"]),
         "v1.ClusterRoleBinding" | "v1.RoleBinding" => {
             if let Some(role) = map(fields, "roleRef") {
                 zero(role, "apiGroup", GROUP);

@@ -2,19 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::fill::{Fields, absent, map, structs, text, zero};
+use super::fill::{Fields, absent, text, zero};
 
 /// `DefaultClientIPServiceAffinitySeconds`: three hours.
 const AFFINITY_SECONDS: i32 = 10_800;
 
 pub(super) fn fill(ty: &str, fields: &mut Fields) {
     match ty {
-        "v1.Service" => {
-            structs(fields, &["spec", "status"]);
-            if let Some(status) = map(fields, "status") {
-                structs(status, &["loadBalancer"]);
-            }
-        }
         "v1.ServiceSpec" => spec(fields),
         "v1.ServicePort" => {
             zero(fields, "protocol", "TCP");
@@ -34,7 +28,6 @@ pub(super) fn fill(ty: &str, fields: &mut Fields) {
                 }
             }
         }
-        "v1.Endpoint" => structs(fields, &["conditions"]),
         _ => {}
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::fill::{Fields, absent, structs, text, zero};
+use super::fill::{Fields, absent, text, zero};
 use crate::images;
 
 /// 0644, the mode of files in volumes that are made from objects.
@@ -22,8 +22,6 @@ pub(super) fn fill(ty: &str, fields: &mut Fields) -> bool {
         | "v1.ProjectedVolumeSource" => absent(fields, "defaultMode", FILE_MODE),
         "v1.ServiceAccountTokenProjection" => absent(fields, "expirationSeconds", 3600),
         "v1.HostPathVolumeSource" => absent(fields, "type", ""),
-        "v1.EphemeralVolumeSource" => structs(fields, &["volumeClaimTemplate"]),
-        "v1.PersistentVolumeClaimTemplate" => structs(fields, &["metadata", "spec"]),
         "v1.ISCSIVolumeSource" | "v1.ISCSIPersistentVolumeSource" => {
             zero(fields, "iscsiInterface", "default");
         }

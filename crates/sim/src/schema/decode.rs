@@ -135,7 +135,7 @@ impl Decoder {
 }
 
 /// Writes the fields that Go writes even if they hold nothing.
-fn complete(ty: &Type, map: &mut Map<String, Value>) {
+pub(crate) fn complete(ty: &Type, map: &mut Map<String, Value>) {
     for name in &ty.completed {
         if !map.contains_key(*name) {
             let field = &ty.fields[name];

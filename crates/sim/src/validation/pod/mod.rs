@@ -17,7 +17,7 @@ use super::read::{given, is_empty, items, number, text};
 use crate::schema::Path;
 
 pub(super) use self::resources::amount;
-pub(super) use self::scheduling::{taint_effect, tolerations};
+pub(super) use self::scheduling::taint_effect;
 pub(super) use self::update::update;
 
 /// A new pod.

@@ -12,7 +12,7 @@ use crate::validation::read::{given, is_empty, items, number, text};
 const EFFECTS: &[&str] = &["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 /// `ValidateTolerations`.
-pub(in crate::validation) fn tolerations(errors: &mut Errors, tolerations: &Value, path: &Path<'_>) {
+pub(super) fn tolerations(errors: &mut Errors, tolerations: &Value, path: &Path<'_>) {
     for (index, toleration) in items(tolerations) {
         let path = path.index(index);
         let [key, operator, value, effect] =

@@ -1,0 +1,72 @@
+//! `Priority`: the number behind a priority class.
+
+use serde_json::Value;
+
+use super::{forbidden, set};
+use crate::kinds::{Kind, PRIORITY_CLASSES};
+use crate::object;
+use crate::status::ApiError;
+use crate::store::Transaction;
+
+/// The classes that every cluster has (`pkg/apis/scheduling/v1/helpers.go`).
+const SYSTEM: [(&str, i64); 2] =
+    [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
+const PREEMPTS: &str = "PreemptLowerPriority";
+
+pub(super) fn pod(store: &Transaction<'_>, kind: &Kind, pod: &mut Value) -> Result<(), ApiError> {
+    let mut name = pod["spec"]["priorityClassName"].as_str().unwrap_or_default().to_owned();
+    let class = if name.is_empty() {
+        let classes = store.objects(PRIORITY_CLASSES, None);
+        // Of several defaults the lowest counts.
+        classes
+            .into_iter()
+            .filter(|class| class["globalDefault"] == true)
+            .min_by_key(|class| class["value"].as_i64())
+    } else {
+        store.get(PRIORITY_CLASSES, &name).cloned()
+    };
+    let system = SYSTEM.iter().find(|(system, _)| *system == name);
+    let (priority, preemption) = match (class, system) {
+        (Some(class), _) => {
+            object::name(&class).clone_into(&mut name);
+            let preemption = class["preemptionPolicy"].as_str().unwrap_or(PREEMPTS).to_owned();
+            (class["value"].as_i64().unwrap_or_default(), preemption)
+        }
+        (None, Some((_, value))) => (*value, PREEMPTS.to_owned()),
+        (None, None) if name.is_empty() => (0, PREEMPTS.to_owned()),
+        (None, None) => {
+            return Err(forbidden(kind, pod, &format!("no PriorityClass with name {name} was found")));
+        }
+    };
+    if let Some(given) = pod["spec"]["priority"].as_i64().filter(|given| *given != priority) {
+        let why = format!(
+            "the integer value of priority ({given}) must not be provided in pod spec; priority admission \
+             controller computed {priority} from the given PriorityClass name"
+        );
+        return Err(forbidden(kind, pod, &why));
+    }
+    if !name.is_empty() {
+        set(pod, "spec", "priorityClassName", name.into());
+    }
+    set(pod, "spec", "priority", priority.into());
+    if pod["spec"]["preemptionPolicy"].is_null() {
+        set(pod, "spec", "preemptionPolicy", preemption.into());
+    }
+    Ok(())
+}
+
+pub(super) fn class(store: &Transaction<'_>, kind: &Kind, class: &Value) -> Result<(), ApiError> {
+    if class["globalDefault"] != true {
+        return Ok(());
+    }
+    let classes = store.objects(PRIORITY_CLASSES, None);
+    match classes.iter().find(|other| other["globalDefault"] == true) {
+        Some(other) => {
+            let name = object::name(other);
+            let why =
+                format!("PriorityClass {name} is already marked as default. Only one default can exist");
+            Err(forbidden(kind, class, &why))
+        }
+        None => Ok(()),
+    }
+}
