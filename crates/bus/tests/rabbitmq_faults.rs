@@ -26,11 +26,9 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// A prefix of the test's own, and what takes its queues off the broker at the end.
 fn own_queues() -> (String, Option<Arc<Cleanup>>) {
-    let TestBus { prefix, cleanup, .. } = TestBus::rabbitmq();
-    if let Some(cleanup) = &cleanup {
-        cleanup.route(ECHO);
-    }
-    (prefix, cleanup)
+    let test = TestBus::rabbitmq();
+    test.uses(ECHO);
+    (test.prefix, test.cleanup)
 }
 
 async fn connect(url: String, prefix: &str) -> Result<Bus> {

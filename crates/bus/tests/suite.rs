@@ -17,7 +17,7 @@ use contracts::{
     queues::Route,
 };
 use serde::{Deserialize, Serialize};
-use testkit::{TestBus, eventually};
+use testkit::{TestBus, eventually, on_both_brokers};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -37,29 +37,6 @@ struct Numbers {
 struct Sum {
     sum: u64,
     by: String,
-}
-
-/// Runs each test on both brokers.
-macro_rules! on_both_brokers {
-    ($($name:ident),* $(,)?) => {
-        mod memory {
-            $(#[tokio::test]
-            async fn $name() -> anyhow::Result<()> {
-                super::$name(testkit::TestBus::memory()).await
-            })*
-        }
-
-        mod rabbitmq {
-            $(#[tokio::test]
-            async fn $name() -> anyhow::Result<()> {
-                let test = testkit::TestBus::rabbitmq();
-                if let Some(cleanup) = &test.cleanup {
-                    cleanup.route(super::SUMS);
-                }
-                super::$name(test).await
-            })*
-        }
-    };
 }
 
 on_both_brokers!(
@@ -85,6 +62,7 @@ async fn connect(test: &TestBus) -> Result<Bus> {
 }
 
 async fn connect_with(test: &TestBus, options: BusOptions) -> Result<Bus> {
+    test.uses(SUMS);
     let bus = Bus::connect(&test.url, BusOptions { prefix: test.prefix.clone(), ..options })?;
     timeout(SOON, bus.ready()).await?;
     Ok(bus)

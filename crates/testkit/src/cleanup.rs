@@ -1,6 +1,7 @@
 //! Tests leave nothing behind on the broker.
 
 use std::{
+    collections::BTreeSet,
     sync::{Mutex, PoisonError},
     thread,
 };
@@ -17,7 +18,7 @@ use crate::amqp_url;
 /// Deletes the durable queues and the exchange of one prefix when it is dropped.
 pub struct Cleanup {
     prefix: String,
-    queues: Mutex<Vec<&'static str>>,
+    queues: Mutex<BTreeSet<&'static str>>,
 }
 
 impl Cleanup {
@@ -29,7 +30,7 @@ impl Cleanup {
     }
 
     /// Also for a test's own route.
-    pub fn route(&self, route: Route) {
+    pub(crate) fn route(&self, route: Route) {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner).extend([route.requests, route.results]);
     }
 

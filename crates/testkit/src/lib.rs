@@ -8,6 +8,7 @@ mod proxy;
 
 use std::{sync::Arc, time::Duration};
 
+use contracts::queues::Route;
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -65,6 +66,34 @@ impl TestBus {
         let prefix = format!("test-{}-", Uuid::new_v4().simple());
         Self { url: amqp_url().into(), cleanup: Some(Arc::new(Cleanup::new(&prefix))), prefix }
     }
+
+    /// Says that the test uses this route of its own, besides those of the services.
+    pub fn uses(&self, route: Route) {
+        if let Some(cleanup) = &self.cleanup {
+            cleanup.route(route);
+        }
+    }
+}
+
+/// Makes two tests of each function, one on each broker. The functions take a [`TestBus`] and answer an
+/// [`anyhow::Result`].
+#[macro_export]
+macro_rules! on_both_brokers {
+    ($($name:ident),* $(,)?) => {
+        mod memory_broker {
+            $(#[tokio::test]
+            async fn $name() -> anyhow::Result<()> {
+                super::$name($crate::TestBus::memory()).await
+            })*
+        }
+
+        mod rabbitmq {
+            $(#[tokio::test]
+            async fn $name() -> anyhow::Result<()> {
+                super::$name($crate::TestBus::rabbitmq()).await
+            })*
+        }
+    };
 }
 
 /// Asks again and again until the answer is there; fails after ten seconds, saying what was waited for.

@@ -4,9 +4,9 @@ use anyhow::{Context, Result, ensure};
 use contracts::{ErrorCode, Timestamp};
 use reqwest::Method;
 use serde_json::json;
-use testkit::TestBus;
+use testkit::{TestBus, on_both_brokers};
 
-use crate::world::{Setup, json as body, on_both_brokers, problem, revoked_key, start};
+use crate::world::{Setup, json as body, problem, revoked_key, start};
 
 on_both_brokers!(
     without_a_good_key_nobody_is_asked,

@@ -3,9 +3,9 @@
 use anyhow::{Context, Result, ensure};
 use contracts::{Timestamp, queues};
 use serde_json::{Value, json};
-use testkit::TestBus;
+use testkit::{TestBus, on_both_brokers};
 
-use crate::world::{json as body, on_both_brokers, start};
+use crate::world::{json as body, start};
 
 on_both_brokers!(
     namespaces_have_the_shape_of_the_interface,

@@ -6,10 +6,10 @@ use anyhow::{Result, ensure};
 use contracts::Timestamp;
 use reqwest::{Response, header::RETRY_AFTER};
 use serde_json::json;
-use testkit::{TestBus, eventually};
+use testkit::{TestBus, eventually, on_both_brokers};
 use tokio::time::Instant;
 
-use crate::world::{Setup, on_both_brokers, problem, start};
+use crate::world::{Setup, problem, start};
 
 on_both_brokers!(
     every_code_has_its_status,

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result};
 use reqwest::Response;
-use testkit::TestBus;
+use testkit::{TestBus, on_both_brokers};
 
-use crate::world::{on_both_brokers, problem, start};
+use crate::world::{problem, start};
 
 on_both_brokers!(lists_check_their_parameters, logs_check_their_parameters);
 

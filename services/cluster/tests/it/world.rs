@@ -209,23 +209,3 @@ fn client() -> Result<Client> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     Ok(Client::builder().no_proxy().build()?)
 }
-
-/// Makes two tests of each function, one on each broker.
-macro_rules! on_both_brokers {
-    ($($name:ident),* $(,)?) => {
-        mod memory_broker {
-            $(#[tokio::test]
-            async fn $name() -> anyhow::Result<()> {
-                super::$name(testkit::TestBus::memory()).await
-            })*
-        }
-
-        mod rabbitmq {
-            $(#[tokio::test]
-            async fn $name() -> anyhow::Result<()> {
-                super::$name(testkit::TestBus::rabbitmq()).await
-            })*
-        }
-    };
-}
-pub(crate) use on_both_brokers;

@@ -11,7 +11,7 @@ use contracts::{
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::Response;
-use testkit::TestBus;
+use testkit::{TestBus, on_both_brokers};
 use utoipa_axum::router::OpenApiRouter;
 use web::{
     App, Caller, Problem, RateLimit,
@@ -19,7 +19,7 @@ use web::{
     config::RateLimitArgs,
 };
 
-use super::user_auth::{Answer, UserAuth, connect, new_key, on_both_brokers, text, user, verifier};
+use super::user_auth::{Answer, UserAuth, connect, new_key, text, user, verifier};
 use crate::common::{Running, problem, start};
 
 on_both_brokers!(

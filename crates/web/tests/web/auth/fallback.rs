@@ -15,7 +15,7 @@ use contracts::{
     auth::{AuthResult, Scope},
     queues::Service,
 };
-use testkit::{Proxy, TestBus, amqp_address, amqp_url, amqp_url_at, eventually};
+use testkit::{Proxy, TestBus, amqp_address, amqp_url, amqp_url_at, eventually, on_both_brokers};
 use tokio::time::Instant;
 use url::Url;
 use web::{
@@ -25,8 +25,8 @@ use web::{
 };
 
 use super::user_auth::{
-    Answer, Asked, PATIENT, SERVICE_TOKEN, UserAuth, connect, connect_to, new_key, on_both_brokers,
-    until_it_remembers, user, without_fallback,
+    Answer, Asked, PATIENT, SERVICE_TOKEN, UserAuth, connect, connect_to, new_key, until_it_remembers, user,
+    without_fallback,
 };
 use crate::common::start;
 

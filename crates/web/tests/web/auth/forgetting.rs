@@ -7,13 +7,13 @@ use contracts::{
     events::EventType::{ApiKeyRevoked, ApiKeyRotated, UserUpdated},
     queues::Service,
 };
-use testkit::{Proxy, TestBus, amqp_address, amqp_url, amqp_url_at, eventually};
+use testkit::{Proxy, TestBus, amqp_address, amqp_url, amqp_url_at, eventually, on_both_brokers};
 use tokio_util::sync::CancellationToken;
 use web::auth::{RemoteVerifier, Verifier};
 
 use super::user_auth::{
-    Answer, PATIENT, UserAuth, connect, connect_to, event, new_key, on_both_brokers, until_it_remembers,
-    user, verifier, without_fallback,
+    Answer, PATIENT, UserAuth, connect, connect_to, event, new_key, until_it_remembers, user, verifier,
+    without_fallback,
 };
 
 on_both_brokers!(

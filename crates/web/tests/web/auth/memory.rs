@@ -3,16 +3,14 @@
 use anyhow::Result;
 use contracts::{ErrorCode, Timestamp, auth::Scope, queues::Service};
 use futures_util::future::join_all;
-use testkit::{TestBus, eventually};
+use testkit::{TestBus, eventually, on_both_brokers};
 use tokio_util::sync::CancellationToken;
 use web::{
     auth::{RemoteVerifier, Verifier},
     config::AuthArgs,
 };
 
-use super::user_auth::{
-    Answer, PATIENT, UserAuth, connect, new_key, on_both_brokers, user, verifier, without_fallback,
-};
+use super::user_auth::{Answer, PATIENT, UserAuth, connect, new_key, user, verifier, without_fallback};
 
 on_both_brokers!(
     a_valid_key_is_asked_about_once,

@@ -236,23 +236,3 @@ pub(super) async fn until_it_remembers(verifier: &RemoteVerifier, user_auth: &Us
     })
     .await
 }
-
-/// Makes two tests of each function, one on each broker.
-macro_rules! on_both_brokers {
-    ($($name:ident),* $(,)?) => {
-        mod memory_broker {
-            $(#[tokio::test]
-            async fn $name() -> anyhow::Result<()> {
-                super::$name(testkit::TestBus::memory()).await
-            })*
-        }
-
-        mod rabbitmq {
-            $(#[tokio::test]
-            async fn $name() -> anyhow::Result<()> {
-                super::$name(testkit::TestBus::rabbitmq()).await
-            })*
-        }
-    };
-}
-pub(super) use on_both_brokers;
