@@ -1,0 +1,7 @@
+//! What the bus promises, on both brokers.
+
+mod events;
+mod failures;
+mod replicas;
+mod requests;
+mod world;
