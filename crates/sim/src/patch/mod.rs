@@ -10,7 +10,7 @@ mod strategic;
 use serde_json::Value;
 
 use self::go::go_format;
-use crate::schema::{self, Root};
+use crate::schema::{self, Dialect, Root};
 use crate::status::ApiError;
 
 /// No object is nested deeper than a body may be (`serde_json` reads no deeper).
@@ -47,20 +47,22 @@ pub(crate) fn apply(
 ) -> Result<Patched, ApiError> {
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     let mut shown = None;
+    let mut dialect = Dialect::Json;
     match media_type {
         "application/json-patch+json" => json::apply(current, body)?,
         "application/merge-patch+json" => merge::apply(current, body)?,
         "application/strategic-merge-patch+json" => {
             let patch = strategic::read(body)?;
             shown = Some(go_format(&patch));
+            dialect = Dialect::Unstructured;
             strategic::apply(root.ty, current, patch)?;
         }
         _ => return Err(ApiError::unsupported_patch()),
     }
     // Patches of objects that exist show the patched object in errors, strategic ones show the patch.
     let shown = shown.unwrap_or_else(|| current.to_string());
-    let decoded =
-        schema::decode_fields(root, current.take()).map_err(|why| ApiError::invalid_patch(&shown, &why))?;
+    let decoded = schema::decode_fields(root, current.take(), dialect)
+        .map_err(|why| ApiError::invalid_patch(&shown, &why))?;
     *current = decoded.object;
     Ok(Patched { unknown: decoded.unknown, shown })
 }

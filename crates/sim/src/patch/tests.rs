@@ -117,9 +117,22 @@ fn strategic_patches_are_refused_as_the_server_does() {
     let (code, message) = refused(&json!({ "spec": { "$patch": "mix" } }));
     assert_eq!((code, message.as_str()), (500, "unknown patch type: mix in map: map[$patch:mix]"));
     let (code, message) = refused(&json!({ "spec": { "priority": "high" } }));
-    let expected = " \"\" is invalid: patch: Invalid value: \"map[spec:map[priority:high]]\": json: cannot unmarshal \
-                    string into Go struct field PodSpec.spec.priority of type int32";
+    let expected =
+        " \"\" is invalid: patch: Invalid value: \"map[spec:map[priority:high]]\": unrecognized type: int32";
     assert_eq!((code, message.as_str()), (422, expected));
+    for (patch, expected) in [
+        (json!({ "metadata": { "labels": { "a": 1 } } }), "cannot convert int64 to string"),
+        (json!({ "metadata": { "labels": { "a": true } } }), "unrecognized type: string"),
+        (json!({ "metadata": { "labels": "a" } }), "cannot restore map from string"),
+        (json!({ "spec": { "tolerations": {} } }), "cannot restore slice from map"),
+        (json!({ "spec": [] }), "cannot restore struct from: slice"),
+        (json!({ "spec": { "priority": 1.5 } }), "cannot convert float64 to int32"),
+        (json!({ "spec": { "restartPolicy": 1 } }), "cannot convert int64 to v1.RestartPolicy"),
+    ] {
+        let (code, message) = refused(&patch);
+        assert_eq!(code, 422);
+        assert!(message.ends_with(&format!(": {expected}")), "{message}");
+    }
 }
 
 #[test]

@@ -42,12 +42,25 @@ pub(crate) fn decode(kind: &Kind, object: Value) -> Result<Decoded, ApiError> {
 
 /// Reads what has the type of `root`.
 pub(crate) fn decode_root(root: &'static Root, object: Value) -> Result<Decoded, ApiError> {
-    decode_fields(root, object).map_err(|why| cannot_be_handled(root, &why))
+    decode_fields(root, object, Dialect::Json).map_err(|why| cannot_be_handled(root, &why))
 }
 
-/// Like [`decode_root`], with the error of Go's decoder alone.
-pub(crate) fn decode_fields(root: &'static Root, mut object: Value) -> Result<Decoded, String> {
-    let mut decoder = Decoder { unknown: Vec::new() };
+/// Which of Kubernetes' two decoders finds an error; their texts differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// `encoding/json`, which reads bodies.
+    Json,
+    /// `FromUnstructured` in `apimachinery/pkg/runtime/converter.go`, which reads what a strategic merge patch leaves.
+    Unstructured,
+}
+
+/// Like [`decode_root`], with the error of the decoder alone.
+pub(crate) fn decode_fields(
+    root: &'static Root,
+    mut object: Value,
+    dialect: Dialect,
+) -> Result<Decoded, String> {
+    let mut decoder = Decoder { dialect, unknown: Vec::new() };
     let place = Place { within: root.ty, go_type: None, path: Path::ROOT };
     decoder.value(&Shape::Object(root.ty), &mut object, place)?;
     Ok(Decoded { object, unknown: decoder.unknown })
@@ -60,6 +73,7 @@ fn cannot_be_handled(root: &Root, why: &str) -> ApiError {
 }
 
 struct Decoder {
+    dialect: Dialect,
     unknown: Vec<String>,
 }
 
@@ -95,7 +109,12 @@ impl Decoder {
             (Shape::IntOrString, value) => check_int_or_string(value)?,
             (Shape::Bytes, Value::String(text)) => check_base64(text)?,
             (_, value) if holds(shape, value) => {}
-            (_, value) => return Err(mismatch(shape, value, place)),
+            (_, value) => {
+                return Err(match self.dialect {
+                    Dialect::Json => mismatch(shape, value, place),
+                    Dialect::Unstructured => not_convertible(shape, value, place.go_type),
+                });
+            }
         }
         Ok(())
     }
@@ -241,6 +260,31 @@ fn mismatch(shape: &Shape, value: &Value, place: Place<'_>) -> String {
             "json: cannot unmarshal {found} into Go struct field {}.{fields} of type {expected}",
             place.within.short_name()
         ),
+    }
+}
+
+/// Texts of `fromUnstructured` in `apimachinery/pkg/runtime/converter.go`.
+fn not_convertible(shape: &Shape, value: &Value, named: Option<&str>) -> String {
+    let found = match value {
+        Value::Null => "invalid",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "slice",
+        Value::Object(_) => "map",
+    };
+    match (shape, value) {
+        (Shape::Object(_), _) => format!("cannot restore struct from: {found}"),
+        (Shape::Map(_), _) => format!("cannot restore map from {found}"),
+        (Shape::List(_) | Shape::Bytes, _) => format!("cannot restore slice from {found}"),
+        // Go can convert these, though JSON cannot.
+        (Shape::String | Shape::Integer { .. }, Value::Number(_))
+            if found == "int64" || !matches!(shape, Shape::String) =>
+        {
+            format!("cannot convert {found} to {}", named.map_or_else(|| go_type(shape), str::to_owned))
+        }
+        _ => format!("unrecognized type: {}", go_type(shape)),
     }
 }
 

@@ -14,7 +14,7 @@ mod walk;
 
 use std::collections::BTreeMap;
 
-pub(crate) use self::decode::{Decoded, complete, decode, decode_fields, decode_root, json_type};
+pub(crate) use self::decode::{Decoded, Dialect, complete, decode, decode_fields, decode_root, json_type};
 pub(crate) use self::path::Path;
 pub(crate) use self::quantity::Quantity;
 pub(crate) use self::roots::Root;
