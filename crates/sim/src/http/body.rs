@@ -58,7 +58,8 @@ impl Call<'_> {
     /// Brings an object into the server's form.
     pub(super) fn decode(&self, object: Value) -> Result<Sent, ApiError> {
         let validation = FieldValidation::parse(&self.options.field_validation)?;
-        let decoded = schema::decode(self.kind, object)?;
+        let mut decoded = schema::decode(self.kind, object)?;
+        decoded.unknown.extend(schema::duplicates(self.body));
         match (validation, Root::of(self.kind)) {
             (FieldValidation::Strict, Some(root)) => {
                 Ok(Sent { object: decoded.strict(root)?, warnings: Vec::new() })

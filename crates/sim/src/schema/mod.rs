@@ -4,6 +4,7 @@
 //! schemas leave out stands in `facts.txt`.
 
 mod decode;
+mod duplicates;
 mod facts;
 mod load;
 mod path;
@@ -15,6 +16,7 @@ mod walk;
 use std::collections::BTreeMap;
 
 pub(crate) use self::decode::{Decoded, Dialect, complete, decode, decode_fields, decode_root, json_type};
+pub(crate) use self::duplicates::duplicates;
 pub(crate) use self::path::Path;
 pub(crate) use self::quantity::Quantity;
 pub(crate) use self::roots::Root;
