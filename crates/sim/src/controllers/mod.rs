@@ -6,6 +6,7 @@
 
 #[allow(dead_code, unused_imports, reason = "its users come next")]
 mod events;
+mod kubelet;
 mod queue;
 mod service_accounts;
 
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 #[allow(unused_imports, reason = "its users come next")]
 pub(crate) use self::events::{Event, EventExpiry, Recorder};
+use self::kubelet::Kubelet;
 pub(crate) use self::queue::{Key, Queue};
 pub(crate) use self::service_accounts::ServiceAccounts;
 use crate::api::Api;
@@ -66,6 +68,11 @@ impl Delays {
     }
 }
 
+/// The time that comes so much later.
+pub(crate) fn later(at: Timestamp, by: Duration) -> Timestamp {
+    at.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
 /// What a controller works with.
 pub(crate) struct Cluster<'a> {
     pub(crate) api: &'a Api,
@@ -108,7 +115,8 @@ impl Controllers {
         delays: Delays,
         service_accounts: ServiceAccounts,
     ) -> Controllers {
-        let crew: Vec<Box<dyn Controller>> = vec![Box::new(service_accounts), Box::new(EventExpiry)];
+        let crew: Vec<Box<dyn Controller>> =
+            vec![Box::new(service_accounts), Box::new(EventExpiry), Box::new(Kubelet::default())];
         let crew = crew.into_iter().map(|controller| (controller, Queue::default())).collect();
         Controllers { crew, api, faults, delays, revision: 0 }
     }
@@ -117,6 +125,7 @@ impl Controllers {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let api = Arc::clone(&self.api);
         let mut newest = api.revision();
+        let mut faults = self.faults.changes();
         self.observe_everything();
         while !shutdown.is_cancelled() {
             // Marked as seen before it is read: a change in between wakes the wait below.
@@ -130,6 +139,8 @@ impl Controllers {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 _ = newest.changed() => {}
+                // A pod that was stuck may end now, a kubelet that was dead may work: who knows which.
+                Ok(()) = faults.changed() => self.observe_everything(),
                 () = api.clock().sleep_until(next.unwrap_or(Timestamp::MAX)) => {}
             }
         }
@@ -184,7 +195,7 @@ impl Controllers {
                     Ok(Some(at)) => queue.add_at(key, at),
                     Err(error) => {
                         tracing::debug!(?key, %error, "a controller will look again");
-                        queue.add_at(key, now.saturating_add(RETRY).unwrap_or(now));
+                        queue.add_at(key, later(now, RETRY));
                     }
                 }
             }

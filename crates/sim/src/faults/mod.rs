@@ -70,19 +70,16 @@ impl Faults {
     }
 
     /// Tells whoever waits on it of every change of the plan.
-    #[allow(dead_code)]
     pub(crate) fn changes(&self) -> watch::Receiver<FaultPlan> {
         self.plan.subscribe()
     }
 
     /// Whether the kubelet of a node does nothing any more: no heartbeats, no pods started or ended.
-    #[allow(dead_code)]
     pub(crate) fn is_dead(&self, node: &str) -> bool {
         self.plan.borrow().dead_nodes.contains(node)
     }
 
     /// Whether a pod never ends once it is deleted.
-    #[allow(dead_code)]
     pub(crate) fn is_stuck(&self, namespace: &str, pod: &str) -> bool {
         let stuck = &self.plan.borrow().stuck_pods;
         !stuck.is_empty() && stuck.contains(&format!("{namespace}/{pod}"))

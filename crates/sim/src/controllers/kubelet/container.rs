@@ -1,0 +1,225 @@
+//! The states that one container goes through, by the clock.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::behaviour::{Image, Plan};
+use crate::controllers::later;
+
+/// The first and the longest pause before a container is started again or an image is pulled again
+/// (`MaxContainerBackOff` in `pkg/kubelet/kubelet.go` and its neighbours).
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// A container that has run for as long begins with the first pause again.
+const RUNS_WELL: Duration = Duration::from_secs(600);
+/// So many steps are made up for when the clock has jumped; the rest is skipped.
+const MAX_STEPS: usize = 1_000;
+
+/// How a container has ended.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub(super) code: i64,
+    pub(super) reason: &'static str,
+    pub(super) started: Timestamp,
+    pub(super) finished: Timestamp,
+}
+
+/// Where a container stands.
+#[derive(Debug, Clone)]
+pub(super) enum State {
+    Waiting { reason: &'static str, message: Option<String> },
+    Running { since: Timestamp },
+    Ended(Ended),
+}
+
+/// One container of a pod.
+#[derive(Debug)]
+pub(super) struct Container {
+    pub(super) plan: Plan,
+    pub(super) state: State,
+    pub(super) last: Option<Ended>,
+    pub(super) restarts: u32,
+    /// Failures one after the other, of which each makes the next pause longer.
+    failures: u32,
+    /// When the state changes by itself; absent before its turn has come and where it stays.
+    next: Option<Timestamp>,
+    has_begun: bool,
+}
+
+impl Container {
+    pub(super) fn new(plan: Plan, waits_for_others: bool) -> Container {
+        let reason = if waits_for_others { "PodInitializing" } else { "ContainerCreating" };
+        let state = State::Waiting { reason, message: None };
+        Container { plan, state, last: None, restarts: 0, failures: 0, next: None, has_begun: false }
+    }
+
+    /// Its turn has come: it starts at this time, unless it has already.
+    pub(super) fn begin(&mut self, at: Timestamp) {
+        if !self.has_begun {
+            self.has_begun = true;
+            self.next = Some(at);
+        }
+    }
+
+    /// Follows a changed specification; a container with another image is started anew (`computePodActions`).
+    pub(super) fn follow(&mut self, plan: Plan, now: Timestamp) {
+        if self.plan == plan {
+            return;
+        }
+        let other_image = self.plan.image != plan.image || self.plan.pull != plan.pull;
+        self.plan = plan;
+        match &self.state {
+            State::Running { since } if other_image => {
+                let (started, finished) = (*since, now);
+                self.state = State::Ended(Ended { code: 0, reason: "Completed", started, finished });
+                self.next = Some(now);
+                self.failures = 0;
+            }
+            State::Running { since } => self.next = self.plan.run.map(|run| later(*since, run)),
+            State::Waiting { .. } if other_image && self.has_begun => self.next = Some(now),
+            State::Waiting { .. } | State::Ended(_) => {}
+        }
+    }
+
+    /// Goes through everything that has come to pass up to now.
+    pub(super) fn advance(&mut self, now: Timestamp, noticed_after: Duration) {
+        for step in 0.. {
+            let Some(at) = self.next.filter(|at| *at <= now) else { return };
+            self.step(if step < MAX_STEPS { at } else { now }, noticed_after);
+        }
+    }
+
+    /// What happens at `at`.
+    fn step(&mut self, at: Timestamp, noticed_after: Duration) {
+        match self.state.clone() {
+            State::Running { since } => {
+                let (code, reason) = (self.plan.exit_code, self.plan.exit_reason);
+                if at.duration_since(since).unsigned_abs() >= RUNS_WELL {
+                    self.failures = 0;
+                }
+                self.state = State::Ended(Ended { code, reason, started: since, finished: at });
+                self.next = self.plan.restarts_after(code).then(|| later(at, noticed_after));
+            }
+            State::Ended(ended) => {
+                self.last = Some(ended.clone());
+                if self.failures == 0 {
+                    self.failures = 1;
+                    self.run_again(at);
+                } else {
+                    let pause = pause(self.failures);
+                    self.failures = self.failures.saturating_add(1);
+                    let Plan { name, pod, .. } = &self.plan;
+                    let message =
+                        format!("back-off {} restarting failed container={name} pod={pod}", duration(pause));
+                    self.state = State::Waiting { reason: "CrashLoopBackOff", message: Some(message) };
+                    self.next = Some(later(ended.finished, pause).max(at));
+                }
+            }
+            State::Waiting { reason: "CrashLoopBackOff", .. } => self.run_again(at),
+            State::Waiting { reason, .. } => self.pull(reason, at, noticed_after),
+        }
+    }
+
+    fn run_again(&mut self, at: Timestamp) {
+        self.restarts = self.restarts.saturating_add(1);
+        self.pull("CrashLoopBackOff", at, Duration::ZERO);
+    }
+
+    /// Gets the image, and runs it where it is there.
+    fn pull(&mut self, waited_for: &str, at: Timestamp, noticed_after: Duration) {
+        let image = &self.plan.image;
+        match &self.plan.pull {
+            Image::Present => {
+                self.state = State::Running { since: at };
+                self.next = self.plan.run.map(|run| later(at, run));
+            }
+            Image::Invalid(why) => {
+                let message = format!(
+                    "Failed to apply default image tag \"{image}\": couldn't parse image name \"{image}\": {why}"
+                );
+                self.state = State::Waiting { reason: "InvalidImageName", message: Some(message) };
+                self.next = None;
+            }
+            Image::Missing => {
+                let error = format!(
+                    "rpc error: code = NotFound desc = failed to pull and unpack image \"{image}\": failed to resolve \
+                     reference \"{image}\": {image}: not found"
+                );
+                if waited_for == "ErrImagePull" {
+                    let pause = pause(self.failures);
+                    let message = format!("Back-off pulling image \"{image}\": ErrImagePull: {error}");
+                    self.state = State::Waiting { reason: "ImagePullBackOff", message: Some(message) };
+                    self.next = Some(later(at, pause));
+                } else {
+                    self.failures = self.failures.saturating_add(1);
+                    self.state = State::Waiting { reason: "ErrImagePull", message: Some(error) };
+                    self.next = Some(later(at, noticed_after));
+                }
+            }
+        }
+    }
+
+    /// The kubelet stops it.
+    pub(super) fn stop(&mut self, code: i64, now: Timestamp) {
+        self.next = None;
+        if let State::Running { since } = self.state {
+            let reason = if code == 0 { "Completed" } else { "Error" };
+            self.state = State::Ended(Ended { code, reason, started: since, finished: now });
+        }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.state, State::Running { .. })
+    }
+
+    /// When it became started, or will.
+    pub(super) fn started_at(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Running { since } => Some(later(since, self.plan.started_after)),
+            State::Waiting { .. } | State::Ended(_) => None,
+        }
+    }
+
+    /// When it became ready, or will.
+    pub(super) fn ready_at(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Running { since } => self.plan.ready_after.map(|after| later(since, after)),
+            State::Waiting { .. } | State::Ended(_) => None,
+        }
+    }
+
+    /// When the next containers may start; absent while this one keeps them waiting.
+    pub(super) fn initialized_at(&self, now: Timestamp) -> Option<Timestamp> {
+        match &self.state {
+            State::Ended(ended) => (ended.code == 0).then_some(ended.finished),
+            State::Running { .. } if self.plan.is_sidecar() => self.started_at().filter(|at| *at <= now),
+            State::Running { .. } | State::Waiting { .. } => None,
+        }
+    }
+
+    /// Whether it has ended and is not started again.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state, State::Ended(_)) && self.next.is_none()
+    }
+
+    /// The next time after now at which something about it changes.
+    pub(super) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        let times = [self.next, self.started_at(), self.ready_at()];
+        times.into_iter().flatten().filter(|at| *at > now).min()
+    }
+}
+
+/// The pause after so many failures: each twice as long as the one before.
+fn pause(failures: u32) -> Duration {
+    let factor = 1_u32 << failures.saturating_sub(1).min(10);
+    FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE)
+}
+
+/// Whole seconds as `time.Duration.String` of Go writes them.
+fn duration(time: Duration) -> String {
+    match (time.as_secs() / 60, time.as_secs() % 60) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, seconds) => format!("{minutes}m{seconds}s"),
+    }
+}

@@ -1,0 +1,130 @@
+//! What runs of one pod.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::behaviour::{Plan, Restart};
+use super::container::{Container, State};
+use crate::controllers::{Delays, later};
+use crate::object;
+
+/// The containers of a pod.
+#[derive(Debug)]
+pub(super) struct Runtime {
+    pub(super) uid: String,
+    /// When the kubelet took the pod.
+    pub(super) started: Timestamp,
+    /// The pod's address, once it has one.
+    pub(super) address: Option<String>,
+    pub(super) init: Vec<Container>,
+    pub(super) main: Vec<Container>,
+    /// When the pod has been running for as long as it may.
+    deadline: Option<Timestamp>,
+    pub(super) is_past_deadline: bool,
+}
+
+impl Runtime {
+    pub(super) fn new(pod: &Value, delays: &Delays, now: Timestamp) -> Runtime {
+        let (init, main) = Plan::of_pod(pod, delays);
+        let waits = !init.is_empty();
+        let deadline = pod["spec"]["activeDeadlineSeconds"].as_u64().map(Duration::from_secs);
+        Runtime {
+            uid: object::field(pod, "metadata.uid"),
+            started: now,
+            address: None,
+            init: init.into_iter().map(|plan| Container::new(plan, true)).collect(),
+            main: main.into_iter().map(|plan| Container::new(plan, waits)).collect(),
+            deadline: deadline.map(|deadline| later(now, deadline)),
+            is_past_deadline: false,
+        }
+    }
+
+    /// Follows what may change in the specification of a pod that runs: images, and what its annotations tell.
+    pub(super) fn follow(&mut self, pod: &Value, delays: &Delays, now: Timestamp) {
+        let (init, main) = Plan::of_pod(pod, delays);
+        let changes = self.init.iter_mut().zip(init).chain(self.main.iter_mut().zip(main));
+        for (container, plan) in changes {
+            container.follow(plan, now);
+        }
+    }
+
+    /// When the pod's sandbox is there, and with it the pod's address.
+    pub(super) fn sandbox_at(&self, delays: &Delays) -> Timestamp {
+        later(self.started, delays.start)
+    }
+
+    /// Goes through everything that has come to pass up to now.
+    pub(super) fn advance(&mut self, delays: &Delays, now: Timestamp) {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.is_past_deadline = true;
+            return self.stop(137, now);
+        }
+        let mut ready_for_next = Some(self.sandbox_at(delays));
+        for container in &mut self.init {
+            let Some(at) = ready_for_next else { return };
+            container.begin(at);
+            container.advance(now, delays.ready);
+            ready_for_next = container.initialized_at(now).map(|done| done.max(at));
+        }
+        let Some(at) = ready_for_next else { return };
+        for container in &mut self.main {
+            container.begin(at);
+            container.advance(now, delays.ready);
+        }
+        if !self.main.is_empty() && self.main.iter().all(Container::is_over) {
+            self.init.iter_mut().for_each(|sidecar| sidecar.stop(0, now));
+        }
+    }
+
+    fn stop(&mut self, code: i64, now: Timestamp) {
+        self.init.iter_mut().chain(&mut self.main).for_each(|container| container.stop(code, now));
+    }
+
+    /// The next time after now at which something changes.
+    pub(super) fn next_change(&self, delays: &Delays, now: Timestamp) -> Option<Timestamp> {
+        let containers =
+            self.init.iter().chain(&self.main).filter_map(|container| container.next_change(now));
+        let others = [Some(self.sandbox_at(delays)), self.deadline].into_iter().flatten();
+        containers.chain(others.filter(|at| *at > now)).min()
+    }
+
+    /// Whether the containers proper may run.
+    pub(super) fn is_initialized(&self, now: Timestamp) -> bool {
+        self.init
+            .iter()
+            .all(|container| container.initialized_at(now).is_some() || self.is_over_sidecar(container))
+    }
+
+    fn is_over_sidecar(&self, container: &Container) -> bool {
+        container.plan.is_sidecar() && container.is_over() && self.main.iter().all(Container::is_over)
+    }
+
+    /// `getPhase` in `pkg/kubelet/kubelet_pods.go`.
+    pub(super) fn phase(&self, now: Timestamp) -> &'static str {
+        if self.is_past_deadline {
+            return "Failed";
+        }
+        let ended_badly =
+            |container: &Container| matches!(&container.state, State::Ended(ended) if ended.code != 0);
+        let gives_up = |container: &Container| container.is_over() && ended_badly(container);
+        if self.init.iter().any(|container| !container.plan.is_sidecar() && gives_up(container)) {
+            return "Failed";
+        }
+        let waits = |container: &Container| {
+            matches!(container.state, State::Waiting { .. }) && container.last.is_none()
+        };
+        if !self.is_initialized(now) || self.main.iter().any(waits) {
+            return "Pending";
+        }
+        if self.main.is_empty() || !self.main.iter().all(Container::is_over) {
+            return "Running";
+        }
+        match self.main.iter().any(ended_badly) {
+            true if self.main.iter().any(|container| container.plan.restart == Restart::Always) => "Running",
+            true => "Failed",
+            false => "Succeeded",
+        }
+    }
+}
