@@ -420,6 +420,12 @@ pub fn find(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
 }
 
+/// The review behind a path.
+#[must_use]
+pub fn review(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
+    REVIEWS.iter().find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
+}
+
 /// The kind with this plural name, whatever its group; plural names are unique in [`KINDS`].
 #[must_use]
 pub fn by_plural(plural: &str) -> Option<&'static Kind> {

@@ -21,6 +21,7 @@ mod object;
 mod patch;
 mod protobuf;
 mod rbac;
+mod reviews;
 #[allow(dead_code, unused_imports, reason = "its users come next")]
 mod schema;
 mod seed;

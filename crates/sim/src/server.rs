@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::Api;
 use crate::auth::Tokens;
-use crate::controllers::{Controllers, Delays, ServiceAccounts};
+use crate::controllers::{Controllers, Delays};
 use crate::faults::{Fault, FaultError, FaultPlan, Faults, RequestLine};
 use crate::http::{Server, router};
 use crate::kubeconfig::{self, Credentials};
@@ -93,21 +93,20 @@ impl Sim {
         let in_use = |source| SimError::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(in_use)?;
         let address = listener.local_addr().map_err(in_use)?;
-        let tokens = Tokens::new(options.admin_token);
+        let tokens = Arc::new(Tokens::new(options.admin_token).map_err(CertificateError::Key)?);
         let authority = Authority::derived_from(tokens.admin())?;
         let tls = TlsAcceptor::from(Arc::new(authority.server_config(address.ip())?));
         let shutdown = CancellationToken::new();
         let faults = Arc::new(Faults::new(shutdown.clone()));
         let server = Arc::new(Server {
             api: Arc::clone(&api),
-            tokens,
+            tokens: Arc::clone(&tokens),
             faults: Arc::clone(&faults),
             bookmark_interval: options.bookmark_interval,
             address: address.to_string(),
         });
         if options.controllers {
-            let service_accounts = ServiceAccounts { ca_pem: authority.pem() };
-            let controllers = Controllers::new(api, faults, options.delays, service_accounts);
+            let controllers = Controllers::new(api, faults, options.delays, tokens, authority.pem());
             tokio::spawn(controllers.run(shutdown.clone()));
         }
         let service = router(Arc::clone(&server)).into_make_service_with_connect_info::<Peer>();

@@ -101,6 +101,18 @@ impl ApiError {
         ApiError::new(404, "NotFound", format!("{} \"{name}\" not found", kind.qualified())).about(kind, name)
     }
 
+    /// The same for what is named otherwise than its resource.
+    pub(crate) fn not_found_as(group: &str, resource: &str, name: &str) -> ApiError {
+        let message = format!("{resource}.{group} \"{name}\" not found");
+        ApiError::new(404, "NotFound", message).details(group, resource, name)
+    }
+
+    pub(crate) fn internal(why: &str) -> ApiError {
+        let details = json!({ "causes": [{ "message": why }] });
+        let message = format!("Internal error occurred: {why}");
+        ApiError { details: Some(details), ..ApiError::new(500, "InternalError", message) }
+    }
+
     /// Nothing is served at the path.
     pub(crate) fn no_such_resource() -> ApiError {
         let error = ApiError::new(404, "NotFound", "the server could not find the requested resource");

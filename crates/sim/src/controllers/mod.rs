@@ -8,7 +8,9 @@
 mod events;
 mod kubelet;
 mod queue;
+mod role_aggregation;
 mod service_accounts;
+mod token_secrets;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +22,11 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::events::{Event, EventExpiry, Recorder};
 use self::kubelet::Kubelet;
 pub(crate) use self::queue::{Key, Queue};
-pub(crate) use self::service_accounts::ServiceAccounts;
+use self::role_aggregation::RoleAggregation;
+use self::service_accounts::ServiceAccounts;
+use self::token_secrets::TokenSecrets;
 use crate::api::Api;
+use crate::auth::Tokens;
 use crate::faults::Faults;
 use crate::kinds::KINDS;
 use crate::status::ApiError;
@@ -113,10 +118,16 @@ impl Controllers {
         api: Arc<Api>,
         faults: Arc<Faults>,
         delays: Delays,
-        service_accounts: ServiceAccounts,
+        tokens: Arc<Tokens>,
+        ca_pem: String,
     ) -> Controllers {
-        let crew: Vec<Box<dyn Controller>> =
-            vec![Box::new(service_accounts), Box::new(EventExpiry), Box::new(Kubelet::default())];
+        let crew: Vec<Box<dyn Controller>> = vec![
+            Box::new(EventExpiry),
+            Box::new(Kubelet::default()),
+            Box::new(RoleAggregation),
+            Box::new(ServiceAccounts { ca_pem: ca_pem.clone() }),
+            Box::new(TokenSecrets { tokens, ca_pem }),
+        ];
         let crew = crew.into_iter().map(|controller| (controller, Queue::default())).collect();
         Controllers { crew, api, faults, delays, revision: 0 }
     }

@@ -4,11 +4,13 @@ mod accept;
 mod answer;
 mod body;
 mod discovery;
+mod guard;
 mod list;
 mod objects;
 mod openapi;
 mod options;
 mod render;
+mod reviews;
 mod subresources;
 mod target;
 mod watch;
@@ -21,7 +23,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::response::Response;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderValue, Method};
 
@@ -31,7 +33,7 @@ use self::options::ObjectOptions;
 use self::target::{ObjectPath, Target};
 use crate::SIMULATED_HEADER;
 use crate::api::Api;
-use crate::auth::{Tokens, User};
+use crate::auth::{self, Tokens, User};
 use crate::faults::{Faults, RequestLine};
 use crate::kinds;
 use crate::protobuf;
@@ -45,7 +47,7 @@ const BODY_LIMIT: usize = 3 * 1024 * 1024;
 /// What every request works with.
 pub(crate) struct Server {
     pub(crate) api: Arc<Api>,
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) bookmark_interval: Duration,
     /// `host:port`, for discovery.
@@ -74,14 +76,14 @@ async fn answer(server: &Arc<Server>, request: Request) -> Result<Response, ApiE
     let (parts, body) = request.into_parts();
     let target = Target::of(parts.uri.path());
     let verb = verb(&parts, &target);
-    let line = request_line(verb, &target);
+    let line = request_line(&verb, &target);
     server.faults.count(line.clone());
     server.faults.strike(&line).await?;
-    let user = authorize(server, &parts, verb, &target)?;
+    let user = authorize(server, &parts, &verb, &target)?;
     match &target {
         Target::Objects(path) => {
             let body = json_of(&parts, read(body).await?)?;
-            objects::serve(server, &user, &parts, path, verb, &body)
+            objects::serve(server, &user, &parts, path, &verb, &body)
         }
         _ if parts.method != Method::GET => Err(ApiError::method_not_allowed()),
         Target::Health => Ok(answer::text("ok")),
@@ -111,14 +113,13 @@ async fn answer(server: &Arc<Server>, request: Request) -> Result<Response, ApiE
     }
 }
 
-/// The verb that authorization asks about.
-fn verb(parts: &Parts, target: &Target) -> &'static str {
-    let (name, watch) = match target {
-        Target::Objects(path) => (path.name.as_str(), ObjectOptions::asks_to_watch(parts)),
-        _ => ("-", false),
+/// The verb that authorization asks about (`apiserver/pkg/endpoints/request/requestinfo.go`).
+fn verb(parts: &Parts, target: &Target) -> String {
+    let Target::Objects(path) = target else {
+        return parts.method.as_str().to_lowercase();
     };
-    match (&parts.method, name) {
-        (&Method::GET | &Method::HEAD, "") if watch => "watch",
+    let verb = match (&parts.method, path.name.as_str()) {
+        (&Method::GET | &Method::HEAD, "") if ObjectOptions::asks_to_watch(parts) => "watch",
         (&Method::GET | &Method::HEAD, "") => "list",
         (&Method::GET | &Method::HEAD, _) => "get",
         (&Method::POST, _) => "create",
@@ -127,7 +128,8 @@ fn verb(parts: &Parts, target: &Target) -> &'static str {
         (&Method::DELETE, "") => "deletecollection",
         (&Method::DELETE, _) => "delete",
         _ => "unknown",
-    }
+    };
+    verb.to_owned()
 }
 
 fn request_line(verb: &str, target: &Target) -> RequestLine {
@@ -141,19 +143,11 @@ fn request_line(verb: &str, target: &Target) -> RequestLine {
     RequestLine { verb: verb.to_owned(), resource: resource.unwrap_or_else(|| "other".to_owned()) }
 }
 
-/// Health and version are for everyone, as `system:public-info-viewer` grants them.
+/// Who asks, if that is allowed.
 fn authorize(server: &Server, parts: &Parts, verb: &str, target: &Target) -> Result<User, ApiError> {
-    let public = matches!(target, Target::Health | Target::Version);
     let certificate = parts.extensions.get::<ConnectInfo<Peer>>().and_then(|peer| peer.0.0.as_deref());
-    let header = parts.headers.get(AUTHORIZATION);
-    let token = header.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let user = certificate
-        .and_then(User::of_certificate)
-        .or_else(|| token.and_then(|token| server.tokens.authenticate(token)));
-    let Some(user) = user else {
-        let anonymous = public && header.is_none();
-        return if anonymous { Ok(User::anonymous()) } else { Err(ApiError::unauthorized()) };
-    };
+    let user = auth::authenticate(&server.api, &server.tokens, certificate, &parts.headers)?;
+    let selected = ObjectOptions::selected_name(parts);
     let attempt = match target {
         Target::Objects(path) => Attempt {
             verb,
@@ -161,7 +155,10 @@ fn authorize(server: &Server, parts: &Parts, verb: &str, target: &Target) -> Res
             resource: &path.plural,
             subresource: &path.subresource,
             namespace: &path.namespace,
-            name: &path.name,
+            name: match verb {
+                "list" | "watch" => &selected,
+                _ => &path.name,
+            },
             path: "",
         },
         _ => Attempt { verb, path: parts.uri.path(), ..Attempt::default() },

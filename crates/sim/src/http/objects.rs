@@ -8,7 +8,7 @@ use http::request::Parts;
 use super::options::ObjectOptions;
 use super::render::Rendering;
 use super::watch::Watch;
-use super::{ObjectPath, Server, answer, list, subresources, write};
+use super::{ObjectPath, Server, answer, list, reviews, subresources, write};
 use crate::api::WriteOptions;
 use crate::auth::User;
 use crate::kinds::{self, Kind};
@@ -45,6 +45,9 @@ pub(super) fn serve(
     let call = Call { server, user, parts, path, kind, options, rendering, body };
     if !path.subresource.is_empty() {
         return subresources::serve(&call, verb);
+    }
+    if kinds::review(&path.group, &path.version, &path.plural).is_some() {
+        return reviews::serve(&call, verb);
     }
     match verb {
         "get" => call.respond(200, &*call.get()?),
@@ -87,8 +90,9 @@ impl Call<'_> {
 
 /// The kind behind a path, where the path fits its scope and its subresources.
 fn served(path: &ObjectPath) -> Result<&'static Kind, ApiError> {
-    let kind =
-        kinds::find(&path.group, &path.version, &path.plural).ok_or_else(ApiError::no_such_resource)?;
+    let (group, version, plural) = (&path.group, &path.version, &path.plural);
+    let kind = kinds::find(group, version, plural).or_else(|| kinds::review(group, version, plural));
+    let kind = kind.ok_or_else(ApiError::no_such_resource)?;
     let own_namespace = kind.plural == "namespaces" && path.namespace == path.name;
     let fits_scope = if kind.namespaced {
         path.name.is_empty() || !path.namespace.is_empty()

@@ -64,6 +64,14 @@ impl ObjectOptions {
         ObjectOptions::of(parts).is_ok_and(|options| is_true(options.watch.as_deref()))
     }
 
+    /// The one object that a field selector leaves of a list: who may do this with that object alone, may do it.
+    pub(super) fn selected_name(parts: &Parts) -> String {
+        let options = ObjectOptions::of(parts).unwrap_or_default();
+        let mut terms = options.field_selector.split(',');
+        let name = terms.find_map(|term| term.strip_prefix("metadata.name="));
+        name.map(|name| name.trim_start_matches('=').to_owned()).unwrap_or_default()
+    }
+
     pub(super) fn selector(&self, kind: &Kind) -> Result<Selector, ApiError> {
         Ok(Selector {
             labels: LabelSelector::parse(&self.label_selector)?,

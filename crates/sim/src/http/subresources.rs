@@ -4,7 +4,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::objects::Call;
-use super::{answer, write};
+use super::{answer, reviews, write};
 use crate::api::{Part, scale};
 use crate::logs;
 use crate::object;
@@ -27,6 +27,7 @@ pub(super) fn serve(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
         ("scale", "update" | "patch") => update_scale(call, verb),
         ("eviction", "create") => evict(call),
         ("binding", "create") => bind(call),
+        ("token", "create") => reviews::request_token(call),
         _ => Err(ApiError::method_not_allowed()),
     }
 }

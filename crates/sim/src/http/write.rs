@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::body::Sent;
 use super::objects::Call;
-use super::{answer, list};
+use super::{answer, guard, list};
 use crate::api::{DeleteOptions, Deleted, Part, Preconditions, Propagation};
 use crate::kinds::Kind;
 use crate::object;
@@ -17,6 +17,7 @@ use crate::status::ApiError;
 /// `POST` to a collection.
 pub(super) fn create(call: &Call<'_>) -> Result<Response, ApiError> {
     let Sent { object, warnings } = call.object()?;
+    guard::creation(call, &object)?;
     let created = call.server.api.create_with(object, call.write_options()?)?;
     Ok(answer::with_warnings(call.respond(201, &created)?, &warnings))
 }
@@ -38,9 +39,14 @@ pub(super) fn replace(call: &Call<'_>, part: Part) -> Result<Response, ApiError>
     }
     let options = call.write_options()?;
     if kind.create_on_update && part == Part::Main && api.get(kind, &path.namespace, &path.name).is_err() {
+        guard::creation(call, &object)?;
         let created = api.create_with(object, options)?;
         return Ok(answer::with_warnings(call.respond(201, &created)?, &warnings));
     }
+    guard::change(call, |present| {
+        present.clone_from(&object);
+        Ok(())
+    })?;
     let updated = api.update_with(kind, &path.namespace, &path.name, part, options, |present| {
         *present = object;
         Ok(())
@@ -59,6 +65,7 @@ pub(super) fn patch_part(call: &Call<'_>, part: Part) -> Result<Response, ApiErr
     let options = call.write_options()?;
     let root = Root::of(kind).ok_or_else(ApiError::unsupported_patch)?;
     let mut warnings = Vec::new();
+    guard::change(call, |object| apply_patch(call, root, object).map(drop))?;
     let updated =
         call.server.api.update_with(kind, &path.namespace, &path.name, part, options, |object| {
             warnings = apply_patch(call, root, object)?;

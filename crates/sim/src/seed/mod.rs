@@ -3,6 +3,7 @@
 mod bootstrap;
 mod nodes;
 mod pods;
+mod roles;
 mod shop;
 mod sized;
 mod workloads;

@@ -45,6 +45,9 @@ pub enum CertificateError {
     /// TLS refuses it.
     #[error(transparent)]
     Serve(#[from] rustls::Error),
+    /// A key cannot be made.
+    #[error("the key is refused: {0}")]
+    Key(::ring::error::KeyRejected),
     /// The authority cannot tell its clients' certificates.
     #[error(transparent)]
     Verify(#[from] rustls::server::VerifierBuilderError),

@@ -71,9 +71,12 @@ async fn unknown_tokens_are_unauthorized() -> Result<()> {
     let cluster = cluster(Seed::Empty).await?;
     let expected = (401, failure(401, "Unauthorized", "Unauthorized", None));
     let request = || cluster.anonymous(Method::GET, "/api/v1/namespaces");
-    assert_eq!(answer(request()).await?, expected);
     assert_eq!(answer(request().bearer_auth("wrong")).await?, expected);
-    assert_eq!(answer(request().basic_auth("admin", Some("x"))).await?, expected);
+    let message = "namespaces is forbidden: User \"system:anonymous\" cannot list resource \"namespaces\" in API \
+                   group \"\" at the cluster scope";
+    let expected = (403, failure(403, "Forbidden", message, Some(json!({ "kind": "namespaces" }))));
+    assert_eq!(answer(request()).await?, expected);
+    assert_eq!(answer(request().basic_auth("admin", Some("x"))).await?, expected, "no scheme that is known");
     Ok(())
 }
 

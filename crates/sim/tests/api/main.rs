@@ -3,8 +3,11 @@
 mod access;
 mod common;
 mod contract;
+mod escalation;
 mod lists;
 mod properties;
+mod reviews;
 mod seeds;
 mod tls;
+mod tokens;
 mod watches;

@@ -1,0 +1,31 @@
+//! Reviews over HTTP, and the tokens of service accounts.
+
+use axum::response::Response;
+
+use super::answer;
+use super::body::Sent;
+use super::objects::Call;
+use crate::auth;
+use crate::reviews::Reviewer;
+use crate::status::ApiError;
+
+/// Answers a request about reviews: they can only be created.
+pub(super) fn serve(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
+    let (kind, server, path) = (call.kind, call.server, call.path);
+    if verb != "create" || !path.name.is_empty() || kind.namespaced == path.namespace.is_empty() {
+        return Err(ApiError::method_not_allowed());
+    }
+    let reviewer =
+        Reviewer { api: &server.api, tokens: &server.tokens, user: call.user, namespace: &path.namespace };
+    let Sent { object, warnings } = call.object()?;
+    let answered = answer::json(201, &reviewer.answer(kind, object)?);
+    Ok(answer::with_warnings(answered, &warnings))
+}
+
+/// `POST` of a `TokenRequest`.
+pub(super) fn request_token(call: &Call<'_>) -> Result<Response, ApiError> {
+    let (server, path) = (call.server, call.path);
+    let request = call.decode_as("authentication.k8s.io", "v1", "TokenRequest")?;
+    let answered = auth::request_token(&server.api, &server.tokens, &path.namespace, &path.name, request)?;
+    Ok(answer::json(201, &answered))
+}
