@@ -11,6 +11,7 @@ mod queue;
 mod role_aggregation;
 mod service_accounts;
 mod token_secrets;
+mod workloads;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,13 +122,14 @@ impl Controllers {
         tokens: Arc<Tokens>,
         ca_pem: String,
     ) -> Controllers {
-        let crew: Vec<Box<dyn Controller>> = vec![
+        let mut crew: Vec<Box<dyn Controller>> = vec![
             Box::new(EventExpiry),
             Box::new(Kubelet::default()),
             Box::new(RoleAggregation),
             Box::new(ServiceAccounts { ca_pem: ca_pem.clone() }),
             Box::new(TokenSecrets { tokens, ca_pem }),
         ];
+        crew.extend(workloads::crew());
         let crew = crew.into_iter().map(|controller| (controller, Queue::default())).collect();
         Controllers { crew, api, faults, delays, revision: 0 }
     }

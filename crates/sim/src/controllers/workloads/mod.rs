@@ -1,0 +1,18 @@
+//! The controllers of workloads: those that make pods, and those that make objects which do.
+
+mod deployment;
+mod fields;
+mod hash;
+mod owned;
+mod pod;
+mod ranking;
+mod replica_set;
+
+use self::deployment::Deployments;
+use self::replica_set::ReplicaSets;
+use super::{Again, Cluster, Controller, Key, Queue, Recorder};
+
+/// All of them.
+pub(super) fn crew() -> Vec<Box<dyn Controller>> {
+    vec![Box::new(Deployments::new()), Box::new(ReplicaSets::new())]
+}
