@@ -1,0 +1,115 @@
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Node;
+
+use crate::common::{IMAGE, Kubectl, has, tests};
+
+tests! { "nodes" on AnyCluster:
+    cordons_and_uncordons,
+    taints,
+    drains,
+    a_budget_holds_up_a_drain,
+    a_drain_needs_consent,
+}
+
+/// A node of the test's own, on which nothing runs.
+async fn own_node(kubectl: &mut Kubectl) -> Result<String> {
+    let name = kubectl.cluster.unique("node");
+    let mut node = Node::default();
+    node.metadata.name = Some(name.clone());
+    kubectl.cluster.create(&node).await?;
+    Ok(name)
+}
+
+async fn cordons_and_uncordons(mut kubectl: Kubectl) -> Result<()> {
+    let node = own_node(&mut kubectl).await?;
+    assert_eq!(kubectl.ok(&["cordon", &node]).await?, format!("node/{node} cordoned\n"));
+    has(kubectl.table(&["get", "node", &node]).await?.cell("STATUS")?, &["SchedulingDisabled"])?;
+    assert_eq!(kubectl.ok(&["cordon", &node]).await?, format!("node/{node} already cordoned\n"));
+    assert_eq!(kubectl.ok(&["uncordon", &node]).await?, format!("node/{node} uncordoned\n"));
+    let status = kubectl.table(&["get", "node", &node]).await?;
+    ensure!(!status.cell("STATUS")?.contains("SchedulingDisabled"), "{status:?}");
+    Ok(())
+}
+
+async fn taints(mut kubectl: Kubectl) -> Result<()> {
+    let node = own_node(&mut kubectl).await?;
+    assert_eq!(
+        kubectl.ok(&["taint", "node", &node, "a=b:NoSchedule"]).await?,
+        format!("node/{node} tainted\n")
+    );
+    let taints = "jsonpath={.spec.taints[?(@.key==\"a\")].effect}";
+    assert_eq!(kubectl.ok(&["get", "node", &node, "-o", taints]).await?, "NoSchedule");
+    has(&kubectl.fails(&["taint", "node", &node, "a=c:NoSchedule"]).await?, &["already has a taint"])?;
+    assert_eq!(kubectl.ok(&["taint", "node", &node, "a-"]).await?, format!("node/{node} untainted\n"));
+    Ok(())
+}
+
+/// The node of the first pod of an application.
+async fn node_of(kubectl: &Kubectl, app: &str) -> Result<String> {
+    let selector = format!("app={app}");
+    let node = "jsonpath={.items[0].spec.nodeName}";
+    kubectl.ok(&["get", "pods", "-l", &selector, "-o", node]).await
+}
+
+/// Only the test's own pods are drained: others may be using the node.
+fn drain<'a>(node: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    [&["drain", node, "--pod-selector=app=web", "--ignore-daemonsets", "--delete-emptydir-data"], rest]
+        .concat()
+}
+
+async fn drains(kubectl: Kubectl) -> Result<()> {
+    kubectl.deployment("web", 2).await?;
+    kubectl
+        .apply(&format!(
+            "apiVersion: apps/v1
+kind: DaemonSet
+metadata: {{name: each}}
+spec:
+  selector: {{matchLabels: {{app: web, part: each}}}}
+  template:
+    metadata: {{labels: {{app: web, part: each}}}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{{name: main, image: '{IMAGE}'}}]
+"
+        ))
+        .await?;
+    kubectl.ok(&["rollout", "status", "daemonset/each", "--timeout=60s"]).await?;
+    let node = node_of(&kubectl, "web").await?;
+    let said = kubectl.say(&drain(&node, &["--timeout=60s"])).await?;
+    // Others must be able to use the node again before anything is looked at.
+    kubectl.ok(&["uncordon", &node]).await?;
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    has(&said.out, &["cordoned", "evicting pod", "drained"])?;
+    has(&said.err, &["ignoring DaemonSet-managed Pods"])?;
+    kubectl.ok(&["rollout", "status", "deployment/web", "--timeout=60s"]).await?;
+    Ok(())
+}
+
+async fn a_budget_holds_up_a_drain(kubectl: Kubectl) -> Result<()> {
+    kubectl.deployment("web", 1).await?;
+    kubectl.ok(&["create", "pdb", "guard", "--selector=app=web", "--min-available=1"]).await?;
+    let healthy = "--for=jsonpath={.status.currentHealthy}=1";
+    kubectl.ok(&["wait", healthy, "pdb/guard", "--timeout=60s"]).await?;
+    let node = node_of(&kubectl, "web").await?;
+    let said = kubectl.say(&drain(&node, &["--timeout=2s"])).await?;
+    kubectl.ok(&["uncordon", &node]).await?;
+    ensure!(said.code != 0, "{}", said.out);
+    has(&said.err, &["Cannot evict pod as it would violate the pod's disruption budget."])?;
+    assert_eq!(kubectl.table(&["get", "pods", "-l", "app=web"]).await?.cell("STATUS")?, "Running");
+    Ok(())
+}
+
+async fn a_drain_needs_consent(kubectl: Kubectl) -> Result<()> {
+    kubectl.pod("web").await?;
+    let node = node_of(&kubectl, "web").await?;
+    let refused = kubectl.say(&drain(&node, &["--timeout=60s"])).await?;
+    let forced = kubectl.say(&drain(&node, &["--force", "--timeout=60s"])).await?;
+    kubectl.ok(&["uncordon", &node]).await?;
+    ensure!(refused.code != 0, "{}", refused.out);
+    has(&refused.err, &["cannot delete", "use --force to override"])?;
+    assert_eq!(forced.code, 0, "{}", forced.err);
+    has(&forced.err, &["Warning: deleting Pods that declare no controller"])?;
+    let error = kubectl.fails(&["get", "pod", "web"]).await?;
+    has(&error, &["NotFound"]).context("a pod without a controller does not come back")
+}
