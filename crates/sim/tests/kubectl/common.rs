@@ -176,7 +176,7 @@ impl Kubectl {
     /// A deployment whose pods are ready.
     pub(crate) async fn deployment(&self, name: &str, replicas: u32) -> Result<()> {
         self.apply(&deployment(name, replicas)).await?;
-        self.ok(&["rollout", "status", "deployment", name, "--timeout=60s"]).await?;
+        self.ok(&["rollout", "status", "deployment", name, "--timeout=30s"]).await?;
         Ok(())
     }
 
@@ -184,7 +184,7 @@ impl Kubectl {
     pub(crate) async fn pod(&self, name: &str) -> Result<()> {
         let image = format!("--image={IMAGE}");
         self.ok(&["run", name, &image, "--labels", &format!("app={name}")]).await?;
-        self.ok(&["wait", "--for=condition=Ready", "pod", name, "--timeout=60s"]).await?;
+        self.ok(&["wait", "--for=condition=Ready", "pod", name, "--timeout=30s"]).await?;
         Ok(())
     }
 

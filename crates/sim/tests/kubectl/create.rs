@@ -21,7 +21,7 @@ async fn a_deployment(kubectl: Kubectl) -> Result<()> {
     let image = format!("--image={IMAGE}");
     let created = kubectl.ok(&["create", "deployment", "web", &image, "--replicas=2"]).await?;
     assert_eq!(created, "deployment.apps/web created\n");
-    kubectl.ok(&["wait", "--for=condition=Available", "deployment/web", "--timeout=60s"]).await?;
+    kubectl.ok(&["wait", "--for=condition=Available", "deployment/web", "--timeout=30s"]).await?;
     let table = kubectl.table(&["get", "deployment", "web"]).await?;
     assert_eq!(table.cell("READY")?, "2/2");
     Ok(())
@@ -33,7 +33,7 @@ async fn a_namespace(mut kubectl: Kubectl) -> Result<()> {
     assert_eq!(kubectl.ok(&["create", "namespace", &name]).await?, format!("namespace/{name} created\n"));
     let table = kubectl.table(&["get", "ns", &name]).await?;
     assert_eq!(table.cell("STATUS")?, "Active");
-    kubectl.ok(&["delete", "namespace", &name, "--timeout=60s"]).await?;
+    kubectl.ok(&["delete", "namespace", &name, "--timeout=30s"]).await?;
     has(&kubectl.fails(&["get", "ns", &name]).await?, &["NotFound"])
 }
 
@@ -129,7 +129,7 @@ async fn a_pod_that_ends(kubectl: Kubectl) -> Result<()> {
     let image = format!("--image={IMAGE}");
     kubectl.ok(&["create", "job", "once", &image, "--", "true"]).await?;
     if kubectl.cluster.sim().is_some() {
-        kubectl.ok(&["wait", "--for=condition=Complete", "job/once", "--timeout=60s"]).await?;
+        kubectl.ok(&["wait", "--for=condition=Complete", "job/once", "--timeout=30s"]).await?;
         let table = kubectl.table(&["get", "job", "once"]).await?;
         assert_eq!([table.cell("STATUS")?, table.cell("COMPLETIONS")?], ["Complete", "1/1"]);
     }

@@ -15,7 +15,7 @@ tests! { "delete" on AnyCluster:
 
 async fn waits_until_it_is_gone(kubectl: Kubectl) -> Result<()> {
     kubectl.pod("solo").await?;
-    let deleted = kubectl.ok(&["delete", "pod", "solo", "--timeout=60s"]).await?;
+    let deleted = kubectl.ok(&["delete", "pod", "solo", "--timeout=30s"]).await?;
     has(&deleted, &["pod \"solo\" deleted"])?;
     has(&kubectl.fails(&["get", "pod", "solo"]).await?, &["NotFound"])
 }
@@ -42,7 +42,7 @@ async fn by_label(kubectl: Kubectl) -> Result<()> {
 
 async fn orphans_stay(kubectl: Kubectl) -> Result<()> {
     kubectl.deployment("web", 1).await?;
-    kubectl.ok(&["delete", "deployment", "web", "--cascade=orphan", "--timeout=60s"]).await?;
+    kubectl.ok(&["delete", "deployment", "web", "--cascade=orphan", "--timeout=30s"]).await?;
     let set = kubectl.table(&["get", "rs", "-l", "app=web"]).await?;
     assert_eq!(set.cell("READY")?, "1");
     let owners = "jsonpath={.items[0].metadata.ownerReferences}";
@@ -52,11 +52,11 @@ async fn orphans_stay(kubectl: Kubectl) -> Result<()> {
 
 async fn children_go_along(kubectl: Kubectl) -> Result<()> {
     kubectl.deployment("web", 1).await?;
-    kubectl.ok(&["delete", "deployment", "web", "--cascade=foreground", "--timeout=60s"]).await?;
+    kubectl.ok(&["delete", "deployment", "web", "--cascade=foreground", "--timeout=30s"]).await?;
     assert_eq!(kubectl.ok(&["get", "rs,pods", "-l", "app=web", "-o", "name"]).await?, "");
     kubectl.deployment("next", 1).await?;
     kubectl.ok(&["delete", "deployment", "next"]).await?;
-    kubectl.ok(&["wait", "--for=delete", "pod", "-l", "app=next", "--timeout=60s"]).await?;
+    kubectl.ok(&["wait", "--for=delete", "pod", "-l", "app=next", "--timeout=30s"]).await?;
     Ok(())
 }
 

@@ -103,7 +103,7 @@ async fn a_disruption_budget(kubectl: Kubectl) -> Result<()> {
     kubectl.deployment("web", 2).await?;
     kubectl.ok(&["create", "pdb", "guard", "--selector=app=web", "--min-available=1"]).await?;
     let allowed = "--for=jsonpath={.status.disruptionsAllowed}=1";
-    kubectl.ok(&["wait", allowed, "pdb", "guard", "--timeout=60s"]).await?;
+    kubectl.ok(&["wait", allowed, "pdb", "guard", "--timeout=30s"]).await?;
     let words = [
         "Min available:  1",
         "Selector:       app=web",

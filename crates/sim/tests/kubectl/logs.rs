@@ -44,7 +44,7 @@ spec:
 ",
         )
         .await?;
-    kubectl.ok(&["wait", "--for=condition=Ready", "pod/pair", "--timeout=60s"]).await?;
+    kubectl.ok(&["wait", "--for=condition=Ready", "pod/pair", "--timeout=30s"]).await?;
     ensure!(!kubectl.ok(&["logs", "pair", "-c", "two"]).await?.is_empty(), "it says something");
     let said = kubectl.say(&["logs", "pair"]).await?;
     has(&said.err, &["Defaulted container \"one\" out of: one, two"])?;

@@ -74,15 +74,15 @@ spec:
 "
         ))
         .await?;
-    kubectl.ok(&["rollout", "status", "daemonset/each", "--timeout=60s"]).await?;
+    kubectl.ok(&["rollout", "status", "daemonset/each", "--timeout=30s"]).await?;
     let node = node_of(&kubectl, "web").await?;
-    let said = kubectl.say(&drain(&node, &["--timeout=60s"])).await?;
+    let said = kubectl.say(&drain(&node, &["--timeout=30s"])).await?;
     // Others must be able to use the node again before anything is looked at.
     kubectl.ok(&["uncordon", &node]).await?;
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     has(&said.out, &["cordoned", "evicting pod", "drained"])?;
     has(&said.err, &["ignoring DaemonSet-managed Pods"])?;
-    kubectl.ok(&["rollout", "status", "deployment/web", "--timeout=60s"]).await?;
+    kubectl.ok(&["rollout", "status", "deployment/web", "--timeout=30s"]).await?;
     Ok(())
 }
 
@@ -90,7 +90,7 @@ async fn a_budget_holds_up_a_drain(kubectl: Kubectl) -> Result<()> {
     kubectl.deployment("web", 1).await?;
     kubectl.ok(&["create", "pdb", "guard", "--selector=app=web", "--min-available=1"]).await?;
     let healthy = "--for=jsonpath={.status.currentHealthy}=1";
-    kubectl.ok(&["wait", healthy, "pdb/guard", "--timeout=60s"]).await?;
+    kubectl.ok(&["wait", healthy, "pdb/guard", "--timeout=30s"]).await?;
     let node = node_of(&kubectl, "web").await?;
     let said = kubectl.say(&drain(&node, &["--timeout=2s"])).await?;
     kubectl.ok(&["uncordon", &node]).await?;
@@ -103,8 +103,8 @@ async fn a_budget_holds_up_a_drain(kubectl: Kubectl) -> Result<()> {
 async fn a_drain_needs_consent(kubectl: Kubectl) -> Result<()> {
     kubectl.pod("web").await?;
     let node = node_of(&kubectl, "web").await?;
-    let refused = kubectl.say(&drain(&node, &["--timeout=60s"])).await?;
-    let forced = kubectl.say(&drain(&node, &["--force", "--timeout=60s"])).await?;
+    let refused = kubectl.say(&drain(&node, &["--timeout=30s"])).await?;
+    let forced = kubectl.say(&drain(&node, &["--force", "--timeout=30s"])).await?;
     kubectl.ok(&["uncordon", &node]).await?;
     ensure!(refused.code != 0, "{}", refused.out);
     has(&refused.err, &["cannot delete", "use --force to override"])?;

@@ -19,7 +19,7 @@ async fn scales(kubectl: Kubectl) -> Result<()> {
         kubectl.ok(&["scale", "deployment", "web", "--replicas=3"]).await?,
         "deployment.apps/web scaled\n"
     );
-    let status = kubectl.ok(&["rollout", "status", "deployment/web", "--timeout=60s"]).await?;
+    let status = kubectl.ok(&["rollout", "status", "deployment/web", "--timeout=30s"]).await?;
     has(&status, &["deployment \"web\" successfully rolled out"])?;
     assert_eq!(kubectl.table(&["get", "pods", "-l", "app=web"]).await?.rows.len(), 3);
     let error =
@@ -30,13 +30,13 @@ async fn scales(kubectl: Kubectl) -> Result<()> {
 async fn rolls_out_and_back(kubectl: Kubectl) -> Result<()> {
     kubectl.deployment("web", 2).await?;
     kubectl.ok(&["set", "env", "deployment/web", "COLOR=blue"]).await?;
-    kubectl.ok(&["rollout", "status", "deployment/web", "--timeout=60s"]).await?;
+    kubectl.ok(&["rollout", "status", "deployment/web", "--timeout=30s"]).await?;
     let history = kubectl.ok(&["rollout", "history", "deployment/web"]).await?;
     has(&history, &["REVISION  CHANGE-CAUSE", "1         <none>", "2         <none>"])?;
     has(&kubectl.ok(&["rollout", "history", "deployment/web", "--revision=2"]).await?, &["COLOR:"])?;
     let undone = kubectl.ok(&["rollout", "undo", "deployment/web"]).await?;
     assert_eq!(undone, "deployment.apps/web rolled back\n");
-    kubectl.ok(&["rollout", "status", "deployment/web", "--timeout=60s"]).await?;
+    kubectl.ok(&["rollout", "status", "deployment/web", "--timeout=30s"]).await?;
     let history = kubectl.ok(&["rollout", "history", "deployment/web"]).await?;
     has(&history, &["2         <none>", "3         <none>"])?;
     let env = "jsonpath={.spec.template.spec.containers[0].env}";
@@ -52,8 +52,8 @@ async fn restarts(kubectl: Kubectl) -> Result<()> {
         kubectl.ok(&["rollout", "restart", "deployment/web"]).await?,
         "deployment.apps/web restarted\n"
     );
-    kubectl.ok(&["rollout", "status", "deployment/web", "--timeout=60s"]).await?;
-    kubectl.ok(&["wait", "--for=delete", before.trim(), "--timeout=60s"]).await?;
+    kubectl.ok(&["rollout", "status", "deployment/web", "--timeout=30s"]).await?;
+    kubectl.ok(&["wait", "--for=delete", before.trim(), "--timeout=30s"]).await?;
     let after = kubectl.ok(&names).await?;
     ensure!(!after.is_empty() && after != before, "{after}");
     Ok(())
@@ -70,7 +70,7 @@ async fn pauses_and_resumes(kubectl: Kubectl) -> Result<()> {
 
 async fn waits_for_a_condition(kubectl: Kubectl) -> Result<()> {
     kubectl.deployment("web", 1).await?;
-    let met = kubectl.ok(&["wait", "--for=condition=Available", "deployment/web", "--timeout=60s"]).await?;
+    let met = kubectl.ok(&["wait", "--for=condition=Available", "deployment/web", "--timeout=30s"]).await?;
     assert_eq!(met, "deployment.apps/web condition met\n");
     let phase = "--for=jsonpath={.status.phase}=Running";
     has(&kubectl.ok(&["wait", phase, "pod", "-l", "app=web"]).await?, &["condition met"])?;
@@ -116,9 +116,9 @@ spec:
             ))
             .await?;
         let resource = format!("{name}/{name}");
-        kubectl.ok(&["rollout", "status", &resource, "--timeout=60s"]).await?;
+        kubectl.ok(&["rollout", "status", &resource, "--timeout=30s"]).await?;
         kubectl.ok(&["rollout", "restart", &resource]).await?;
-        kubectl.ok(&["rollout", "status", &resource, "--timeout=60s"]).await?;
+        kubectl.ok(&["rollout", "status", &resource, "--timeout=30s"]).await?;
         has(&kubectl.ok(&["rollout", "history", &resource]).await?, &["1 ", "2 "])?;
     }
     let table = kubectl.table(&["get", "statefulset", "statefulset"]).await?;
