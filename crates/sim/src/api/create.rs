@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Api, WriteOptions, kind_of};
+use super::{Api, WriteOptions, kind_of, service_addresses};
 use crate::kinds::Kind;
 use crate::object::{self, Object};
 use crate::status::ApiError;
@@ -53,6 +53,7 @@ impl Api {
         strategy::prepare_create(kind, &mut object, self.clock.now());
         validation::create(kind, &object)?;
         admission::check(&store, kind, &object)?;
+        service_addresses::allocate(&store, kind, &mut object)?;
         insert(&mut store, kind, object, options)
     }
 

@@ -8,6 +8,7 @@ mod delete;
 mod evict;
 mod pod_binding;
 pub(crate) mod scale;
+mod service_addresses;
 mod update;
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Api, WriteOptions};
+use super::{Api, WriteOptions, service_addresses};
 use crate::kinds::Kind;
 use crate::object::{self, Object};
 use crate::status::ApiError;
@@ -91,7 +91,10 @@ impl Api {
         defaults::apply(kind, &mut object);
         keep_other_parts(kind, part, &mut object, &present);
         match part {
-            Part::Main => validation::update(kind, &object, &present)?,
+            Part::Main => {
+                validation::update(kind, &object, &present)?;
+                service_addresses::allocate(&store, kind, &mut object)?;
+            }
             Part::Status => validation::update_status(kind, &object, &present)?,
             Part::Binding => {
                 let node = object::field(&object, "spec.nodeName");

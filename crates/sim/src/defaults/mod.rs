@@ -47,11 +47,8 @@ fn fill(name: &str, fields: &mut Fields) {
         ("core", "v1.Service" | "v1.ServiceSpec" | "v1.ServicePort" | "v1.EndpointPort") => {
             services::fill(ty, fields);
         }
-        ("core", _) => {
-            if !containers::fill(ty, fields) && !volumes::fill(ty, fields) {
-                core::fill(ty, fields);
-            }
-        }
+        ("core", _) if containers::fill(ty, fields) || volumes::fill(ty, fields) => {}
+        ("core", _) => core::fill(ty, fields),
         ("apps", _) => apps::fill(ty, fields),
         ("batch", _) => batch::fill(ty, fields),
         ("autoscaling", _) => autoscaling::fill(ty, fields),

@@ -30,7 +30,7 @@ impl Errors {
     }
 
     /// One error for each rule that the value breaks.
-    pub(super) fn broken(&mut self, path: &Path<'_>, value: impl Show + Copy, rules: &[String]) {
+    pub(super) fn broken(&mut self, path: &Path<'_>, value: impl Show, rules: &[String]) {
         for rule in rules {
             self.invalid(path, value, rule);
         }
@@ -95,7 +95,7 @@ impl Errors {
 const IMMUTABLE: &str = "field is immutable";
 
 /// How `ErrorBody` prints a value.
-pub(super) trait Show {
+pub(super) trait Show: Copy {
     fn show(&self) -> String;
 }
 

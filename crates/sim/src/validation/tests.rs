@@ -41,7 +41,7 @@ fn told(result: Result<(), ApiError>) -> Vec<String> {
     causes.iter().map(|cause| format!("{}: {}", text(&cause["field"]), text(&cause["message"]))).collect()
 }
 
-fn pod(container: Value) -> Value {
+fn pod(container: &Value) -> Value {
     json!({ "metadata": { "name": "p" }, "spec": { "containers": [container] } })
 }
 
@@ -91,7 +91,7 @@ fn several_refusals_are_joined_and_each_is_a_cause() {
 
 #[test]
 fn containers_are_told_what_they_lack() {
-    assert_eq!(refusals("pods", pod(json!({ "name": "c", "image": "i" }))), Vec::<String>::new());
+    assert_eq!(refusals("pods", pod(&json!({ "name": "c", "image": "i" }))), Vec::<String>::new());
     assert_eq!(
         refusals("pods", json!({ "metadata": { "name": "p" }, "spec": { "containers": [] } })),
         ["spec.containers: Required value"]
@@ -103,7 +103,7 @@ fn containers_are_told_what_they_lack() {
     );
     let container = json!({ "name": "c", "image": "i", "imagePullPolicy": "Sometimes" });
     assert_eq!(
-        refusals("pods", pod(container)),
+        refusals("pods", pod(&container)),
         [
             "spec.containers[0].imagePullPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \
              \"IfNotPresent\", \"Never\""
@@ -112,7 +112,7 @@ fn containers_are_told_what_they_lack() {
     let ports =
         json!({ "name": "c", "image": "i", "ports": [{ "containerPort": 70_000, "protocol": "HTTP" }] });
     assert_eq!(
-        refusals("pods", pod(ports)),
+        refusals("pods", pod(&ports)),
         [
             "spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, \
              inclusive",
@@ -121,12 +121,12 @@ fn containers_are_told_what_they_lack() {
         ]
     );
     let mount = json!({ "name": "c", "image": "i", "volumeMounts": [{ "name": "v", "mountPath": "/v" }] });
-    assert_eq!(refusals("pods", pod(mount)), ["spec.containers[0].volumeMounts[0].name: Not found: \"v\""]);
+    assert_eq!(refusals("pods", pod(&mount)), ["spec.containers[0].volumeMounts[0].name: Not found: \"v\""]);
 }
 
 #[test]
 fn resources_are_checked_against_each_other() {
-    let container = |resources: Value| pod(json!({ "name": "c", "image": "i", "resources": resources }));
+    let container = |resources: Value| pod(&json!({ "name": "c", "image": "i", "resources": resources }));
     assert_eq!(
         refusals("pods", container(json!({ "requests": { "cpu": "2" }, "limits": { "cpu": "1" } }))),
         [
@@ -160,7 +160,7 @@ fn resources_are_checked_against_each_other() {
 
 #[test]
 fn a_running_pod_changes_little() {
-    let object = pod(json!({ "name": "c", "image": "i" }));
+    let object = pod(&json!({ "name": "c", "image": "i" }));
     let image = refusals_of_change("pods", object.clone(), "/spec/containers/0/image", "j".into());
     assert_eq!(image, Vec::<String>::new());
     let policy = refusals_of_change("pods", object, "/spec/restartPolicy", "Never".into());

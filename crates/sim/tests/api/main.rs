@@ -7,6 +7,7 @@ mod escalation;
 mod lists;
 mod properties;
 mod reviews;
+mod rules;
 mod seeds;
 mod tls;
 mod tokens;

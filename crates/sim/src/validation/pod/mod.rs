@@ -81,9 +81,12 @@ fn pull_secrets(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
     }
 }
 
+/// Answers with what a text breaks.
+type Rule = fn(&str) -> Vec<String>;
+
 /// The names of other things in a pod's spec.
 fn names(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
-    let rules: [(&str, fn(&str) -> Vec<String>); 6] = [
+    let rules: [(&str, Rule); 6] = [
         ("serviceAccountName", format::dns_subdomain),
         ("nodeName", format::dns_subdomain),
         ("hostname", format::dns_label),

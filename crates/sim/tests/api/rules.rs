@@ -1,0 +1,284 @@
+//! What the API server adds to objects and refuses, beyond the recorded story.
+
+use anyhow::Result;
+use reqwest::Method;
+use serde_json::{Value, json};
+use sim::Seed;
+
+use crate::common::{Cluster, cluster};
+
+const PODS: &str = "/api/v1/namespaces/rec/pods";
+const MAPS: &str = "/api/v1/namespaces/rec/configmaps";
+
+/// A cluster with the namespace `rec` and one node in a zone.
+async fn rec() -> Result<Cluster> {
+    let cluster = cluster(Seed::Empty).await?;
+    cluster.creates("/api/v1/namespaces", json!({ "metadata": { "name": "rec" } })).await?;
+    let labels =
+        json!({ "topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "r", "x": "y" });
+    cluster.creates("/api/v1/nodes", json!({ "metadata": { "name": "node", "labels": labels } })).await?;
+    Ok(cluster)
+}
+
+impl Cluster {
+    async fn creates(&self, path: &str, object: Value) -> Result<Value> {
+        let (status, body) = self.call(Method::POST, path, Some(object)).await?;
+        anyhow::ensure!(status == 201, "{path}: {body}");
+        Ok(body)
+    }
+
+    /// Status and message of a creation that is refused.
+    async fn refuses(&self, path: &str, object: Value) -> Result<(u16, String)> {
+        let (status, body) = self.call(Method::POST, path, Some(object)).await?;
+        Ok((status, body["message"].as_str().unwrap_or_default().to_owned()))
+    }
+}
+
+fn pod(name: &str, spec: &Value) -> Value {
+    let mut pod = json!({
+        "metadata": { "name": name },
+        "spec": { "containers": [{ "name": "c", "image": "nginx:1.27" }] },
+    });
+    for (field, value) in spec.as_object().into_iter().flatten() {
+        pod["spec"][field] = value.clone();
+    }
+    pod
+}
+
+#[tokio::test]
+async fn an_invalid_pod_is_refused_with_all_its_causes() -> Result<()> {
+    let cluster = rec().await?;
+    let (status, body) = cluster
+        .call(
+            Method::POST,
+            PODS,
+            Some(json!({ "metadata": { "name": "Bad_Name" }, "spec": { "containers": [] } })),
+        )
+        .await?;
+    assert_eq!(status, 422);
+    assert_eq!(body["reason"], "Invalid");
+    assert_eq!(body["details"]["causes"][0]["field"], "metadata.name");
+    assert_eq!(
+        body["details"]["causes"][1],
+        json!({ "reason": "FieldValueRequired", "message": "Required value", "field": "spec.containers" })
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_created_in_a_namespace_that_goes_away() -> Result<()> {
+    let cluster = rec().await?;
+    // A finalizer keeps it where no controller is at work.
+    let (status, namespace) = cluster.call(Method::DELETE, "/api/v1/namespaces/rec", None).await?;
+    assert_eq!((status, &namespace["status"]["phase"]), (200, &json!("Terminating")));
+    let (status, body) =
+        cluster.call(Method::POST, MAPS, Some(json!({ "metadata": { "name": "m" } }))).await?;
+    let expected = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Forbidden", "code": 403,
+        "message": "configmaps \"m\" is forbidden: unable to create new content in namespace rec because it is being \
+                    terminated",
+        "details": {
+            "name": "m",
+            "kind": "configmaps",
+            "causes": [{
+                "reason": "NamespaceTerminating",
+                "message": "namespace rec is being terminated",
+                "field": "metadata.namespace",
+            }],
+        },
+    });
+    assert_eq!((status, body), (403, expected));
+    Ok(())
+}
+
+#[tokio::test]
+async fn some_namespaces_stay() -> Result<()> {
+    let cluster = rec().await?;
+    for name in ["default", "kube-system", "kube-public"] {
+        let (status, body) =
+            cluster.call(Method::DELETE, &format!("/api/v1/namespaces/{name}"), None).await?;
+        let message = format!("namespaces \"{name}\" is forbidden: this namespace may not be deleted");
+        assert_eq!((status, &body["message"]), (403, &json!(message)));
+    }
+    assert_eq!(
+        cluster.refuses("/api/v1/namespaces/absent/pods", pod("p", &json!({}))).await?,
+        (404, "namespaces \"absent\" not found".to_owned())
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pod_learns_who_and_where_it_is() -> Result<()> {
+    let cluster = rec().await?;
+    let created = cluster.creates(PODS, pod("p", &json!({ "nodeName": "node" }))).await?;
+    let labels = json!({ "topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "r" });
+    assert_eq!(created["metadata"]["labels"], labels);
+    assert_eq!(created["spec"]["serviceAccountName"], "default");
+    let volume = created["spec"]["volumes"][0]["name"].as_str().unwrap_or_default();
+    assert!(volume.starts_with("kube-api-access-"), "{created}");
+    assert_eq!(created["spec"]["containers"][0]["volumeMounts"][0]["name"], volume);
+    assert_eq!(created["spec"]["tolerations"].as_array().map(Vec::len), Some(2));
+
+    let quiet = cluster.creates(PODS, pod("q", &json!({ "automountServiceAccountToken": false }))).await?;
+    assert_eq!(quiet["spec"]["volumes"], Value::Null);
+    let message = "pods \"r\" is forbidden: error looking up service account rec/nobody: serviceaccount \"nobody\" \
+                   not found";
+    assert_eq!(
+        cluster.refuses(PODS, pod("r", &json!({ "serviceAccountName": "nobody" }))).await?,
+        (403, message.to_owned())
+    );
+    let binding = json!({
+        "apiVersion": "v1", "kind": "Binding",
+        "metadata": { "name": "q" },
+        "target": { "kind": "Node", "name": "node" },
+    });
+    cluster.creates(&format!("{PODS}/q/binding"), binding).await?;
+    let (_, bound) = cluster.get(&format!("{PODS}/q")).await?;
+    assert_eq!(bound["metadata"]["labels"], labels);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pod_has_the_priority_of_its_class() -> Result<()> {
+    let cluster = rec().await?;
+    let classes = "/apis/scheduling.k8s.io/v1/priorityclasses";
+    cluster.creates(classes, json!({ "metadata": { "name": "high" }, "value": 1000 })).await?;
+    let high = cluster.creates(PODS, pod("a", &json!({ "priorityClassName": "high" }))).await?;
+    assert_eq!(high["spec"]["priority"], 1000);
+    let system =
+        cluster.creates(PODS, pod("b", &json!({ "priorityClassName": "system-node-critical" }))).await?;
+    assert_eq!(system["spec"]["priority"], 2_000_001_000);
+    assert_eq!(
+        cluster.refuses(PODS, pod("c", &json!({ "priorityClassName": "low" }))).await?,
+        (403, "pods \"c\" is forbidden: no PriorityClass with name low was found".to_owned())
+    );
+    let too_high = json!({ "metadata": { "name": "x" }, "value": 2_000_000_000 });
+    let message = "PriorityClass.scheduling.k8s.io \"x\" is invalid: value: Forbidden: maximum allowed value of a user \
+                   defined priority is 1000000000";
+    assert_eq!(cluster.refuses(classes, too_high).await?, (422, message.to_owned()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn limits_complete_and_bound_a_pod() -> Result<()> {
+    let cluster = rec().await?;
+    let limits = json!([{ "type": "Container", "max": { "cpu": "1" }, "defaultRequest": { "cpu": "100m" } }]);
+    let range = json!({ "metadata": { "name": "l" }, "spec": { "limits": limits } });
+    cluster.creates("/api/v1/namespaces/rec/limitranges", range).await?;
+    let created = cluster.creates(PODS, pod("p", &json!({}))).await?;
+    let resources = json!({ "requests": { "cpu": "100m" }, "limits": { "cpu": "1" } });
+    assert_eq!(created["spec"]["containers"][0]["resources"], resources);
+    assert_eq!(created["status"]["qosClass"], "Burstable");
+
+    let greedy =
+        json!({ "containers": [{ "name": "c", "image": "i", "resources": { "limits": { "cpu": "2" } } }] });
+    let message = "pods \"q\" is forbidden: [maximum cpu usage per Container is 1, but limit is 2, maximum cpu usage \
+                   per Container is 1, but request is 2]";
+    assert_eq!(cluster.refuses(PODS, pod("q", &greedy)).await?, (403, message.to_owned()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_quota_bounds_a_namespace() -> Result<()> {
+    let cluster = rec().await?;
+    let quota =
+        json!({ "metadata": { "name": "q" }, "spec": { "hard": { "pods": "1", "requests.cpu": "2" } } });
+    cluster.creates("/api/v1/namespaces/rec/resourcequotas", quota).await?;
+    assert_eq!(
+        cluster.refuses(PODS, pod("a", &json!({}))).await?,
+        (403, "pods \"a\" is forbidden: failed quota: q: must specify requests.cpu for: c".to_owned())
+    );
+    let asking =
+        json!({ "containers": [{ "name": "c", "image": "i", "resources": { "requests": { "cpu": "1" } } }] });
+    cluster.creates(PODS, pod("a", &asking)).await?;
+    assert_eq!(
+        cluster.refuses(PODS, pod("b", &asking)).await?,
+        (
+            403,
+            "pods \"b\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1"
+                .to_owned()
+        )
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn claims_and_ingresses_get_the_default_class() -> Result<()> {
+    let cluster = rec().await?;
+    let annotations = json!({ "storageclass.kubernetes.io/is-default-class": "true" });
+    let class = json!({ "metadata": { "name": "gp3", "annotations": annotations }, "provisioner": "ebs.csi.aws.com" });
+    cluster.creates("/apis/storage.k8s.io/v1/storageclasses", class).await?;
+    let spec = json!({ "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } });
+    let claims = "/api/v1/namespaces/rec/persistentvolumeclaims";
+    let claim = cluster.creates(claims, json!({ "metadata": { "name": "c" }, "spec": spec })).await?;
+    assert_eq!(claim["spec"]["storageClassName"], "gp3");
+    assert_eq!(claim["metadata"]["finalizers"], json!(["kubernetes.io/pvc-protection"]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stale_version_is_a_conflict_however_it_comes() -> Result<()> {
+    let cluster = rec().await?;
+    let first = cluster.creates(MAPS, json!({ "metadata": { "name": "c" }, "data": { "k": "1" } })).await?;
+    let path = format!("{MAPS}/c");
+    let mut second = first.clone();
+    second["data"]["k"] = "2".into();
+    assert_eq!(cluster.call(Method::PUT, &path, Some(second.clone())).await?.0, 200);
+
+    let message = "Operation cannot be fulfilled on configmaps \"c\": the object has been modified; please apply your \
+                   changes to the latest version and try again";
+    let (status, body) = cluster.call(Method::PUT, &path, Some(second)).await?;
+    assert_eq!((status, &body["message"]), (409, &json!(message)));
+    let version = &first["metadata"]["resourceVersion"];
+    let patch = json!({ "metadata": { "resourceVersion": version }, "data": { "k": "3" } });
+    let request =
+        cluster.request(Method::PATCH, &path).header("content-type", "application/merge-patch+json");
+    let (status, body) = crate::common::answer(request.body(patch.to_string())).await?;
+    assert_eq!((status, &body["message"]), (409, &json!(message)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn some_kinds_are_replaced_by_version_only() -> Result<()> {
+    let cluster = rec().await?;
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/rec/leases";
+    let lease = json!({ "metadata": { "name": "l" }, "spec": { "leaseDurationSeconds": 15 } });
+    cluster.creates(leases, lease.clone()).await?;
+    let (status, body) = cluster.call(Method::PUT, &format!("{leases}/l"), Some(lease)).await?;
+    let message = "Lease.coordination.k8s.io \"l\" is invalid: metadata.resourceVersion: Invalid value: \"\": must be \
+                   specified for an update";
+    assert_eq!((status, &body["message"]), (422, &json!(message)));
+
+    let map = json!({ "metadata": { "name": "c" } });
+    cluster.creates(MAPS, map.clone()).await?;
+    assert_eq!(cluster.call(Method::PUT, &format!("{MAPS}/c"), Some(map)).await?.0, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_eviction_can_be_tried_and_repeated() -> Result<()> {
+    let cluster = rec().await?;
+    cluster.creates(PODS, pod("p", &json!({ "nodeName": "node" }))).await?;
+    let eviction = json!({
+        "apiVersion": "policy/v1", "kind": "Eviction",
+        "metadata": { "name": "p", "namespace": "rec" },
+        "deleteOptions": { "dryRun": ["All"] },
+    });
+    let path = format!("{PODS}/p/eviction");
+    let success =
+        json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
+    assert_eq!(cluster.call(Method::POST, &path, Some(eviction.clone())).await?, (201, success.clone()));
+    let (_, pod) = cluster.get(&format!("{PODS}/p")).await?;
+    assert_eq!(pod["metadata"]["deletionTimestamp"], Value::Null, "it was only tried");
+
+    let mut meant = eviction;
+    meant.as_object_mut().unwrap().remove("deleteOptions");
+    for _ in 0..2 {
+        assert_eq!(cluster.call(Method::POST, &path, Some(meant.clone())).await?, (201, success.clone()));
+        let (_, pod) = cluster.get(&format!("{PODS}/p")).await?;
+        assert_eq!(pod["metadata"]["deletionGracePeriodSeconds"], 30);
+    }
+    let (status, again) = cluster.call(Method::DELETE, &format!("{PODS}/p"), None).await?;
+    assert_eq!((status, &again["kind"]), (200, &json!("Pod")));
+    Ok(())
+}
