@@ -76,7 +76,7 @@ async fn the_clusters_own_errors_reach_the_caller_as_what_they_are() -> Result<(
     let token = page.body["continue"].as_str().unwrap_or_default().to_owned();
     // What follows after the page is now older than the newest change, and forgotten.
     let change = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "newer"}});
-    system.sim.store().create(change).map_err(|error| anyhow::anyhow!("{error}"))?;
+    system.sim.api().create(change).map_err(|error| anyhow::anyhow!("{error}"))?;
     system.sim.compact();
     let old = system.query("pods", &format!("&limit=5&continue={token}")).await?;
     assert_eq!((old.status, old.code()), (410, "expired"), "{old:?}");
