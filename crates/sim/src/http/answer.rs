@@ -1,7 +1,7 @@
 //! Answers with the headers of the API server.
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WARNING};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
@@ -57,6 +57,12 @@ pub(super) fn error(error: &ApiError) -> Response {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     response
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        error(&self)
+    }
 }
 
 /// Plain text.

@@ -11,6 +11,7 @@ mod openapi;
 mod options;
 mod render;
 mod reviews;
+mod simulator;
 mod subresources;
 mod target;
 mod watch;
@@ -57,6 +58,7 @@ pub(crate) struct Server {
 /// The whole API as one service.
 pub(crate) fn router(server: Arc<Server>) -> Router {
     Router::new()
+        .nest("/simulator/v1", simulator::router(Arc::clone(&server)))
         .fallback(handle)
         .layer(DefaultBodyLimit::disable())
         .layer(axum::middleware::map_response(mark_as_simulated))
@@ -143,10 +145,15 @@ fn request_line(verb: &str, target: &Target) -> RequestLine {
     RequestLine { verb: verb.to_owned(), resource: resource.unwrap_or_else(|| "other".to_owned()) }
 }
 
+/// Who asks.
+fn user_of(server: &Server, parts: &Parts) -> Result<User, ApiError> {
+    let certificate = parts.extensions.get::<ConnectInfo<Peer>>().and_then(|peer| peer.0.0.as_deref());
+    auth::authenticate(&server.api, &server.tokens, certificate, &parts.headers)
+}
+
 /// Who asks, if that is allowed.
 fn authorize(server: &Server, parts: &Parts, verb: &str, target: &Target) -> Result<User, ApiError> {
-    let certificate = parts.extensions.get::<ConnectInfo<Peer>>().and_then(|peer| peer.0.0.as_deref());
-    let user = auth::authenticate(&server.api, &server.tokens, certificate, &parts.headers)?;
+    let user = user_of(server, parts)?;
     let selected = ObjectOptions::selected_name(parts);
     let attempt = match target {
         Target::Objects(path) => Attempt {

@@ -52,17 +52,13 @@ pub(crate) fn decide(api: &Api, user: &User, attempt: &Attempt<'_>) -> Decision 
     Decision { allowed: false, reason: grants.trouble() }
 }
 
-/// Refuses what no binding allows, with the words of `handlers/responsewriters/errors.go`.
+/// Refuses what no binding allows.
 pub(crate) fn authorize(api: &Api, user: &User, attempt: &Attempt<'_>) -> Result<(), ApiError> {
     let Decision { allowed, reason } = decide(api, user, attempt);
     if allowed {
         return Ok(());
     }
-    let mut why = attempt.sentence(user);
-    if !reason.is_empty() {
-        why = format!("{why}: {reason}");
-    }
-    Err(ApiError::forbidden(attempt.group, attempt.resource, attempt.name, &why))
+    Err(attempt.refusal(user, &reason))
 }
 
 /// Every rule that applies to a user in a namespace, and what stood in the way of finding more.
@@ -76,6 +72,15 @@ pub(crate) fn rules_for(api: &Api, user: &User, namespace: &str) -> (Vec<Value>,
 }
 
 impl Attempt<'_> {
+    /// The words of `handlers/responsewriters/errors.go`, with the reason where there is one.
+    pub(crate) fn refusal(&self, user: &User, reason: &str) -> ApiError {
+        let mut why = self.sentence(user);
+        if !reason.is_empty() {
+            why = format!("{why}: {reason}");
+        }
+        ApiError::forbidden(self.group, self.resource, self.name, &why)
+    }
+
     fn sentence(&self, user: &User) -> String {
         let Attempt { verb, group, path, namespace, .. } = self;
         let user = &user.name;

@@ -9,6 +9,7 @@ mod properties;
 mod reviews;
 mod rules;
 mod seeds;
+mod simulator;
 mod tls;
 mod tokens;
 mod watches;
