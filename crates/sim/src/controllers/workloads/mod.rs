@@ -3,16 +3,18 @@
 mod deployment;
 mod fields;
 mod hash;
+mod job;
 mod owned;
 mod pod;
 mod ranking;
 mod replica_set;
 
 use self::deployment::Deployments;
+use self::job::Jobs;
 use self::replica_set::ReplicaSets;
 use super::{Again, Cluster, Controller, Key, Queue, Recorder};
 
 /// All of them.
 pub(super) fn crew() -> Vec<Box<dyn Controller>> {
-    vec![Box::new(Deployments::new()), Box::new(ReplicaSets::new())]
+    vec![Box::new(Deployments::new()), Box::new(Jobs::new()), Box::new(ReplicaSets::new())]
 }

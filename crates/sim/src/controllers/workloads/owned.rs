@@ -154,6 +154,12 @@ impl Owned {
         members
     }
 
+    /// The names of what an owner had at last.
+    pub(crate) fn names_of(&self, owner: &Value) -> Vec<String> {
+        let group = (object::namespace(owner).to_owned(), uid(owner).to_owned());
+        self.groups.get(&group).into_iter().flatten().cloned().collect()
+    }
+
     /// The objects that have this controller, whatever their labels.
     pub(crate) fn of(&mut self, owner: &Value, cluster: &Cluster<'_>) -> Vec<Arc<Object>> {
         self.members(object::namespace(owner), uid(owner), cluster)
