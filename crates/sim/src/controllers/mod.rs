@@ -7,10 +7,14 @@
 #[allow(dead_code, unused_imports, reason = "its users come next")]
 mod events;
 mod kubelet;
+mod node_lifecycle;
 mod queue;
 mod role_aggregation;
+mod scheduler;
 mod service_accounts;
+mod taints;
 mod token_secrets;
+mod volumes;
 mod workloads;
 
 use std::sync::Arc;
@@ -22,8 +26,10 @@ use tokio_util::sync::CancellationToken;
 #[allow(unused_imports, reason = "its users come next")]
 pub(crate) use self::events::{Event, EventExpiry, Recorder};
 use self::kubelet::Kubelet;
+use self::node_lifecycle::NodeLifecycle;
 pub(crate) use self::queue::{Key, Queue};
 use self::role_aggregation::RoleAggregation;
+use self::scheduler::Scheduler;
 use self::service_accounts::ServiceAccounts;
 use self::token_secrets::TokenSecrets;
 use crate::api::Api;
@@ -125,6 +131,8 @@ impl Controllers {
         let mut crew: Vec<Box<dyn Controller>> = vec![
             Box::new(EventExpiry),
             Box::new(Kubelet::default()),
+            Box::new(Scheduler::default()),
+            Box::new(NodeLifecycle::default()),
             Box::new(RoleAggregation),
             Box::new(ServiceAccounts { ca_pem: ca_pem.clone() }),
             Box::new(TokenSecrets { tokens, ca_pem }),

@@ -23,6 +23,10 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(300);
 /// second, but still before its lease ends.
 const NODES_AT_FULL_PACE: usize = 500;
 
+/// What `pkg/kubelet/container/runtime.go` and containerd say where pods cannot get addresses.
+const NO_NETWORK: &str = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady \
+                          message:Network plugin returns error: cni plugin not initialized";
+
 /// The nodes that are there.
 #[derive(Debug, Default)]
 pub(super) struct Nodes(HashMap<String, Node>);
@@ -31,8 +35,8 @@ pub(super) struct Nodes(HashMap<String, Node>);
 struct Node {
     /// The first `InternalIP` of its status.
     address: Option<String>,
-    /// Whether it is told to do nothing, by `sim.kubesage.io/behaviour: dead`.
-    is_dead: bool,
+    /// What its annotation `sim.kubesage.io/behaviour` tells: its kubelet is `dead`, or it is `not-ready`.
+    behaviour: Option<String>,
     lease_due: Timestamp,
     status_due: Timestamp,
 }
@@ -49,7 +53,7 @@ impl Nodes {
         let now = cluster.now;
         let entry = self.0.entry(name.to_owned()).or_insert_with(|| Node {
             address: None,
-            is_dead: false,
+            behaviour: None,
             lease_due: now,
             status_due: later(now, share(name, STATUS_INTERVAL)),
         });
@@ -57,9 +61,12 @@ impl Nodes {
         let address = addresses
             .filter(|address| address["type"] == "InternalIP")
             .find_map(|address| address["address"].as_str().map(str::to_owned));
-        let is_dead = told(node, "behaviour") == Some("dead");
-        let differs = entry.address != address || entry.is_dead != is_dead;
-        (entry.address, entry.is_dead) = (address, is_dead);
+        let behaviour = told(node, "behaviour").map(str::to_owned);
+        if entry.behaviour != behaviour {
+            entry.status_due = now;
+        }
+        let differs = entry.address != address || entry.behaviour != behaviour;
+        (entry.address, entry.behaviour) = (address, behaviour);
         let is_unknown = object::condition(node, "Ready").is_none_or(|ready| ready["status"] == "Unknown");
         let is_first = change.before.is_none();
         if is_first || is_new || differs || is_unknown {
@@ -70,7 +77,8 @@ impl Nodes {
 
     /// Whether there is such a node and its kubelet works.
     pub(super) fn is_alive(&self, name: &str, cluster: &Cluster<'_>) -> bool {
-        self.0.get(name).is_some_and(|node| !node.is_dead) && !cluster.faults.is_dead(name)
+        self.0.get(name).is_some_and(|node| node.behaviour.as_deref() != Some("dead"))
+            && !cluster.faults.is_dead(name)
     }
 
     pub(super) fn address(&self, name: &str) -> Option<&str> {
@@ -174,14 +182,8 @@ fn report(node: &mut Value, now: Timestamp) {
         ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
     ] {
         let not_ready = condition == "Ready" && told(node, "behaviour") == Some("not-ready");
-        let (status, reason, message) = if not_ready {
-            // `pkg/kubelet/container/runtime.go` and containerd's CNI plugin.
-            let message = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady \
-                           message:Network plugin returns error: cni plugin not initialized";
-            ("False", "KubeletNotReady", message)
-        } else {
-            (well, reason, message)
-        };
+        let (status, reason, message) =
+            if not_ready { ("False", "KubeletNotReady", NO_NETWORK) } else { (well, reason, message) };
         let mut new = json!({
             "type": condition,
             "status": status,
@@ -192,7 +194,8 @@ fn report(node: &mut Value, now: Timestamp) {
         });
         if let Some(present) = object::condition(node, condition) {
             // What somebody else has said of the node is only confirmed, unless it is that nobody knows.
-            if present["status"] != "Unknown" && present.is_object() {
+            let is_own = present["status"] == "Unknown" || present["message"] == NO_NETWORK || not_ready;
+            if present.is_object() && (!is_own || present["status"] == status) {
                 new = present.clone();
                 new["lastHeartbeatTime"] = object::time(now).into();
             }
