@@ -1,21 +1,17 @@
 //! `ServiceAccount`: who a pod is, and the token by which the API server knows it.
 
-use rand::random_range;
 use serde_json::{Value, json};
 
 use super::{forbidden, list, set};
 use crate::kinds::{Kind, SERVICE_ACCOUNTS};
-use crate::names::ALPHABET;
-use crate::object;
 use crate::status::ApiError;
 use crate::store::Transaction;
+use crate::{names, object};
 
 const DEFAULT: &str = "default";
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// `WarnOnlyBoundTokenExpirationSeconds`: an hour, and what tells such tokens from others.
 const EXPIRATION_SECONDS: i32 = 60 * 60 + 7;
-/// What the names of volumes that are made end in.
-const SUFFIX: usize = 5;
 
 pub(super) fn pod(store: &Transaction<'_>, kind: &Kind, pod: &mut Value) -> Result<(), ApiError> {
     if pod["spec"]["serviceAccountName"].as_str().unwrap_or_default().is_empty() {
@@ -55,13 +51,12 @@ fn wants_token(pod: &Value, account: &Value) -> bool {
 
 /// `mountServiceAccountToken`: every container that has nothing at the path gets the volume there.
 fn mount_token(pod: &mut Value) {
-    let suffix: String = (0..SUFFIX).map(|_| char::from(ALPHABET[random_range(0..ALPHABET.len())])).collect();
     let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
     let prefix = "kube-api-access-";
     let present = volumes.filter_map(|volume| volume["name"].as_str()).find(|name| name.starts_with(prefix));
     let (name, is_new) = match present {
         Some(name) => (name.to_owned(), false),
-        None => (format!("{prefix}{suffix}"), true),
+        None => (format!("{prefix}{}", names::suffix()), true),
     };
     let mount = json!({ "name": name, "readOnly": true, "mountPath": MOUNT_PATH });
     let mut mounted = false;

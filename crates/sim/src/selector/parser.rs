@@ -6,16 +6,7 @@ use std::iter::Peekable;
 use std::vec::IntoIter;
 
 use super::label::{Requirement, Test};
-use crate::names::{SUBDOMAIN_RULE, is_subdomain};
-
-const KEY_RULE: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
-                        alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for \
-                        validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-const VALUE_RULE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or \
-                          '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or \
-                          'my_value',  or '12345', regex used for validation is \
-                          '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
-const TOO_LONG: &str = "must be no more than 63 bytes";
+use crate::validation::format;
 
 /// The requirements that `text` holds, or why it is not a selector.
 pub(super) fn parse(text: &str) -> Result<Vec<Requirement>, String> {
@@ -185,38 +176,18 @@ impl Parser {
     }
 }
 
-fn is_name(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
-        && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
-}
-
 fn check_key(key: &str) -> Result<(), String> {
-    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
-    let why = match (prefix, name) {
-        (_, name) if name.contains('/') => {
-            format!(
-                "a valid label key {KEY_RULE} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
-            )
-        }
-        (Some(""), _) => "prefix part must be non-empty".to_owned(),
-        (Some(prefix), _) if prefix.len() > 253 => "prefix part must be no more than 253 bytes".to_owned(),
-        (Some(prefix), _) if !is_subdomain(prefix) => format!("prefix part {SUBDOMAIN_RULE}"),
-        (_, "") => "name part must be non-empty".to_owned(),
-        (_, name) if name.len() > 63 => format!("name part {TOO_LONG}"),
-        (_, name) if !is_name(name) => format!("name part {KEY_RULE}"),
-        _ => return Ok(()),
-    };
-    Err(format!("<nil>: Invalid value: \"{key}\": {why}"))
+    let broken = format::qualified_name(key);
+    if broken.is_empty() {
+        return Ok(());
+    }
+    Err(format!("<nil>: Invalid value: \"{key}\": {}", broken.join("; ")))
 }
 
 fn check_value(key: &str, index: usize, value: &str) -> Result<(), String> {
-    let why = match value {
-        "" => return Ok(()),
-        value if value.len() > 63 => TOO_LONG,
-        value if !is_name(value) => VALUE_RULE,
-        _ => return Ok(()),
-    };
-    Err(format!("values[{index}][{key}]: Invalid value: \"{value}\": {why}"))
+    let broken = format::label_value(value);
+    if broken.is_empty() {
+        return Ok(());
+    }
+    Err(format!("values[{index}][{key}]: Invalid value: \"{value}\": {}", broken.join("; ")))
 }

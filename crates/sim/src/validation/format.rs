@@ -94,8 +94,8 @@ fn is_qualified_part(text: &str) -> bool {
         && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
 }
 
-/// `IsQualifiedName`.
-pub(super) fn qualified_name(text: &str) -> Vec<String> {
+/// `IsLabelKey`.
+pub(crate) fn qualified_name(text: &str) -> Vec<String> {
     let rule = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
                 alphanumeric character";
     let pattern = regex_error(rule, QUALIFIED_NAME, &["MyName", "my.name", "123-abc"]);
@@ -108,7 +108,7 @@ pub(super) fn qualified_name(text: &str) -> Vec<String> {
         }
         _ => {
             let prefix = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
-            return vec![format!("a qualified name {pattern} {prefix}")];
+            return vec![format!("a valid label key {pattern} {prefix}")];
         }
     };
     if name.is_empty() {
@@ -123,7 +123,7 @@ pub(super) fn qualified_name(text: &str) -> Vec<String> {
 }
 
 /// `IsValidLabelValue`.
-pub(super) fn label_value(text: &str) -> Vec<String> {
+pub(crate) fn label_value(text: &str) -> Vec<String> {
     let mut broken: Vec<String> = at_most(text, 63).into_iter().collect();
     if !text.is_empty() && !is_qualified_part(text) {
         let rule = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or \

@@ -8,7 +8,7 @@ mod batch;
 mod configuration;
 mod cron;
 mod errors;
-mod format;
+pub(crate) mod format;
 mod metadata;
 mod networking;
 mod nodes;
