@@ -65,6 +65,11 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// A body of any media type.
+pub(super) fn of_type(media_type: &'static str, body: impl Into<Body>) -> Response {
+    respond(200, media_type, body.into())
+}
+
 /// Plain text.
 pub(super) fn text(body: impl Into<Body>) -> Response {
     respond(200, "text/plain; charset=utf-8", body.into())

@@ -106,6 +106,10 @@ async fn answer(server: &Arc<Server>, request: Request) -> Result<Response, ApiE
             Form::of(&parts.headers, Subject::Other)?;
             Ok(json(200, &discovery::resources(group, version)?))
         }
+        Target::OpenApiV2 => {
+            let (media_type, document) = openapi::v2::document(&parts.headers);
+            Ok(answer::of_type(media_type, document))
+        }
         Target::OpenApi => Ok(json(200, &openapi::root())),
         Target::OpenApiOf { group, version } => {
             let document = openapi::document(group, version).ok_or_else(ApiError::no_such_resource)?;

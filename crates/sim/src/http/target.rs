@@ -19,6 +19,8 @@ pub(super) enum Target {
     Resources { group: String, version: String },
     /// Objects, or one, or a part of one.
     Objects(ObjectPath),
+    /// `/openapi/v2`.
+    OpenApiV2,
     /// `/openapi/v3`.
     OpenApi,
     /// `/openapi/v3/api/v1`, `/openapi/v3/apis/{group}/{version}`.
@@ -53,6 +55,7 @@ impl Target {
         match parts.as_slice() {
             ["readyz" | "livez" | "healthz"] => Target::Health,
             ["version"] => Target::Version,
+            ["openapi", "v2"] => Target::OpenApiV2,
             ["openapi", "v3"] => Target::OpenApi,
             ["openapi", "v3", "api", version] => Target::open_api("", version),
             ["openapi", "v3", "apis", group, version] => Target::open_api(group, version),

@@ -177,7 +177,7 @@ async fn everything_of_an_application(kubectl: Kubectl) -> Result<()> {
 
 async fn events_of_an_object(kubectl: Kubectl) -> Result<()> {
     kubectl.apply(&config_map("one", "small")).await?;
-    let namespace = kubectl.namespace();
+    let (namespace, now) = (kubectl.namespace(), jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ"));
     let event = format!(
         "apiVersion: v1
 kind: Event
@@ -187,8 +187,8 @@ type: Warning
 reason: TooSmall
 message: It could be larger
 count: 3
-firstTimestamp: 2026-01-01T00:00:00Z
-lastTimestamp: 2026-01-01T00:00:00Z
+firstTimestamp: {now}
+lastTimestamp: {now}
 source: {{component: tests}}
 "
     );

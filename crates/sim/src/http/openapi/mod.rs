@@ -3,6 +3,7 @@
 mod components;
 mod operations;
 mod paths;
+pub(super) mod v2;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
