@@ -51,23 +51,24 @@ async fn node_of(kubectl: &Kubectl, app: &str) -> Result<String> {
     kubectl.ok(&["get", "pods", "-l", &selector, "-o", node]).await
 }
 
-/// Only the test's own pods are drained: others may be using the node.
-fn drain<'a>(node: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
-    [&["drain", node, "--pod-selector=app=web", "--ignore-daemonsets", "--delete-emptydir-data"], rest]
-        .concat()
+/// Only pods of the test's own label are drained: others may be using the node. The label is the namespace's name.
+fn drain<'a>(node: &'a str, selector: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    [&["drain", node, selector, "--ignore-daemonsets", "--delete-emptydir-data"], rest].concat()
 }
 
 async fn drains(kubectl: Kubectl) -> Result<()> {
-    kubectl.deployment("web", 2).await?;
+    let app = kubectl.namespace();
+    let selector = format!("--pod-selector=app={app}");
+    kubectl.deployment(app, 2).await?;
     kubectl
         .apply(&format!(
             "apiVersion: apps/v1
 kind: DaemonSet
 metadata: {{name: each}}
 spec:
-  selector: {{matchLabels: {{app: web, part: each}}}}
+  selector: {{matchLabels: {{app: {app}, part: each}}}}
   template:
-    metadata: {{labels: {{app: web, part: each}}}}
+    metadata: {{labels: {{app: {app}, part: each}}}}
     spec:
       terminationGracePeriodSeconds: 1
       containers: [{{name: main, image: '{IMAGE}'}}]
@@ -75,41 +76,45 @@ spec:
         ))
         .await?;
     kubectl.ok(&["rollout", "status", "daemonset/each", "--timeout=30s"]).await?;
-    let node = node_of(&kubectl, "web").await?;
-    let said = kubectl.say(&drain(&node, &["--timeout=30s"])).await?;
+    let node = node_of(&kubectl, app).await?;
+    let said = kubectl.say(&drain(&node, &selector, &["--timeout=30s"])).await?;
     // Others must be able to use the node again before anything is looked at.
     kubectl.ok(&["uncordon", &node]).await?;
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     has(&said.out, &["cordoned", "evicting pod", "drained"])?;
     has(&said.err, &["ignoring DaemonSet-managed Pods"])?;
-    kubectl.ok(&["rollout", "status", "deployment/web", "--timeout=30s"]).await?;
+    kubectl.ok(&["rollout", "status", "deployment", app, "--timeout=30s"]).await?;
     Ok(())
 }
 
 async fn a_budget_holds_up_a_drain(kubectl: Kubectl) -> Result<()> {
-    kubectl.deployment("web", 1).await?;
-    kubectl.ok(&["create", "pdb", "guard", "--selector=app=web", "--min-available=1"]).await?;
+    let app = kubectl.namespace();
+    let (pods, selector) = (format!("--selector=app={app}"), format!("--pod-selector=app={app}"));
+    kubectl.deployment(app, 1).await?;
+    kubectl.ok(&["create", "pdb", "guard", &pods, "--min-available=1"]).await?;
     let healthy = "--for=jsonpath={.status.currentHealthy}=1";
     kubectl.ok(&["wait", healthy, "pdb/guard", "--timeout=30s"]).await?;
-    let node = node_of(&kubectl, "web").await?;
-    let said = kubectl.say(&drain(&node, &["--timeout=2s"])).await?;
+    let node = node_of(&kubectl, app).await?;
+    let said = kubectl.say(&drain(&node, &selector, &["--timeout=2s"])).await?;
     kubectl.ok(&["uncordon", &node]).await?;
     ensure!(said.code != 0, "{}", said.out);
     has(&said.err, &["Cannot evict pod as it would violate the pod's disruption budget."])?;
-    assert_eq!(kubectl.table(&["get", "pods", "-l", "app=web"]).await?.cell("STATUS")?, "Running");
+    assert_eq!(kubectl.table(&["get", "pods"]).await?.cell("STATUS")?, "Running");
     Ok(())
 }
 
 async fn a_drain_needs_consent(kubectl: Kubectl) -> Result<()> {
-    kubectl.pod("web").await?;
-    let node = node_of(&kubectl, "web").await?;
-    let refused = kubectl.say(&drain(&node, &["--timeout=30s"])).await?;
-    let forced = kubectl.say(&drain(&node, &["--force", "--timeout=30s"])).await?;
+    let app = kubectl.namespace();
+    let selector = format!("--pod-selector=app={app}");
+    kubectl.pod(app).await?;
+    let node = node_of(&kubectl, app).await?;
+    let refused = kubectl.say(&drain(&node, &selector, &["--timeout=30s"])).await?;
+    let forced = kubectl.say(&drain(&node, &selector, &["--force", "--timeout=30s"])).await?;
     kubectl.ok(&["uncordon", &node]).await?;
     ensure!(refused.code != 0, "{}", refused.out);
     has(&refused.err, &["cannot delete", "use --force to override"])?;
     assert_eq!(forced.code, 0, "{}", forced.err);
     has(&forced.err, &["Warning: deleting Pods that declare no controller"])?;
-    let error = kubectl.fails(&["get", "pod", "web"]).await?;
+    let error = kubectl.fails(&["get", "pod", app]).await?;
     has(&error, &["NotFound"]).context("a pod without a controller does not come back")
 }
