@@ -13,6 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::Api;
 use crate::auth::Tokens;
+use crate::clock::Clock;
 use crate::controllers::{Controllers, Delays};
 use crate::faults::{Fault, FaultError, FaultPlan, Faults, RequestLine};
 use crate::http::{Server, router};
@@ -180,6 +181,12 @@ impl Sim {
     #[must_use]
     pub fn api(&self) -> &Api {
         &self.server.api
+    }
+
+    /// The time that the cluster goes by, which tests can move forward.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        self.server.api.clock()
     }
 
     /// Forgets the history: older continue tokens and watches are answered with 410 `Expired`.

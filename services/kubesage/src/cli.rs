@@ -88,7 +88,7 @@ pub(crate) struct SimArgs {
     #[arg(long, default_value = "simulated.kubeconfig")]
     pub(crate) kubeconfig_out: PathBuf,
 
-    /// What is in the cluster: shop, empty or NODESxPODS
+    /// What is in the cluster: shop, broken, empty or NODESxPODS
     #[arg(long, default_value = "shop")]
     pub(crate) seed: Seed,
 

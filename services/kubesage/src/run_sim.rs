@@ -15,11 +15,42 @@ pub(crate) async fn run(args: SimArgs) -> Result<Outcome, Failure> {
     let kubeconfig = &args.kubeconfig_out;
     write_private(kubeconfig, &sim.kubeconfig(sim.admin_token()))
         .map_err(|error| format!("cannot write the kubeconfig {}: {error}", kubeconfig.display()))?;
+    let (url, path) = (sim.url(), quoted(&kubeconfig.display().to_string()));
     banner::print(&format!(
-        "The simulated cluster is up: {}\n\n  kubeconfig  {path}\n\nAsk it for its pods:\n\n  \
-         kubectl --kubeconfig {path} get pods -A\n\nStop it with Ctrl-C.\n",
-        sim.url(),
-        path = kubeconfig.display(),
+        "The simulated cluster is up: {url}
+
+  kubeconfig  {path}
+  faults      {url}/simulator/v1/faults
+
+Ask it for its pods, and let the next five requests fail:
+
+  kubectl --kubeconfig {path} get pods -A
+  echo '{{\"times\": 5, \"status\": 503}}' | \\
+    kubectl --kubeconfig {path} create --raw /simulator/v1/faults -f -
+
+Stop it with Ctrl-C.
+"
     ))?;
     Ok(shutdown.run_until_done().await)
+}
+
+/// A word for a shell.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn paths_are_words_for_a_shell() {
+        assert_eq!(quoted("/tmp/k.yaml"), "/tmp/k.yaml");
+        assert_eq!(quoted("my files/it's"), "'my files/it'\\''s'");
+    }
 }
