@@ -63,13 +63,12 @@ impl Api {
     /// 400 for an unknown kind, 409 for a name that is taken.
     pub(crate) fn restore(&self, mut object: Value) -> Result<Arc<Object>, ApiError> {
         let kind = kind_of(&object)?;
-        let status = object["status"].take();
         object["metadata"]["uid"] = Uuid::new_v4().to_string().into();
         defaults::apply(kind, &mut object);
+        let status = object["status"].take();
         strategy::prepare_create(kind, &mut object, self.clock.now());
         if !status.is_null() {
             object["status"] = status;
-            defaults::apply(kind, &mut object);
         }
         insert(&mut self.store.begin(), kind, object, WriteOptions::default())
     }
