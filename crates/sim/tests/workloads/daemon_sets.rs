@@ -1,0 +1,141 @@
+//! Daemon sets: nodes that come, go and are not for everyone, and updates.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result};
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+use testkit::Cluster;
+
+use crate::common::{self, Objects, ready, template};
+
+fn daemon_set(name: &str) -> Value {
+    json!({
+        "metadata": { "name": name },
+        "spec": {
+            "selector": { "matchLabels": { "app": name } },
+            "template": template(name, "registry.k8s.io/pause:3.10"),
+        },
+    })
+}
+
+fn daemon_sets(cluster: &Cluster) -> Objects {
+    Objects::of(cluster, "apps/v1", "DaemonSet")
+}
+
+fn nodes_of(pods: &[Value]) -> BTreeSet<&str> {
+    pods.iter().filter_map(|pod| pod["spec"]["nodeName"].as_str()).collect()
+}
+
+fn is_settled(set: &Value, pods: i64) -> bool {
+    let status = &set["status"];
+    let counts = [
+        "desiredNumberScheduled",
+        "currentNumberScheduled",
+        "numberReady",
+        "numberAvailable",
+        "updatedNumberScheduled",
+    ];
+    status["observedGeneration"] == set["metadata"]["generation"]
+        && counts.iter().all(|count| status[*count] == pods)
+}
+
+#[tokio::test]
+async fn every_node_has_its_pod() -> Result<()> {
+    let cluster = common::simulated().await?;
+    let (sets, pods) = (daemon_sets(&cluster), Objects::of(&cluster, "v1", "Pod"));
+    let nodes = Objects::all(&cluster, "v1", "Node");
+    sets.create(daemon_set("agent")).await?;
+    sets.until("agent", |set| is_settled(set, 3)).await?;
+    let all = pods.until_all("app=agent", |pods| ready(pods, 3)).await?;
+    assert_eq!(nodes_of(&all), BTreeSet::from(["node-0", "node-1", "node-2"]));
+    let tolerations = all[0]["spec"]["tolerations"].as_array().context("tolerations")?;
+    assert!(tolerations.iter().any(|toleration| toleration["key"] == "node.kubernetes.io/unschedulable"));
+    common::until_told(&cluster, "DaemonSet", "agent", "SuccessfulCreate", "Created pod: agent-").await?;
+
+    nodes.create(common::node("node-3")).await?;
+    pods.until_all("app=agent", |pods| ready(pods, 4) && nodes_of(pods).contains("node-3")).await?;
+    nodes.patch("node-1", json!({ "spec": { "unschedulable": true } })).await?;
+    nodes.delete("node-2", &DeleteParams::default()).await?;
+    pods.until_all("app=agent", |pods| pods.len() == 3 && !nodes_of(pods).contains("node-2")).await?;
+    sets.until("agent", |set| is_settled(set, 3)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn taints_and_selectors_keep_pods_away() -> Result<()> {
+    let cluster = common::simulated().await?;
+    let (sets, pods) = (daemon_sets(&cluster), Objects::of(&cluster, "v1", "Pod"));
+    let nodes = Objects::all(&cluster, "v1", "Node");
+    let taint =
+        |effect: &str| json!({ "spec": { "taints": [{ "key": "only", "value": "x", "effect": effect }] } });
+    nodes.patch("node-0", taint("NoSchedule")).await?;
+    sets.create(daemon_set("agent")).await?;
+    let all = pods.until_all("app=agent", |pods| ready(pods, 2)).await?;
+    assert_eq!(nodes_of(&all), BTreeSet::from(["node-1", "node-2"]));
+    nodes.patch("node-1", taint("NoExecute")).await?;
+    pods.until_all("app=agent", |pods| nodes_of(pods) == BTreeSet::from(["node-2"])).await?;
+    sets.until("agent", |set| is_settled(set, 1)).await?;
+    let selector = json!({ "kubernetes.io/hostname": "node-0" });
+    let toleration = json!([{ "key": "only", "operator": "Exists" }]);
+    let spec = json!({ "nodeSelector": selector, "tolerations": toleration });
+    sets.patch("agent", json!({ "spec": { "template": { "spec": spec } } })).await?;
+    pods.until_all("app=agent", |pods| ready(pods, 1) && nodes_of(pods) == BTreeSet::from(["node-0"]))
+        .await?;
+    Ok(())
+}
+
+async fn update(strategy: Value, is_bounded: fn(&Value) -> bool) -> Result<()> {
+    let cluster = common::simulated().await?;
+    let sets = daemon_sets(&cluster);
+    let mut wanted = daemon_set("agent");
+    wanted["spec"]["updateStrategy"] = json!({ "type": "RollingUpdate", "rollingUpdate": strategy });
+    sets.create(wanted).await?;
+    sets.until("agent", |set| is_settled(set, 3)).await?;
+    let container = json!({ "name": "main", "image": "registry.k8s.io/pause:3.9" });
+    sets.patch("agent", json!({ "spec": { "template": { "spec": { "containers": [container] } } } })).await?;
+    sets.until("agent", |set| {
+        assert!(is_bounded(&set["status"]), "{}", set["status"]);
+        is_settled(set, 3)
+    })
+    .await?;
+    let pods = Objects::of(&cluster, "v1", "Pod").until_all("app=agent", |pods| ready(pods, 3)).await?;
+    assert!(pods.iter().all(|pod| pod["spec"]["containers"][0]["image"] == "registry.k8s.io/pause:3.9"));
+    let revisions = Objects::of(&cluster, "apps/v1", "ControllerRevision").list("app=agent").await?;
+    let mut numbers: Vec<_> = revisions.iter().filter_map(|revision| revision["revision"].as_i64()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_update_takes_one_node_at_a_time() -> Result<()> {
+    update(json!({ "maxUnavailable": 1 }), |status| status["numberUnavailable"].as_i64().unwrap_or(0) <= 1)
+        .await
+}
+
+#[tokio::test]
+async fn an_update_with_surge_leaves_no_node_without() -> Result<()> {
+    update(json!({ "maxUnavailable": 0, "maxSurge": 1 }), |status| status["numberUnavailable"].is_null())
+        .await
+}
+
+#[tokio::test]
+async fn with_on_delete_only_deleted_pods_are_updated() -> Result<()> {
+    let cluster = common::simulated().await?;
+    let (sets, pods) = (daemon_sets(&cluster), Objects::of(&cluster, "v1", "Pod"));
+    let mut wanted = daemon_set("agent");
+    wanted["spec"]["updateStrategy"] = json!({ "type": "OnDelete" });
+    sets.create(wanted).await?;
+    sets.until("agent", |set| is_settled(set, 3)).await?;
+    let container = json!({ "name": "main", "image": "registry.k8s.io/pause:3.9" });
+    sets.patch("agent", json!({ "spec": { "template": { "spec": { "containers": [container] } } } })).await?;
+    sets.until("agent", |set| set["status"]["observedGeneration"] == 2).await?;
+    let first = common::names(&pods.list("app=agent").await?).remove(0);
+    pods.delete(&first, &DeleteParams::default()).await?;
+    sets.until("agent", |set| {
+        set["status"]["updatedNumberScheduled"] == 1 && set["status"]["numberReady"] == 3
+    })
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! Jobs: completions, failures, deadlines, indexes. How containers end is told to the simulator by annotations.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use kube::api::{DeleteParams, PropagationPolicy};
+use serde_json::{Value, json};
+use testkit::Cluster;
+
+use crate::common::{self, Objects, condition};
+
+const FINALIZER: &str = "batch.kubernetes.io/job-tracking";
+
+fn job(name: &str, spec: &Value, annotations: &Value) -> Value {
+    let mut job = json!({ "metadata": { "name": name }, "spec": spec });
+    job["spec"]["template"] = json!({
+        "metadata": { "annotations": annotations },
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{ "name": "main", "image": "registry.k8s.io/pause:3.10" }],
+        },
+    });
+    job
+}
+
+fn jobs(cluster: &Cluster) -> Objects {
+    Objects::of(cluster, "batch/v1", "Job")
+}
+
+/// The pods of a job.
+async fn pods_of(cluster: &Cluster, name: &str) -> Result<Vec<Value>> {
+    Objects::of(cluster, "v1", "Pod").list(&format!("batch.kubernetes.io/job-name={name}")).await
+}
+
+fn long() -> Value {
+    json!({ "sim.kubesage.io/run-seconds": "100000" })
+}
+
+fn advance(cluster: &Cluster, seconds: u64) -> Result<()> {
+    cluster.sim().context("a simulator")?.api().clock().advance(Duration::from_secs(seconds));
+    Ok(())
+}
+
+/// As the recorded story tells it.
+#[tokio::test]
+async fn a_job_completes() -> Result<()> {
+    let cluster = common::simulated().await?;
+    let jobs = jobs(&cluster);
+    jobs.create(job("plan", &json!({ "backoffLimit": 0 }), &json!({}))).await?;
+    let done = jobs.until("plan", |job| condition(job, "Complete")["status"] == "True").await?;
+    let mut status = done["status"].clone();
+    for time in ["startTime", "completionTime"] {
+        assert!(status[time].take().is_string(), "{done:#}");
+    }
+    let mut types = Vec::new();
+    for condition in status["conditions"].take().as_array().context("conditions")? {
+        assert_eq!(condition["reason"], "CompletionsReached");
+        assert_eq!(condition["message"], "Reached expected number of succeeded pods");
+        types.push(condition["type"].clone());
+    }
+    assert_eq!(types, ["SuccessCriteriaMet", "Complete"]);
+    let expected = json!({
+        "conditions": null, "startTime": null, "completionTime": null,
+        "succeeded": 1, "terminating": 0, "uncountedTerminatedPods": {}, "ready": 0,
+    });
+    assert_eq!(status, expected);
+    let pods = pods_of(&cluster, "plan").await?;
+    assert_eq!(pods.len(), 1);
+    assert_eq!(pods[0]["metadata"]["finalizers"], Value::Null, "it is counted");
+    common::until_told(&cluster, "Job", "plan", "SuccessfulCreate", "Created pod: plan-").await?;
+    common::until_told(&cluster, "Job", "plan", "Completed", "Job completed").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_has_so_many_pods_at_a_time() -> Result<()> {
+    let cluster = common::simulated().await?;
+    let jobs = jobs(&cluster);
+    jobs.create(job("many", &json!({ "parallelism": 2, "completions": 5 }), &json!({}))).await?;
+    let done = jobs
+        .until("many", |job| {
+            assert!(job["status"]["active"].as_i64().unwrap_or_default() <= 2);
+            condition(job, "Complete")["status"] == "True"
+        })
+        .await?;
+    assert_eq!(done["status"]["succeeded"], 5);
+    assert_eq!(pods_of(&cluster, "many").await?.len(), 5);
+    Ok(())
+}
+
+#[tokio::test]
+async fn failures_count_up_to_the_limit_with_patience() -> Result<()> {
+    let cluster = common::simulated().await?;
+    let jobs = jobs(&cluster);
+    let fails = json!({ "sim.kubesage.io/behaviour": "fail" });
+    jobs.create(job("bad", &json!({ "backoffLimit": 1 }), &fails)).await?;
+    let first = jobs.until("bad", |job| job["status"]["failed"] == 1).await?;
+    assert!(condition(&first, "Failed").is_null());
+    assert_eq!(pods_of(&cluster, "bad").await?.len(), 1, "the next one waits");
+    advance(&cluster, 11)?;
+    let failed = jobs.until("bad", |job| condition(job, "Failed")["status"] == "True").await?;
+    for kind in ["FailureTarget", "Failed"] {
+        assert_eq!(condition(&failed, kind)["reason"], "BackoffLimitExceeded");
+        assert_eq!(condition(&failed, kind)["message"], "Job has reached the specified backoff limit");
+    }
+    assert_eq!(failed["status"]["failed"], 2);
+    common::until_told(&cluster, "Job", "bad", "BackoffLimitExceeded", "Job has reached").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_that_takes_too_long_fails() -> Result<()> {
+    let cluster = common::simulated().await?;
+    let jobs = jobs(&cluster);
+    jobs.create(job("slow", &json!({ "activeDeadlineSeconds": 60 }), &long())).await?;
+    jobs.until("slow", |job| job["status"]["ready"] == 1).await?;
+    advance(&cluster, 61)?;
+    let failed = jobs.until("slow", |job| condition(job, "Failed")["status"] == "True").await?;
+    assert_eq!(condition(&failed, "Failed")["reason"], "DeadlineExceeded");
+    assert_eq!(condition(&failed, "Failed")["message"], "Job was active longer than specified deadline");
+    assert_eq!((&failed["status"]["active"], &failed["status"]["failed"]), (&Value::Null, &json!(1)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_suspended_job_has_no_pods() -> Result<()> {
+    let cluster = common::simulated().await?;
+    let jobs = jobs(&cluster);
+    jobs.create(job("later", &json!({ "suspend": true }), &json!({}))).await?;
+    let suspended = jobs.until("later", |job| condition(job, "Suspended")["status"] == "True").await?;
+    assert_eq!(condition(&suspended, "Suspended")["reason"], "JobSuspended");
+    assert_eq!(suspended["status"]["startTime"], Value::Null);
+    assert!(pods_of(&cluster, "later").await?.is_empty());
+    jobs.patch("later", json!({ "spec": { "suspend": false } })).await?;
+    let done = jobs.until("later", |job| condition(job, "Complete")["status"] == "True").await?;
+    assert_eq!(condition(&done, "Suspended")["reason"], "JobResumed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_index_is_done_once() -> Result<()> {
+    let cluster = common::simulated().await?;
+    let jobs = jobs(&cluster);
+    let spec = json!({ "completionMode": "Indexed", "completions": 4, "parallelism": 3 });
+    jobs.create(job("shards", &spec, &json!({}))).await?;
+    let done = jobs.until("shards", |job| condition(job, "Complete")["status"] == "True").await?;
+    assert_eq!(
+        (&done["status"]["completedIndexes"], &done["status"]["succeeded"]),
+        (&json!("0-3"), &json!(4))
+    );
+    let pods = pods_of(&cluster, "shards").await?;
+    let index = "batch.kubernetes.io/job-completion-index";
+    let mut indexes: Vec<_> = pods.iter().map(|pod| pod["metadata"]["annotations"][index].as_str()).collect();
+    indexes.sort();
+    assert_eq!(indexes, [Some("0"), Some("1"), Some("2"), Some("3")]);
+    for pod in &pods {
+        let number = pod["metadata"]["labels"][index].as_str().context("a label")?;
+        assert_eq!(pod["spec"]["hostname"], format!("shards-{number}"));
+        assert_eq!(pod["spec"]["containers"][0]["env"][0]["name"], "JOB_COMPLETION_INDEX");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_finished_job_goes_after_its_time() -> Result<()> {
+    let cluster = common::simulated().await?;
+    let jobs = jobs(&cluster);
+    jobs.create(job("brief", &json!({ "ttlSecondsAfterFinished": 3000 }), &json!({}))).await?;
+    jobs.until("brief", |job| condition(job, "Complete")["status"] == "True").await?;
+    advance(&cluster, 2900)?;
+    assert!(jobs.find("brief").await?.is_some());
+    advance(&cluster, 101)?;
+    jobs.until_gone("brief").await
+}
+
+#[tokio::test]
+async fn the_pods_of_a_deleted_job_go_with_it() -> Result<()> {
+    let cluster = common::simulated().await?;
+    let (jobs, pods) = (jobs(&cluster), Objects::of(&cluster, "v1", "Pod"));
+    for (name, policy) in [("fore", PropagationPolicy::Foreground), ("back", PropagationPolicy::Background)] {
+        jobs.create(job(name, &json!({}), &long())).await?;
+        jobs.until(name, |job| job["status"]["ready"] == 1).await?;
+        let params = DeleteParams { propagation_policy: Some(policy), ..DeleteParams::default() };
+        jobs.delete(name, &params).await?;
+        jobs.until_gone(name).await?;
+        pods.until_all(&format!("batch.kubernetes.io/job-name={name}"), <[Value]>::is_empty).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deleted_pod_counts_as_failed_and_is_replaced() -> Result<()> {
+    let cluster = common::simulated().await?;
+    let (jobs, pods) = (jobs(&cluster), Objects::of(&cluster, "v1", "Pod"));
+    jobs.create(job("long", &json!({}), &long())).await?;
+    jobs.until("long", |job| job["status"]["ready"] == 1).await?;
+    let first = pods_of(&cluster, "long").await?.remove(0);
+    assert_eq!(first["metadata"]["finalizers"], json!([FINALIZER]));
+    let name = first["metadata"]["name"].as_str().context("a name")?;
+    pods.delete(name, &DeleteParams::default()).await?;
+    pods.until_gone(name).await?;
+    jobs.until("long", |job| job["status"]["failed"] == 1).await?;
+    advance(&cluster, 11)?;
+    jobs.until("long", |job| job["status"]["ready"] == 1 && job["status"]["failed"] == 1).await?;
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! Workloads as their users see them, through the Kubernetes API alone: in the simulator, or in a real cluster.
+
+mod common;
+mod daemon_sets;
+mod deployments;
+mod jobs;
+mod replica_sets;
