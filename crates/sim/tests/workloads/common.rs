@@ -115,12 +115,6 @@ impl Objects {
         Ok(serde_json::to_value(patched)?)
     }
 
-    /// A merge patch of the status.
-    pub(crate) async fn patch_status(&self, name: &str, patch: Value) -> Result<Value> {
-        let patched = self.api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
-        Ok(serde_json::to_value(patched)?)
-    }
-
     pub(crate) async fn delete(&self, name: &str, params: &DeleteParams) -> Result<()> {
         self.api.delete(name, params).await?;
         Ok(())

@@ -1,7 +1,9 @@
 //! Workloads as their users see them, through the Kubernetes API alone: in the simulator, or in a real cluster.
 
 mod common;
+mod cron_jobs;
 mod daemon_sets;
 mod deployments;
 mod jobs;
 mod replica_sets;
+mod stateful_sets;

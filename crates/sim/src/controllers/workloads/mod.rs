@@ -1,5 +1,6 @@
 //! The controllers of workloads: those that make pods, and those that make objects which do.
 
+mod cron_job;
 mod daemon_set;
 mod deployment;
 mod fields;
@@ -11,19 +12,24 @@ mod pod;
 mod ranking;
 mod replica_set;
 mod revisions;
+mod stateful_set;
 
+use self::cron_job::CronJobs;
 use self::daemon_set::DaemonSets;
 use self::deployment::Deployments;
 use self::job::Jobs;
 use self::replica_set::ReplicaSets;
+use self::stateful_set::StatefulSets;
 use super::{Again, Cluster, Controller, Key, Queue, Recorder};
 
 /// All of them.
 pub(super) fn crew() -> Vec<Box<dyn Controller>> {
     vec![
+        Box::new(CronJobs::new()),
         Box::new(DaemonSets::new()),
         Box::new(Deployments::new()),
         Box::new(Jobs::new()),
         Box::new(ReplicaSets::new()),
+        Box::new(StatefulSets::new()),
     ]
 }
