@@ -4,6 +4,7 @@
 //! old and new processes run side by side during a roll-out.
 
 pub mod agent;
+pub mod agent_role;
 pub mod auth;
 pub mod catalog;
 pub mod events;

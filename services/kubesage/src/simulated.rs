@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use contracts::agent_role::{self, Rule};
 use serde_json::{Value, json};
 use sim::{Options, Seed, Sim};
 use web::process::Failure;
@@ -39,16 +40,11 @@ pub(crate) async fn start(data_dir: &DataDir) -> Result<SimulatedCluster, Failur
 
 /// The objects of the install script that give the agent its rights, with the feature `logs`.
 fn agent_objects() -> [Value; 3] {
-    let read = ["get", "list", "watch"];
+    let rules: Vec<Rule> = agent_role::READER.into_iter().chain([agent_role::LOGS]).collect();
     [
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": ROLE},
-        "rules": [
-            {"apiGroups": [""], "resources": ["nodes", "pods", "services", "namespaces"], "verbs": read},
-            {"apiGroups": ["apps"], "resources": ["deployments", "daemonsets", "statefulsets"], "verbs": read},
-            {"apiGroups": ["batch"], "resources": ["jobs", "cronjobs"], "verbs": read},
-            {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
-        ]}),
+            "rules": rules}),
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
             "metadata": {"name": format!("{ROLE}-binding")},
             "subjects": [{"kind": "ServiceAccount", "name": SERVICE_ACCOUNT, "namespace": NAMESPACE}],

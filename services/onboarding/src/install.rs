@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use contracts::Token;
+use contracts::{
+    Token,
+    agent_role::{self, Rule},
+};
 use secrecy::ExposeSecret;
 use url::Url;
 
@@ -29,9 +32,9 @@ pub enum Feature {
 
 impl Feature {
     /// The rule that the agent's ClusterRole gains.
-    fn rule(self) -> &'static str {
+    fn rule(self) -> Rule {
         match self {
-            Self::Logs => "  - apiGroups: [\"\"]\n    resources: [\"pods/log\"]\n    verbs: [\"get\"]\n",
+            Self::Logs => agent_role::LOGS,
         }
     }
 }
@@ -41,12 +44,19 @@ impl Feature {
 ///
 /// What is filled in consists of letters, digits and the characters of a URL, so that nothing needs quoting.
 pub(crate) fn script(install: &Install<'_>) -> String {
-    let rules: String = install.features.iter().map(|feature| feature.rule()).collect();
+    let rules = agent_role::READER.into_iter().chain(install.features.iter().map(|feature| feature.rule()));
+    let rules: String = rules.map(yaml).collect();
     include_str!("install/install.sh")
         .replace("{{cluster_id}}", install.cluster_id)
         .replace("{{agent_id}}", install.agent_id)
         .replace("{{endpoint}}", install.endpoint.as_str().trim_end_matches('/'))
         .replace("{{image}}", install.image)
-        .replace("{{feature_rules}}\n", &rules)
+        .replace("{{rules}}\n", &rules)
         .replace("{{api_key}}", install.key.secret().expose_secret())
+}
+
+/// The quotes of plain words are the same in Rust and YAML.
+fn yaml(rule: Rule) -> String {
+    let Rule { api_groups, resources, verbs } = rule;
+    format!("  - apiGroups: {api_groups:?}\n    resources: {resources:?}\n    verbs: {verbs:?}\n")
 }

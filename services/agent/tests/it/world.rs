@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use agent::{Agent, ClusterSource, Config, Endpoint, Timing};
 use anyhow::{Context, Result};
 use backon::ExponentialBuilder;
-use contracts::{Token, TokenKind};
+use contracts::{Token, TokenKind, agent_role};
 use serde_json::{Value, json};
 use sim::{Options, Seed, Sim};
 use tempfile::TempDir;
@@ -96,14 +96,8 @@ pub(crate) fn quick() -> Timing {
 
 /// What the install script makes: the rights that the agent has, and no more.
 fn install_role(sim: &Sim) -> Result<()> {
-    let rule = |groups: &str, resources: &[&str]| json!({"apiGroups": [groups], "resources": resources, "verbs": ["get", "list", "watch"]});
-    let rules = json!([
-        rule("", &["nodes", "pods", "services", "namespaces"]),
-        rule("apps", &["deployments", "daemonsets", "statefulsets"]),
-        rule("batch", &["jobs", "cronjobs"]),
-    ]);
     sim.api().create(namespace(NAMESPACE))?;
-    set_rules(sim, &rules)?;
+    set_rules(sim, &json!(agent_role::READER))?;
     sim.api().create(json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
         "metadata": {"name": "spot-optimizer-reader"},

@@ -28,16 +28,7 @@ kind: ClusterRole
 metadata:
   name: spot-optimizer-reader
 rules:
-  - apiGroups: [""]
-    resources: ["nodes", "pods", "services", "namespaces"]
-    verbs: ["get", "list", "watch"]
-  - apiGroups: ["apps"]
-    resources: ["deployments", "daemonsets", "statefulsets"]
-    verbs: ["get", "list", "watch"]
-  - apiGroups: ["batch"]
-    resources: ["jobs", "cronjobs"]
-    verbs: ["get", "list", "watch"]
-{{feature_rules}}
+{{rules}}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
