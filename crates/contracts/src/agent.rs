@@ -28,9 +28,6 @@ pub const PART_BYTES: usize = 128 * 1024;
 /// (`max_message_size`, since version 4.0).
 pub const MAX_RESULT_BYTES: usize = 15 * 1024 * 1024;
 
-/// The capability of an agent that may answer in [`Part`]s. The other capabilities are the names of commands.
-pub const CAPABILITY_PARTS: &str = "parts";
-
 /// The agent's first frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename = "hello")]
@@ -47,7 +44,7 @@ pub struct Hello {
     /// What the cluster is called where the agent runs, if it knows.
     #[serde(default)]
     pub cluster_name: Option<String>,
-    /// The commands that it understands, and [`CAPABILITY_PARTS`].
+    /// The names of the commands that it understands.
     #[serde(default)]
     pub capabilities: Vec<String>,
     /// Whether its cluster says that it is a simulated one.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use contracts::{
-    agent::{CAPABILITY_PARTS, Hello, PROTOCOL, RefusalCode, Refused, ServerFrame, Welcome},
+    agent::{Hello, PROTOCOL, RefusalCode, Refused, ServerFrame, Welcome},
     query::Command,
 };
 use futures_util::{SinkExt, StreamExt};
@@ -92,7 +92,7 @@ async fn hello(relay: &Relay) -> Hello {
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         kubernetes_version: identity.and_then(|identity| identity.version),
         cluster_name: relay.config.cluster_name.clone(),
-        capabilities: commands.chain([CAPABILITY_PARTS]).map(str::to_owned).collect(),
+        capabilities: commands.map(str::to_owned).collect(),
         simulated,
     }
 }

@@ -46,7 +46,6 @@ async fn hello_comes_first_and_says_who_it_is() -> Result<()> {
     assert_eq!(hello.cluster_name.as_deref(), Some("test"));
     let capabilities: HashSet<&str> = hello.capabilities.iter().map(String::as_str).collect();
     assert!(Command::ALL.iter().all(|command| capabilities.contains(command.as_str())));
-    assert!(capabilities.contains("parts"));
     assert!(hello.simulated);
     Ok(())
 }

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 use contracts::{
     ErrorCode, Timestamp,
     agent::{
-        CAPABILITY_PARTS, GoingAway, Heartbeat, Hello, PROTOCOL, Part, RefusalCode, Request, Response,
-        ResponseError, ServerFrame,
+        GoingAway, Heartbeat, Hello, PROTOCOL, Part, RefusalCode, Request, Response, ResponseError,
+        ServerFrame,
     },
     query::Command,
 };
@@ -49,9 +49,7 @@ pub(crate) fn hello(agent_id: &str) -> Hello {
         agent_version: "1.2.3".to_owned(),
         kubernetes_version: Some("v1.36.1".to_owned()),
         cluster_name: None,
-        capabilities: [Command::GetPods.as_str(), Command::GetNodes.as_str(), CAPABILITY_PARTS]
-            .map(str::to_owned)
-            .into(),
+        capabilities: [Command::GetPods, Command::GetNodes].map(|command| command.as_str().to_owned()).into(),
         simulated: false,
     }
 }
