@@ -9,7 +9,7 @@ use contracts::{
         GoingAway, Heartbeat, Hello, PROTOCOL, Part, RefusalCode, Request, Response, ResponseError,
         ServerFrame,
     },
-    query::Command,
+    query::{Command, QueryRequest},
 };
 use futures_util::{SinkExt, StreamExt};
 use serde::Serialize;
@@ -177,6 +177,15 @@ impl Agent {
     pub(crate) async fn pong(&mut self) -> Result<()> {
         let request = self.request().await?;
         self.answer(&request, "\"pong\"").await
+    }
+
+    /// Its session lives: the query reaches it, and its answer the asker.
+    pub(crate) async fn answers(&mut self, world: &World, query: &QueryRequest) -> Result<()> {
+        let (answer, ponged) = tokio::join!(world.ask(query), self.pong());
+        ponged?;
+        let answer = answer?;
+        ensure!(answer.result.as_ref().is_some_and(|result| result.get() == "\"pong\""), "{answer:?}");
+        Ok(())
     }
 
     /// The next frame, which must be a refusal followed by a close; answers whether to try again.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     agent::Agent,
-    world::{PATIENCE, User, World, query_for, refused, start},
+    world::{PATIENCE, User, query_for, refused, start},
 };
 
 const SHORT: Duration = Duration::from_millis(500);
@@ -25,15 +25,6 @@ fn hasty(agent_id: &str) -> Result<QueryRequest> {
     Ok(QueryRequest { deadline: Timestamp::from_millis(deadline), ..query })
 }
 
-/// The session still answers.
-async fn lives(world: &World, agent_id: &str, agent: &mut Agent) -> Result<()> {
-    let query = query_for(User::Ada, agent_id);
-    let (answer, ponged) = tokio::join!(world.ask(&query), agent.pong());
-    ponged?;
-    assert_eq!(answer?.result.context("a result")?.get(), "\"pong\"");
-    Ok(())
-}
-
 store::test_on_both! {
     async fn the_asker_is_told_of_the_deadline_and_the_agent_to_stop(database: TestDatabase) -> Result<()> {
         let world = start(&database).await?;
@@ -42,7 +33,7 @@ store::test_on_both! {
         // The asker's own deadline; then that of the message alone, which an answer must reach in time, too.
         for (query, patience) in [
             (hasty(&cluster.agent_id)?, PATIENCE),
-            (query_for(User::Ada, &cluster.agent_id), Duration::from_secs(2)),
+            (cluster.query(), Duration::from_secs(2)),
         ] {
             let asked = Instant::now();
             let asking = world.asking(query, patience);
@@ -52,7 +43,7 @@ store::test_on_both! {
             assert!(asked.elapsed() < PATIENCE / 2);
             // Too late.
             agent.answer(&request, "1").await?;
-            lives(&world, &cluster.agent_id, &mut agent).await?;
+            agent.answers(&world, &cluster.query()).await?;
         }
         Ok(())
     }
@@ -61,22 +52,22 @@ store::test_on_both! {
         let world = start(&database).await?;
         let cluster = world.cluster(User::Ada, "a").await?;
         let mut agent = Agent::open(&world, &cluster).await?;
-        let asking = world.asking(query_for(User::Ada, &cluster.agent_id), Duration::from_secs(1));
+        let asking = world.asking(cluster.query(), Duration::from_secs(1));
         let request = agent.request().await?;
         asking.abort();
         assert_eq!(agent.cancelled().await?, request.request_id);
-        lives(&world, &cluster.agent_id, &mut agent).await
+        agent.answers(&world, &cluster.query()).await
     }
 
     async fn a_query_without_patience_does_not_reach_the_agent_in_vain(database: TestDatabase) -> Result<()> {
         let world = start(&database).await?;
         let cluster = world.cluster(User::Ada, "a").await?;
         let mut agent = Agent::open(&world, &cluster).await?;
-        let query = query_for(User::Ada, &cluster.agent_id);
+        let query = cluster.query();
         let long_ago = Timestamp::from_millis(0).context("a time")?;
         let late = QueryRequest { deadline: Some(long_ago), ..query };
         refused(&world.ask(&late).await?, &ErrorCode::AgentTimeout)?;
-        lives(&world, &cluster.agent_id, &mut agent).await
+        agent.answers(&world, &cluster.query()).await
     }
 
     async fn those_who_wait_are_told_at_once_when_the_session_ends(database: TestDatabase) -> Result<()> {
@@ -85,7 +76,7 @@ store::test_on_both! {
         for how in ["the connection breaks", "the agent closes", "the server closes"] {
             let mut agent = Agent::open(&world, &cluster).await?;
             let bus = world.bus.clone();
-            let query = query_for(User::Ada, &cluster.agent_id);
+            let query = cluster.query();
             let asking = tokio::spawn(async move {
                 let options = RequestOptions::within(PATIENCE);
                 bus.request::<_, QueryResult>(queues::QUERIES, &query, options).await

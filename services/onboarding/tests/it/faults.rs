@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::{
     agent::Agent,
-    world::{CLUSTERS, GENERATE, Made, Setup, User, World, query_for, refused},
+    world::{CLUSTERS, GENERATE, Made, Setup, User, World, refused},
 };
 
 /// How long the service waits for its database here.
@@ -50,11 +50,7 @@ impl Scene {
 
     /// The connected agent answers a query.
     async fn answers(&mut self) -> Result<()> {
-        let query = query_for(User::Ada, &self.cluster.agent_id);
-        let (answer, ponged) = tokio::join!(self.world.ask(&query), self.agent.pong());
-        ponged?;
-        assert_eq!(answer?.result.context("a result")?.get(), "\"pong\"");
-        Ok(())
+        self.agent.answers(&self.world, &self.cluster.query()).await
     }
 
     /// Waits until what an agent said has been written.
@@ -90,7 +86,7 @@ impl Scene {
         let started = Instant::now();
         let (keys, cluster) = (self.idle.path("/agent-keys"), self.idle.path(""));
         let verify = self.idle.path("/verify-connection");
-        let query = query_for(User::Ada, &self.idle.agent_id);
+        let query = self.idle.query();
         let (list, get, keys, verify, answer) = tokio::join!(
             self.world.get(User::Ada, CLUSTERS),
             self.world.get(User::Ada, &cluster),
@@ -106,6 +102,15 @@ impl Scene {
         Ok(())
     }
 
+    /// Queries are answered while nothing else is.
+    async fn lives_without_database(&mut self) -> Result<()> {
+        self.agent.beat(2, 2).await?;
+        self.answers().await?;
+        self.changes_are_unavailable().await?;
+        self.reads_are_unavailable().await?;
+        self.answers().await
+    }
+
     /// All is well again, and nothing was forgotten.
     async fn recovers(&mut self, nodes: u64) -> Result<()> {
         self.nodes_become(nodes).await?;
@@ -115,7 +120,7 @@ impl Scene {
             (made.status == 201).then_some(())
         })
         .await?;
-        let answer = self.world.ask(&query_for(User::Ada, &self.idle.agent_id)).await?;
+        let answer = self.world.ask(&self.idle.query()).await?;
         refused(&answer, &ErrorCode::AgentNotConnected)?;
         Agent::open(&self.world, &self.idle).await?;
         self.answers().await
@@ -164,11 +169,7 @@ async fn a_postgres_that_is_gone_stops_no_queries() -> Result<()> {
     let database = TestDatabase::postgres().await;
     let (proxy, mut scene) = behind_a_proxy(&database, quick()).await?;
     proxy.cut();
-    scene.agent.beat(2, 2).await?;
-    scene.answers().await?;
-    scene.changes_are_unavailable().await?;
-    scene.reads_are_unavailable().await?;
-    scene.answers().await?;
+    scene.lives_without_database().await?;
     proxy.resume();
     scene.recovers(2).await
 }
@@ -178,11 +179,7 @@ async fn a_postgres_that_falls_silent_stops_no_queries() -> Result<()> {
     let database = TestDatabase::postgres().await;
     let (proxy, mut scene) = behind_a_proxy(&database, quick()).await?;
     proxy.swallow();
-    scene.agent.beat(2, 2).await?;
-    scene.answers().await?;
-    scene.changes_are_unavailable().await?;
-    scene.reads_are_unavailable().await?;
-    scene.answers().await?;
+    scene.lives_without_database().await?;
     // Connections from before stay dead: what was swallowed is lost.
     proxy.resume();
     scene.recovers(2).await

@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::{
     agent::{Agent, hello},
-    world::{Setup, User, World, query_for, start},
+    world::{Made, Setup, User, World, start},
 };
 
 const PROTOCOL_ERROR: (RefusalCode, u16) = (RefusalCode::ProtocolError, 1002);
@@ -48,13 +48,9 @@ fn nonsense() -> Vec<(&'static str, Message, (RefusalCode, u16))> {
 }
 
 /// The process runs and serves this agent.
-async fn goes_on(world: &World, agent_id: &str, agent: &mut Agent) -> Result<()> {
+async fn goes_on(world: &World, cluster: &Made, agent: &mut Agent) -> Result<()> {
     assert!(!world.shutdown.token().is_cancelled());
-    let query = query_for(User::Ada, agent_id);
-    let (answer, ponged) = tokio::join!(world.ask(&query), agent.pong());
-    ponged?;
-    assert!(answer?.result.is_some());
-    Ok(())
+    agent.answers(world, &cluster.query()).await
 }
 
 store::test_on_both! {
@@ -73,7 +69,7 @@ store::test_on_both! {
                 assert!(agent.refused(&code, close).await.with_context(context)?, "it may try again");
             }
         }
-        goes_on(&world, &other.agent_id, &mut bystander).await
+        goes_on(&world, &other, &mut bystander).await
     }
 
     async fn hello_is_said_first_and_once(database: TestDatabase) -> Result<()> {
@@ -133,7 +129,7 @@ store::test_on_both! {
                 _ = ticks.tick() => living.send_raw(Message::Ping(Bytes::new())).await?,
             }
         }
-        goes_on(&world, &other.agent_id, &mut living).await
+        goes_on(&world, &other, &mut living).await
     }
 }
 
@@ -171,5 +167,5 @@ async fn unknown_fields_are_no_nonsense() -> Result<()> {
     greeting["newer"] = json!({"a": [1]});
     agent.send(&greeting).await?;
     agent.receive().await?;
-    goes_on(&world, &cluster.agent_id, &mut agent).await
+    goes_on(&world, &cluster, &mut agent).await
 }

@@ -10,7 +10,7 @@ use web::Outcome;
 
 use crate::{
     agent::{Agent, Received},
-    world::{PATIENCE, Setup, User, query_for, refused, start},
+    world::{PATIENCE, Setup, User, refused, start},
 };
 
 /// Reads the process's goodbye; answers when it says to come back.
@@ -26,7 +26,7 @@ store::test_on_both! {
         let world = start(&database).await?;
         let cluster = world.cluster(User::Ada, "a").await?;
         let mut agent = Agent::open(&world, &cluster).await?;
-        let query = query_for(User::Ada, &cluster.agent_id);
+        let query = cluster.query();
         let asking = world.asking(query.clone(), PATIENCE);
         let request = agent.request().await?;
         agent.go_away().await?;
@@ -43,7 +43,7 @@ store::test_on_both! {
         let world = setup.start().await?;
         let cluster = world.cluster(User::Ada, "a").await?;
         let mut agent = Agent::open(&world, &cluster).await?;
-        let asking = world.asking(query_for(User::Ada, &cluster.agent_id), PATIENCE);
+        let asking = world.asking(cluster.query(), PATIENCE);
         agent.request().await?;
         agent.go_away().await?;
         refused(&asking.await??, &ErrorCode::AgentNotConnected)?;
@@ -79,7 +79,7 @@ store::test_on_both! {
         ];
         let (mut idle, mut busy) = (Agent::open(&world, &first).await?, Agent::open(&world, &second).await?);
         let mut silent = Agent::connect(&world, &third).await?;
-        let asking = world.asking(query_for(User::Ada, &second.agent_id), PATIENCE);
+        let asking = world.asking(second.query(), PATIENCE);
         let request = busy.request().await?;
         idle.beat(5, 50).await?;
         eventually("the heartbeat", async || {
@@ -109,7 +109,7 @@ store::test_on_both! {
         let world = setup.start().await?;
         let cluster = world.cluster(User::Ada, "a").await?;
         let mut agent = Agent::open(&world, &cluster).await?;
-        let asking = world.asking(query_for(User::Ada, &cluster.agent_id), PATIENCE);
+        let asking = world.asking(cluster.query(), PATIENCE);
         agent.request().await?;
         assert_eq!(world.stop().await?, Outcome::Clean);
         refused(&asking.await??, &ErrorCode::AgentNotConnected)?;

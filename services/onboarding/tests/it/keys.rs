@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     agent::{Agent, hello},
-    world::{GENERATE, Made, User, World, query_for, start},
+    world::{GENERATE, Made, User, World, start},
 };
 
 /// Makes a key; answers its id and the key.
@@ -28,14 +28,6 @@ async fn revoke(world: &World, cluster: &Made, key_id: &str) -> Result<()> {
     Ok(())
 }
 
-async fn answers(world: &World, cluster: &Made, agent: &mut Agent) -> Result<()> {
-    let query = query_for(User::Ada, &cluster.agent_id);
-    let (answer, ponged) = tokio::join!(world.ask(&query), agent.pong());
-    ponged?;
-    assert!(answer?.result.is_some());
-    Ok(())
-}
-
 store::test_on_both! {
     async fn a_key_is_replaced_without_dropping_the_session(database: TestDatabase) -> Result<()> {
         let world = start(&database).await?;
@@ -52,7 +44,7 @@ store::test_on_both! {
         assert!(both[1]["expires_at"].is_string());
         let told = json!(both).to_string();
         assert!(!told.contains(&second) && !told.contains(&cluster.key));
-        answers(&world, &cluster, &mut agent).await?;
+        agent.answers(&world, &cluster.query()).await?;
 
         let mut newer = Agent::connect_with(world.address, &cluster.agent_id, &second, None).await?;
         newer.greet(&cluster.agent_id).await?;
@@ -60,7 +52,7 @@ store::test_on_both! {
         // The first key did not open this session.
         let first_id = first[0]["id"].as_str().unwrap_or_default();
         revoke(&world, &cluster, first_id).await?;
-        answers(&world, &cluster, &mut newer).await?;
+        newer.answers(&world, &cluster.query()).await?;
         assert!(Agent::connect(&world, &cluster).await.is_err());
 
         let again = cluster.path(&format!("/agent-keys/{first_id}"));
@@ -115,7 +107,7 @@ store::test_on_both! {
         world.sql("UPDATE agent_keys SET revoked_at = NULL WHERE cluster_id = $1", &cluster.cluster_id).await?;
         assert!(Agent::connect(&world, &cluster).await.is_err());
         world.get(User::Ada, &cluster.path("")).await?.problem(404, "not_found")?;
-        let answer = world.ask(&query_for(User::Ada, &cluster.agent_id)).await?;
+        let answer = world.ask(&cluster.query()).await?;
         crate::world::refused(&answer, &contracts::ErrorCode::NotFound)?;
 
         let again = world.post(User::Ada, GENERATE, json!({"provider": "other", "cluster_name": "a"})).await?;

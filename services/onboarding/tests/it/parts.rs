@@ -14,7 +14,7 @@ use store::testing::TestDatabase;
 
 use crate::{
     agent::Agent,
-    world::{Made, PATIENCE, Setup, User, World, query_for, refused, start},
+    world::{Made, PATIENCE, Setup, User, World, refused, start},
 };
 
 /// Without optimization, unpacking what is as large as a result may be takes half a minute.
@@ -49,7 +49,7 @@ async fn send_parts(agent: &mut Agent, request: &Request, bytes: &[u8]) -> Resul
 
 /// Asks, and has the agent answer with these bytes.
 async fn answered(world: &World, cluster: &Made, agent: &mut Agent, bytes: &[u8]) -> Result<QueryResult> {
-    let asking = world.asking(query_for(User::Ada, &cluster.agent_id), UNPACKING);
+    let asking = world.asking(cluster.query(), UNPACKING);
     let request = agent.request().await?;
     send_parts(agent, &request, bytes).await?;
     Ok(asking.await??)
@@ -64,7 +64,7 @@ store::test_on_both! {
             StdRng::seed_from_u64(7).sample_iter(Alphanumeric).take(1_000_000).map(char::from).collect();
         let json = format!("[ \"{text}\" ]");
         let gzip = gzip(json.as_bytes())?;
-        let query = query_for(User::Ada, &cluster.agent_id);
+        let query = cluster.query();
         let large = world.asking(query.clone(), PATIENCE);
         let large_request = agent.request().await?;
         let small = world.asking(query, PATIENCE);
@@ -112,13 +112,11 @@ async fn a_bomb_is_not_unpacked_to_its_end() -> Result<()> {
     let world = setup.start().await?;
     let cluster = world.cluster(User::Ada, "a").await?;
     let mut agent = Agent::open(&world, &cluster).await?;
-    let query = query_for(User::Ada, &cluster.agent_id);
+    let query = cluster.query();
     let exploding = world.asking(query.clone(), UNPACKING);
     let request = agent.request().await?;
     send_parts(&mut agent, &request, &bomb()?).await?;
-    let (answer, ponged) = tokio::join!(world.ask(&query), agent.pong());
-    ponged?;
-    assert!(answer?.result.is_some());
+    agent.answers(&world, &query).await?;
     refused(&exploding.await??, &ErrorCode::TooLarge)?;
     Ok(())
 }
@@ -130,7 +128,7 @@ async fn parts_without_end_are_cut_off() -> Result<()> {
     let world = start(&database).await?;
     let cluster = world.cluster(User::Ada, "a").await?;
     let mut agent = Agent::open(&world, &cluster).await?;
-    let asking = world.asking(query_for(User::Ada, &cluster.agent_id), PATIENCE);
+    let asking = world.asking(cluster.query(), PATIENCE);
     let request = agent.request().await?;
     let part = vec![0; 1_000_000];
     for _ in 0..=MAX_RESULT_BYTES / part.len() {

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     agent::Agent,
-    world::{Made, User, World, query_for, start},
+    world::{Made, User, World, start},
 };
 
 /// Something that an agent may send.
@@ -108,10 +108,8 @@ impl Scene {
             }
         }
         drop(agent);
-        let query = query_for(User::Ada, &self.decent.agent_id);
-        let (answer, ponged) = tokio::join!(self.world.ask(&query), self.bystander.pong());
-        ponged.context("the bystander's session")?;
-        anyhow::ensure!(answer?.result.is_some_and(|result| result.get() == "\"pong\""), "no answer");
+        let answered = self.bystander.answers(&self.world, &self.decent.query()).await;
+        answered.context("the bystander's session")?;
         anyhow::ensure!(!self.world.shutdown.token().is_cancelled(), "the process stops");
         Ok(())
     }

@@ -29,7 +29,7 @@ store::test_on_both! {
         let cluster = world.cluster(User::Ada, "a").await?;
         let mut agent = Agent::open(&world, &cluster).await?;
         let params = Params { namespace: Some("default".to_owned()), limit: Some(7), ..Params::default() };
-        let mut query = QueryRequest { params: params.clone(), ..query_for(User::Ada, &cluster.agent_id) };
+        let mut query = QueryRequest { params: params.clone(), ..cluster.query() };
         query.cluster_config.insert("cluster_id".to_owned(), json!(cluster.cluster_id));
         let trace = TraceParent::generate(&mut rand::rng());
         let bus = world.bus.clone();
@@ -59,7 +59,7 @@ store::test_on_both! {
         let mut agent = Agent::open(&world, &cluster).await?;
         let ask = |limit| {
             let params = Params { limit: Some(limit), ..Params::default() };
-            let query = QueryRequest { params, ..query_for(User::Ada, &cluster.agent_id) };
+            let query = QueryRequest { params, ..cluster.query() };
             (limit, world.asking(query, PATIENCE))
         };
         let asked: Vec<_> = (0..100).map(ask).collect();
@@ -82,7 +82,7 @@ store::test_on_both! {
         let world = start(&database).await?;
         let (cluster, silent) = (world.cluster(User::Ada, "a").await?, world.cluster(User::Ada, "b").await?);
         let mut agent = Agent::open(&world, &cluster).await?;
-        let query = query_for(User::Ada, &cluster.agent_id);
+        let query = cluster.query();
         for unknown in ["", "nobody", &Uuid::new_v4().to_string(), &"x".repeat(100_000)] {
             let answer = world.ask(&query_for(User::Ada, unknown)).await?;
             refused(&answer, &ErrorCode::NotFound)?;
@@ -95,7 +95,7 @@ store::test_on_both! {
                 refused(&world.ask(&query).await?, &ErrorCode::NotFound)?;
             }
         }
-        refused(&world.ask(&query_for(User::Ada, &silent.agent_id)).await?, &ErrorCode::AgentNotConnected)?;
+        refused(&world.ask(&silent.query()).await?, &ErrorCode::AgentNotConnected)?;
         for command in [Command::GetServices, Command::Other("get-secrets".to_owned())] {
             let answer = world.ask(&QueryRequest { command, ..query.clone() }).await?;
             let detail = refused(&answer, &ErrorCode::AgentError)?;
@@ -109,10 +109,7 @@ store::test_on_both! {
         // Of all this the agent saw nothing, and its session lives. An older asker names no user, and null is no cluster.
         let mut older = QueryRequest { user_id: None, ..query };
         older.cluster_config.insert("cluster_id".to_owned(), json!(null));
-        let (answer, ponged) = tokio::join!(world.ask(&older), agent.pong());
-        ponged?;
-        assert_eq!(answer?.result.context("a result")?.get(), "\"pong\"");
-        Ok(())
+        agent.answers(&world, &older).await
     }
 
     async fn an_agent_that_is_not_connected_is_told_within_a_tenth_of_a_second(database: TestDatabase) -> Result<()> {
@@ -123,7 +120,7 @@ store::test_on_both! {
         let mut best = Duration::MAX;
         for _ in 0..5 {
             let asked = Instant::now();
-            let answer = world.ask(&query_for(User::Ada, &cluster.agent_id)).await?;
+            let answer = world.ask(&cluster.query()).await?;
             refused(&answer, &ErrorCode::AgentNotConnected)?;
             best = best.min(asked.elapsed());
         }
@@ -135,7 +132,7 @@ store::test_on_both! {
         let world = start(&database).await?;
         let cluster = world.cluster(User::Ada, "a").await?;
         let mut agent = Agent::open(&world, &cluster).await?;
-        let query = query_for(User::Ada, &cluster.agent_id);
+        let query = cluster.query();
         for code in [ErrorCode::Forbidden, ErrorCode::Expired, ErrorCode::Other("newer".to_owned())] {
             let asking = world.asking(query.clone(), PATIENCE);
             let request = agent.request().await?;
@@ -159,7 +156,7 @@ store::test_on_both! {
         let cluster = world.cluster(User::Ada, "a").await?;
         let mut agent = Agent::open(&world, &cluster).await?;
 
-        let query = query_for(User::Ada, &cluster.agent_id);
+        let query = cluster.query();
         let asking = world.asking(query.clone(), PATIENCE);
         let request = agent.request().await?;
         agent.answer(&request, "1").await?;
@@ -169,9 +166,7 @@ store::test_on_both! {
         agent.send(&unasked).await?;
         assert_eq!(asking.await??.result.context("a result")?.get(), "1");
 
-        let (answer, ponged) = tokio::join!(world.ask(&query), agent.pong());
-        ponged?;
-        assert!(answer?.result.is_some());
+        agent.answers(&world, &query).await?;
         eventually("three of them", async || {
             metrics.render().contains("agent_unasked_answers_total 3\n").then_some(())
         })

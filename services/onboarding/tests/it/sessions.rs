@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::{
     agent::Agent,
-    world::{Made, PATIENCE, Setup, User, World, query_for, refused, start},
+    world::{Made, PATIENCE, Setup, User, World, refused, start},
 };
 
 /// What the system keeps for an agent that does not read; of the bytes that are sent to it, it keeps up to 4 MiB besides.
@@ -23,16 +23,7 @@ const SMALL_BUFFER: Option<u32> = Some(4096);
 /// Seven of them are more than the system keeps.
 fn large_query(cluster: &Made) -> QueryRequest {
     let params = Params { label_selector: Some("x".repeat(900_000)), ..Params::default() };
-    QueryRequest { params, ..query_for(User::Ada, &cluster.agent_id) }
-}
-
-/// The session answers.
-async fn answers(world: &World, cluster: &Made, agent: &mut Agent) -> Result<()> {
-    let query = query_for(User::Ada, &cluster.agent_id);
-    let (answer, ponged) = tokio::join!(world.ask(&query), agent.pong());
-    ponged?;
-    assert!(answer?.result.is_some());
-    Ok(())
+    QueryRequest { params, ..cluster.query() }
 }
 
 store::test_on_both! {
@@ -41,16 +32,16 @@ store::test_on_both! {
         let cluster = world.cluster(User::Ada, "a").await?;
         let mut agent = Agent::open(&world, &cluster).await?;
         for _ in 0..5 {
-            let asking = world.asking(query_for(User::Ada, &cluster.agent_id), PATIENCE);
+            let asking = world.asking(cluster.query(), PATIENCE);
             agent.request().await?;
             let newer = Agent::open(&world, &cluster).await?;
             let older = std::mem::replace(&mut agent, newer);
             refused(&asking.await??, &ErrorCode::AgentNotConnected)?;
-            answers(&world, &cluster, &mut agent).await?;
+            agent.answers(&world, &cluster.query()).await?;
             assert!(!older.refused(&RefusalCode::Replaced, 1008).await?);
             // The older is gone for good, and has not taken the newer with it.
             assert_eq!(world.connected_agents(User::Ada).await?, [cluster.agent_id.as_str()]);
-            answers(&world, &cluster, &mut agent).await?;
+            agent.answers(&world, &cluster.query()).await?;
         }
         Ok(())
     }
@@ -80,13 +71,13 @@ store::test_on_both! {
         let mut agent = Agent::connect_with(world.address, &cluster.agent_id, &cluster.key, SMALL_BUFFER).await?;
         agent.greet(&cluster.agent_id).await?;
         let asked: Vec<_> = (0..7).map(|_| world.asking(large_query(&cluster), PATIENCE)).collect();
-        answers(&world, &other, &mut bystander).await?;
+        bystander.answers(&world, &other.query()).await?;
         for asking in asked {
             // Not after the time for a query: long before.
             refused(&timeout(PATIENCE / 2, asking).await???, &ErrorCode::AgentNotConnected)?;
         }
         world.state_becomes(&cluster, "disconnected").await?;
-        answers(&world, &other, &mut bystander).await?;
+        bystander.answers(&world, &other.query()).await?;
         agent.lost().await
     }
 }
@@ -113,7 +104,7 @@ impl Stuck {
         for _ in 0..7 {
             world.asking(large_query(&cluster), PATIENCE);
         }
-        let query = query_for(User::Ada, &cluster.agent_id);
+        let query = cluster.query();
         for _ in 0..300 {
             world.asking(query.clone(), PATIENCE);
         }
@@ -130,7 +121,7 @@ impl Stuck {
 async fn a_stuck_session_does_not_delay_a_newer_one() -> Result<()> {
     let Stuck { world, cluster, .. } = &Stuck::new().await?;
     let mut newer = Agent::open(world, cluster).await?;
-    answers(world, cluster, &mut newer).await
+    newer.answers(world, &cluster.query()).await
 }
 
 #[tokio::test]
@@ -139,6 +130,6 @@ async fn a_stuck_session_does_not_delay_its_revocation() -> Result<()> {
     world.delete(User::Ada, &cluster.path("")).await?.json(204)?;
     // At once: not when its last frame has been given up.
     assert_eq!(world.connected_agents(User::Ada).await?, [""; 0]);
-    refused(&world.ask(&query_for(User::Ada, &cluster.agent_id)).await?, &ErrorCode::NotFound)?;
+    refused(&world.ask(&cluster.query()).await?, &ErrorCode::NotFound)?;
     Ok(())
 }

@@ -182,6 +182,11 @@ impl Made {
     pub(crate) fn path(&self, below: &str) -> String {
         format!("{CLUSTERS}/{}{below}", self.cluster_id)
     }
+
+    /// `get-pods` of its agent, asked by ada.
+    pub(crate) fn query(&self) -> QueryRequest {
+        query_for(User::Ada, &self.agent_id)
+    }
 }
 
 pub(crate) async fn start(database: &TestDatabase) -> Result<World> {
