@@ -49,16 +49,15 @@ test_on_both! {
         assert_eq!(event.user_id, user);
         assert_eq!(serde_json::Value::from(event.data), json!({"key_id": id, "name": "test", "scopes": ["read"]}));
 
-        let path = format!("/api/v1/api-keys/{id}");
-        let rotated = service.post(&caller, &format!("{path}/rotate"), json!({})).await?;
+        let rotated = service.rotate(&caller, &id, json!({})).await?;
         let event = next(&mut watch, EventType::ApiKeyRotated).await?;
         assert_eq!(event.text("key_id"), Some(id.as_str()));
         assert_eq!(event.text("replaced_by"), Some(rotated.text(201, "/id")?.as_str()));
         assert!(event.text("expires_at").is_some());
 
         // Twice revoked is told once.
-        service.delete(&service.admin, &path).await?.json(204)?;
-        service.delete(&service.admin, &path).await?.json(204)?;
+        service.revoke(&service.admin, &id).await?.json(204)?;
+        service.revoke(&service.admin, &id).await?.json(204)?;
         let event = next(&mut watch, EventType::ApiKeyRevoked).await?;
         assert_eq!((event.text("key_id"), event.username.as_str()), (Some(id.as_str()), "ada"));
 

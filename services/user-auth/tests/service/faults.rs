@@ -12,9 +12,7 @@ use tokio::time::{Duration, timeout};
 use url::Url;
 use web::auth::{RemoteVerifier, Verifier};
 
-use crate::harness::{Running, Setup, auth_args, start, verify_for};
-
-const KEYS: &str = "/api/v1/api-keys";
+use crate::harness::{KEYS, Running, Setup, auth_args, start, verify_for};
 
 #[tokio::test]
 async fn a_locked_sqlite_file_is_503_for_changes_and_none_for_verification() -> Result<()> {
@@ -52,14 +50,14 @@ async fn a_postgres_that_is_gone_is_503_until_it_is_back() -> Result<()> {
     let database = TestDatabase::postgres().await;
     let (proxy, service) = behind_a_proxy(&database).await?;
     proxy.cut();
-    let me = service.get(&service.admin, "/api/v1/users/me").await?;
+    let me = service.me(&service.admin).await?;
     me.problem(503, "unavailable")?;
     let result = service.verify(&service.admin).await?;
     assert_eq!((result.valid, result.code), (false, Some(ErrorCode::Unavailable)));
 
     proxy.resume();
     eventually("the service is back", async || {
-        let me = service.get(&service.admin, "/api/v1/users/me").await.ok()?;
+        let me = service.me(&service.admin).await.ok()?;
         (me.status == 200).then_some(())
     })
     .await
@@ -71,7 +69,7 @@ async fn connections_that_postgres_ends_are_not_noticed_by_callers() -> Result<(
     let service = start(&database).await?;
     for _ in 0..3 {
         database.cut_connections().await?;
-        service.get(&service.admin, "/api/v1/users/me").await?.json(200)?;
+        service.me(&service.admin).await?.json(200)?;
     }
     Ok(())
 }
@@ -102,7 +100,7 @@ async fn without_the_broker_work_goes_on_and_events_wait() -> Result<()> {
     proxy.cut();
     let answer = verifier.verify(Token::parse(TokenKind::ApiKey, &key)?).await;
     assert!(answer.valid, "{answer:?}");
-    service.delete(&service.admin, &format!("{KEYS}/{id}")).await?.json(204)?;
+    service.revoke(&service.admin, &id).await?.json(204)?;
 
     proxy.resume();
     match timeout(Duration::from_secs(30), watch.next()).await? {

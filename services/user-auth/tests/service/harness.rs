@@ -21,6 +21,8 @@ use web::{
     config::{AuthArgs, RateLimitArgs},
 };
 
+pub(crate) const KEYS: &str = "/api/v1/api-keys";
+
 /// What the other services show.
 pub(crate) const SERVICE_TOKEN: &str = "kt_0123456789012345678901234567890123456789";
 
@@ -158,7 +160,7 @@ impl Running {
     /// Makes a key of a user; answers its id and the key.
     pub(crate) async fn key_of(&self, user_id: &str, scopes: &[&str]) -> Result<(String, String)> {
         let key = json!({"name": "test", "scopes": scopes, "user_id": user_id});
-        let made = self.post(&self.admin, "/api/v1/api-keys", key).await?;
+        let made = self.post(&self.admin, KEYS, key).await?;
         Ok((made.text(201, "/id")?, made.text(201, "/key")?))
     }
 
@@ -169,9 +171,24 @@ impl Running {
         Ok((user, key))
     }
 
+    /// Rotates a key, with the key of a caller.
+    pub(crate) async fn rotate(&self, key: &str, id: &str, body: Value) -> Result<Answer> {
+        self.post(key, &format!("{KEYS}/{id}/rotate"), body).await
+    }
+
+    /// Revokes a key, with the key of a caller.
+    pub(crate) async fn revoke(&self, key: &str, id: &str) -> Result<Answer> {
+        self.delete(key, &format!("{KEYS}/{id}")).await
+    }
+
+    /// Asks whose the key is, which every valid one may.
+    pub(crate) async fn me(&self, key: &str) -> Result<Answer> {
+        self.get(key, "/api/v1/users/me").await
+    }
+
     /// The id of the user that the key belongs to.
     pub(crate) async fn user_id(&self, key: &str) -> Result<String> {
-        self.get(key, "/api/v1/users/me").await?.text(200, "/id")
+        self.me(key).await?.text(200, "/id")
     }
 
     /// Asks over the bus, as the cluster service does.

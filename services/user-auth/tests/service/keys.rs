@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 use store::test_on_both;
 use testkit::eventually;
 
-use crate::harness::{Running, start};
+use crate::harness::{KEYS, Running, start};
 
-const KEYS: &str = "/api/v1/api-keys";
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
 fn millis(value: &Value) -> Result<i64> {
@@ -23,6 +22,15 @@ async fn listed(service: &Running, key: &str, id: &str) -> Result<Value> {
     found.cloned().context("the key is listed")
 }
 
+/// Waits until a use of the key is noted; answers when it was.
+async fn noted(service: &Running, key: &str, id: &str) -> Result<i64> {
+    eventually("the use is noted", async || {
+        let shown = listed(service, key, id).await.ok()?;
+        millis(&shown["last_used_at"]).ok()
+    })
+    .await
+}
+
 test_on_both! {
     async fn a_key_is_shown_once_and_works(database: TestDatabase) -> Result<()> {
         let service = start(&database).await?;
@@ -35,7 +43,7 @@ test_on_both! {
         let lifetime = millis(&made.body["expires_at"])? - Timestamp::now().as_millis();
         assert!((29 * DAY..=30 * DAY).contains(&lifetime));
 
-        let me = service.get(&key, "/api/v1/users/me").await?;
+        let me = service.me(&key).await?;
         assert_eq!(me.json(200)?["scopes"], json!(["operate", "read"]));
         let list = service.get(&key, KEYS).await?;
         assert!(!list.json(200)?.to_string().contains(&key));
@@ -67,15 +75,15 @@ test_on_both! {
         for scopes in [&["read"][..], &["read", "operate"]] {
             let (id, key) = service.key_of(&user, scopes).await?;
             service.post(&key, KEYS, body.clone()).await?.problem(403, "forbidden")?;
-            service.delete(&key, &format!("{KEYS}/{id}")).await?.problem(403, "forbidden")?;
-            service.post(&key, &format!("{KEYS}/{id}/rotate"), json!({})).await?.problem(403, "forbidden")?;
+            service.revoke(&key, &id).await?.problem(403, "forbidden")?;
+            service.rotate(&key, &id, json!({})).await?.problem(403, "forbidden")?;
             service.get(&key, KEYS).await?.json(200)?;
         }
         // A key with a scope of another version, that the admin scope does not include.
         let (id, _) = service.key_of(&user, &["read"]).await?;
         service.sql(r#"UPDATE api_keys SET scopes = '["audit"]' WHERE id = $1"#, &id).await?;
         let (_, admin) = service.key_of(&user, &["admin"]).await?;
-        let rotate = service.post(&admin, &format!("{KEYS}/{id}/rotate"), json!({})).await?;
+        let rotate = service.rotate(&admin, &id, json!({})).await?;
         assert!(rotate.problem(403, "forbidden")?.contains("audit"));
         Ok(())
     }
@@ -85,22 +93,22 @@ test_on_both! {
         let (ada, _) = service.user_with_key("ada", &["admin"]).await?;
         let (id, hers) = service.key_of(&ada, &["read"]).await?;
         let (_, eve) = service.user_with_key("eve", &["admin"]).await?;
-        service.delete(&eve, &format!("{KEYS}/{id}")).await?.problem(404, "not_found")?;
-        service.post(&eve, &format!("{KEYS}/{id}/rotate"), json!({})).await?.problem(404, "not_found")?;
+        service.revoke(&eve, &id).await?.problem(404, "not_found")?;
+        service.rotate(&eve, &id, json!({})).await?.problem(404, "not_found")?;
         let for_ada = json!({"name": "a", "scopes": ["read"], "user_id": ada});
         service.post(&eve, KEYS, for_ada).await?.problem(403, "forbidden")?;
         service.get(&eve, &format!("{KEYS}?user_id={ada}")).await?.problem(403, "forbidden")?;
         assert!(!service.get(&eve, KEYS).await?.json(200)?.to_string().contains(&id));
-        service.get(&hers, "/api/v1/users/me").await?.json(200)?;
+        service.me(&hers).await?.json(200)?;
 
         // An administrator sees and revokes them, but cannot have one made in its place.
         let list = service.get(&service.admin, &format!("{KEYS}?user_id={ada}")).await?;
         assert!(list.json(200)?.to_string().contains(&id));
         let (_, reader) = service.key_of(&service.user_id(&service.admin).await?, &["operate"]).await?;
         service.get(&reader, &format!("{KEYS}?user_id={ada}")).await?.problem(403, "forbidden")?;
-        service.post(&service.admin, &format!("{KEYS}/{id}/rotate"), json!({})).await?.problem(404, "not_found")?;
-        service.delete(&service.admin, &format!("{KEYS}/{id}")).await?.json(204)?;
-        service.get(&hers, "/api/v1/users/me").await?.json(401)?;
+        service.rotate(&service.admin, &id, json!({})).await?.problem(404, "not_found")?;
+        service.revoke(&service.admin, &id).await?.json(204)?;
+        service.me(&hers).await?.json(401)?;
         Ok(())
     }
 
@@ -119,16 +127,15 @@ test_on_both! {
         let service = start(&database).await?;
         let (user, key) = service.user_with_key("ada", &["admin"]).await?;
         let (id, other) = service.key_of(&user, &["read"]).await?;
-        let path = format!("{KEYS}/{id}");
-        service.delete(&key, &path).await?.json(204)?;
+        service.revoke(&key, &id).await?.json(204)?;
         let revoked_at = listed(&service, &key, &id).await?["revoked_at"].clone();
         assert!(revoked_at.is_string());
-        service.delete(&key, &path).await?.json(204)?;
+        service.revoke(&key, &id).await?.json(204)?;
         assert_eq!(listed(&service, &key, &id).await?["revoked_at"], revoked_at);
-        service.get(&other, "/api/v1/users/me").await?.json(401)?;
-        service.post(&key, &format!("{path}/rotate"), json!({})).await?.problem(409, "conflict")?;
-        service.delete(&key, &format!("{KEYS}/01890000-0000-7000-8000-000000000000")).await?.problem(404, "not_found")?;
-        service.delete(&key, &format!("{KEYS}/x")).await?.refuses_fields(&["id"])?;
+        service.me(&other).await?.json(401)?;
+        service.rotate(&key, &id, json!({})).await?.problem(409, "conflict")?;
+        service.revoke(&key, "01890000-0000-7000-8000-000000000000").await?.problem(404, "not_found")?;
+        service.revoke(&key, "x").await?.refuses_fields(&["id"])?;
         Ok(())
     }
 
@@ -140,11 +147,10 @@ test_on_both! {
         let (id, key) = (made.text(201, "/id")?, made.text(201, "/key")?);
 
         // Without a body: the default overlap.
-        let path = format!("{KEYS}/{id}/rotate");
-        let rotated = service.post(&old, &path, Value::Null).await?;
+        let rotated = service.rotate(&old, &id, Value::Null).await?;
         let (new_id, new) = (rotated.text(201, "/id")?, rotated.text(201, "/key")?);
         for valid in [&key, &new] {
-            let me = service.get(valid, "/api/v1/users/me").await?;
+            let me = service.me(valid).await?;
             assert_eq!(me.json(200)?["scopes"], json!(["operate"]));
         }
         let before = listed(&service, &old, &id).await?;
@@ -156,7 +162,7 @@ test_on_both! {
         let lifetime = millis(&after["expires_at"])? - millis(&after["created_at"])?;
         assert_eq!(lifetime, 10 * DAY);
 
-        service.post(&old, &path, json!({})).await?.problem(409, "conflict")?;
+        service.rotate(&old, &id, json!({})).await?.problem(409, "conflict")?;
         Ok(())
     }
 
@@ -164,15 +170,14 @@ test_on_both! {
         let service = start(&database).await?;
         let (user, caller) = service.user_with_key("ada", &["admin"]).await?;
         let (id, key) = service.key_of(&user, &["read"]).await?;
-        let path = format!("{KEYS}/{id}/rotate");
         for bad in [json!({"overlap_seconds": -1}), json!({"overlap_seconds": 2_592_001}), json!({"overlap_seconds": "1"})] {
-            service.post(&caller, &path, bad).await?.refuses_fields(&["overlap_seconds"])?;
+            service.rotate(&caller, &id, bad).await?.refuses_fields(&["overlap_seconds"])?;
         }
-        service.post(&caller, &path, json!({"overlap": 1})).await?.refuses_fields(&["overlap"])?;
-        service.get(&key, "/api/v1/users/me").await?.json(200)?;
-        let rotated = service.post(&caller, &path, json!({"overlap_seconds": 0})).await?;
-        service.get(&rotated.text(201, "/key")?, "/api/v1/users/me").await?.json(200)?;
-        service.get(&key, "/api/v1/users/me").await?.json(401)?;
+        service.rotate(&caller, &id, json!({"overlap": 1})).await?.refuses_fields(&["overlap"])?;
+        service.me(&key).await?.json(200)?;
+        let rotated = service.rotate(&caller, &id, json!({"overlap_seconds": 0})).await?;
+        service.me(&rotated.text(201, "/key")?).await?.json(200)?;
+        service.me(&key).await?.json(401)?;
         Ok(())
     }
 
@@ -181,10 +186,9 @@ test_on_both! {
         let service = start(&database).await?;
         let (user, caller) = service.user_with_key("ada", &["admin"]).await?;
         let (id, _) = service.key_of(&user, &["read"]).await?;
-        let path = format!("{KEYS}/{id}/rotate");
         let (a, b) = tokio::join!(
-            service.post(&caller, &path, json!({})),
-            service.post(&caller, &path, json!({})),
+            service.rotate(&caller, &id, json!({})),
+            service.rotate(&caller, &id, json!({})),
         );
         let mut statuses = [a?.status.as_u16(), b?.status.as_u16()];
         statuses.sort_unstable();
@@ -197,29 +201,18 @@ test_on_both! {
         let (user, caller) = service.user_with_key("ada", &["admin"]).await?;
         let (id, key) = service.key_of(&user, &["read"]).await?;
         assert_eq!(listed(&service, &caller, &id).await?["last_used_at"], Value::Null);
-        let noted = async || {
-            eventually("the use is noted", async || {
-                let shown = listed(&service, &caller, &id).await.ok()?;
-                millis(&shown["last_used_at"]).ok()
-            })
-            .await
-        };
         service.verify(&key).await?;
-        let first = noted().await?;
+        let first = noted(&service, &caller, &id).await?;
         service.verify(&key).await?;
         // Another key's use is noted after this one's would have been.
         let (other_id, other) = service.key_of(&user, &["read"]).await?;
         service.verify(&other).await?;
-        eventually("the other use is noted", async || {
-            let shown = listed(&service, &caller, &other_id).await.ok()?;
-            shown["last_used_at"].is_string().then_some(())
-        })
-        .await?;
-        assert_eq!(noted().await?, first);
+        noted(&service, &caller, &other_id).await?;
+        assert_eq!(noted(&service, &caller, &id).await?, first);
 
         service.sql("UPDATE api_keys SET last_used_at = last_used_at - 60001 WHERE id = $1", &id).await?;
         service.verify(&key).await?;
-        eventually("the later use is noted", async || (noted().await.ok()? >= first).then_some(())).await?;
+        eventually("the later use is noted", async || (noted(&service, &caller, &id).await.ok()? >= first).then_some(())).await?;
         Ok(())
     }
 
@@ -232,7 +225,7 @@ test_on_both! {
             last = service.post(&caller, KEYS, body.clone()).await?.text(201, "/id")?;
         }
         service.post(&caller, KEYS, body.clone()).await?.problem(409, "conflict")?;
-        service.delete(&caller, &format!("{KEYS}/{last}")).await?.json(204)?;
+        service.revoke(&caller, &last).await?.json(204)?;
         service.post(&caller, KEYS, body).await?.json(201)?;
 
         let page = service.get(&caller, &format!("{KEYS}?limit=100&user_id={user}")).await?;

@@ -43,7 +43,7 @@ test_on_both! {
         let path = format!("{USERS}/{id}");
         for (is_active, status) in [(false, 401), (true, 200)] {
             service.patch(&service.admin, &path, json!({"is_active": is_active})).await?.json(200)?;
-            service.get(&key, "/api/v1/users/me").await?.json(status)?;
+            service.me(&key).await?.json(status)?;
         }
         Ok(())
     }
@@ -94,7 +94,7 @@ test_on_both! {
             let path = format!("{USERS}/{user}");
             service.get(&key, &path).await?.problem(403, "forbidden")?;
             service.patch(&key, &path, json!({"roles": ["admin"]})).await?.problem(403, "forbidden")?;
-            service.get(&key, "/api/v1/users/me").await?.json(200)?;
+            service.me(&key).await?.json(200)?;
         }
         Ok(())
     }

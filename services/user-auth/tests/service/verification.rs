@@ -21,7 +21,7 @@ async fn verify_over_http(service: &Running, token: &str, body: Value) -> Result
 
 /// That the key is refused for the same reason by all three ways; answers the reason.
 async fn refusal(service: &Running, key: &str) -> Result<String> {
-    let own = service.get(key, "/api/v1/users/me").await?;
+    let own = service.me(key).await?;
     let reason = own.problem(401, "unauthenticated")?;
     let over_bus = service.verify(key).await?;
     assert!(!over_bus.valid && over_bus.user_data.is_none() && over_bus.key_id.is_none());
@@ -48,7 +48,7 @@ test_on_both! {
         let over_http = verify_over_http(&service, SERVICE_TOKEN, json!({"api_key": key})).await?;
         let result: AuthResult = serde_json::from_value(over_http.json(200)?.clone())?;
         assert!(result.valid && result.user_data.is_some_and(|user| user.id == user_id));
-        let me = service.get(&key, "/api/v1/users/me").await?;
+        let me = service.me(&key).await?;
         assert_eq!(me.json(200)?["scopes"], json!(["read", "operate"]));
         Ok(())
     }
@@ -73,8 +73,7 @@ test_on_both! {
         assert_eq!(refusal(&service, &expired).await?, "this API key has expired");
 
         let (revoked_id, revoked) = service.key_of(&user, &["read"]).await?;
-        let path = format!("/api/v1/api-keys/{revoked_id}");
-        service.delete(&service.admin, &path).await?.json(204)?;
+        service.revoke(&service.admin, &revoked_id).await?.json(204)?;
         assert_eq!(refusal(&service, &revoked).await?, "this API key was revoked");
 
         let (_, orphaned) = service.key_of(&user, &["read"]).await?;
@@ -114,9 +113,9 @@ test_on_both! {
     async fn each_key_has_its_allowance(database: TestDatabase) -> Result<()> {
         let service = Setup { rate_limit: Some(2), ..Setup::on(&database) }.start().await?;
         for _ in 0..2 {
-            service.get(&service.admin, "/api/v1/users/me").await?.json(200)?;
+            service.me(&service.admin).await?.json(200)?;
         }
-        let third = service.get(&service.admin, "/api/v1/users/me").await?;
+        let third = service.me(&service.admin).await?;
         third.problem(429, "rate_limited")?;
         Ok(())
     }
