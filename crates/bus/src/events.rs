@@ -1,5 +1,7 @@
 //! Events: published with the broker's confirmation, watched by each replica for itself.
 
+use std::borrow::Borrow;
+
 use contracts::events::Event;
 
 use crate::{
@@ -29,7 +31,8 @@ impl Bus {
     ///
     /// # Errors
     /// [`PublishError::Unavailable`]; the event may have been published all the same.
-    pub async fn publish_event(&self, event: &Event) -> Result<(), PublishError> {
+    pub async fn publish_event(&self, event: impl Borrow<Event>) -> Result<(), PublishError> {
+        let event = event.borrow();
         let body = serde_json::to_vec(event).unwrap_or_default();
         let message = Message { body: body.into(), persistent: true, ..Message::default() };
         let target = Target::Topic { exchange: self.names.events(), key: event.routing_key() };

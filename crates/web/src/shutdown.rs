@@ -1,6 +1,7 @@
 //! How a process ends: asked by a signal, or because a task died that it cannot do without.
 
 use std::{
+    convert::Infallible,
     fmt::Display,
     io,
     panic::AssertUnwindSafe,
@@ -119,6 +120,25 @@ impl Shutdown {
                 let _ = shutdown.failure.set(Failure { task: name, reason });
                 shutdown.token.cancel();
             }
+        });
+    }
+
+    /// The same for a task that cannot fail: it serves, and ends once it is told to stop.
+    pub fn spawn_service<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.spawn_critical(name, task.map(Ok::<(), Infallible>));
+    }
+
+    /// The same for a task that knows no end: it is dropped when the process is to stop.
+    pub fn spawn_endless<F>(&self, name: &'static str, task: F)
+    where
+        F: Future + Send + 'static,
+    {
+        let token = self.token();
+        self.spawn_service(name, async move {
+            token.run_until_cancelled(task).await;
         });
     }
 

@@ -11,7 +11,7 @@ mod relay;
 mod tls;
 mod vitals;
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use thiserror::Error;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -83,10 +83,6 @@ pub async fn start(config: Config, server: &ServerConfig, shutdown: &Shutdown) -
     let server = Server::bind(server).await?;
     tracing::info!(address = %server.local_addr(), "serving");
     shutdown.spawn_critical("http", server.run(app.into_router(), shutdown.token()));
-    let running = agent.run(shutdown.token());
-    shutdown.spawn_critical("agent", async {
-        running.await;
-        Ok::<_, Infallible>(())
-    });
+    shutdown.spawn_service("agent", agent.run(shutdown.token()));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The agent inside the process: it dials in over a real WebSocket, like any other.
 
-use std::{convert::Infallible, path::PathBuf};
+use std::path::PathBuf;
 
 use agent::{Agent, Settings};
 use onboarding::KnownCluster;
@@ -35,10 +35,6 @@ pub(crate) async fn start(
         context: kubeconfig.context,
     };
     let agent = Agent::new(settings.check()?).await?;
-    let running = agent.run(shutdown.token());
-    shutdown.spawn_critical("agent", async {
-        running.await;
-        Ok::<_, Infallible>(())
-    });
+    shutdown.spawn_service("agent", agent.run(shutdown.token()));
     Ok(())
 }

@@ -15,7 +15,7 @@ mod session;
 mod store;
 mod vitals;
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use ::store::{Store, StoreError};
 use bus::Bus;
@@ -92,10 +92,15 @@ impl Onboarding {
         let clusters = Clusters { database: database.clone(), registry };
 
         let token = shutdown.token();
-        critical(shutdown, "queries", queue::queries(bus.clone(), relay.clone(), token.clone()));
-        critical(shutdown, "connected agents", queue::connected_agents(bus.clone(), relay, token.clone()));
-        critical(shutdown, "events", relay_events(database.store().clone(), bus, token.clone()));
-        critical(shutdown, "heartbeats", recorder.run(database.clone(), token.clone()));
+        let queries = queue::queries(bus.clone(), relay.clone(), token.clone());
+        shutdown.spawn_service("queries", queries);
+        let connected_agents = queue::connected_agents(bus.clone(), relay, token.clone());
+        shutdown.spawn_service("connected agents", connected_agents);
+        shutdown.spawn_service("heartbeats", recorder.run(database.clone(), token.clone()));
+        let store = database.store().clone();
+        shutdown.spawn_endless("events", async move {
+            store.relay_events(|event| bus.publish_event(event)).await
+        });
         shutdown.spawn(end_of_sessions(sessions.tasks.clone(), token));
 
         let install = InstallSettings { public_url: agents.public_url, agent_image: agents.agent_image };
@@ -135,22 +140,6 @@ pub struct KnownCluster {
     pub cluster_id: String,
     /// Its agent's.
     pub agent_id: String,
-}
-
-fn critical(shutdown: &Shutdown, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-    shutdown.spawn_critical(name, async move {
-        task.await;
-        Ok::<(), Infallible>(())
-    });
-}
-
-/// Publishes what transactions have emitted.
-async fn relay_events(store: Store, bus: Bus, shutdown: CancellationToken) {
-    let relaying = store.relay_events(|event| {
-        let bus = bus.clone();
-        async move { bus.publish_event(&event).await }
-    });
-    shutdown.run_until_cancelled(relaying).await;
 }
 
 /// Sessions say goodbye to their agents when the process stops; it waits for that.

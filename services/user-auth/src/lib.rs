@@ -20,8 +20,6 @@ mod store;
 mod users;
 mod verify;
 
-use std::convert::Infallible;
-
 use ::store::{Store, StoreError};
 use bus::Bus;
 use secrecy::SecretString;
@@ -66,27 +64,12 @@ impl UserAuth {
         store.migrate(&store::MIGRATIONS).await?;
         let (accounts, uses) = Accounts::new(store.clone());
         queue::spawn(&accounts, &bus, shutdown);
-        critical(shutdown, "user-auth events", relay_events(store.clone(), bus));
-        critical(shutdown, "uses of keys", last_used::record(store, uses));
+        let relayed = store.clone();
+        shutdown.spawn_endless("user-auth events", async move {
+            relayed.relay_events(|event| bus.publish_event(event)).await
+        });
+        shutdown.spawn_endless("uses of keys", last_used::record(store, uses));
         let routes = http::routes(accounts.clone(), service_token, rate_limit);
         Ok(Self { routes, accounts })
     }
-}
-
-/// Starts a task that is given up when the process stops.
-fn critical(shutdown: &Shutdown, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-    let stop = shutdown.token();
-    shutdown.spawn_critical(name, async move {
-        stop.run_until_cancelled(task).await;
-        Ok::<(), Infallible>(())
-    });
-}
-
-/// Publishes what transactions have emitted.
-async fn relay_events(store: Store, bus: Bus) {
-    let publish = |event| {
-        let bus = bus.clone();
-        async move { bus.publish_event(&event).await }
-    };
-    store.relay_events(publish).await;
 }

@@ -1,7 +1,5 @@
 //! Authentication requests of the other services.
 
-use std::convert::Infallible;
-
 use bus::{Bus, ServeOptions};
 use contracts::{Timestamp, auth::AuthRequest, queues::Service};
 use web::Shutdown;
@@ -19,9 +17,8 @@ pub(crate) fn spawn(accounts: &Accounts, bus: &Bus, shutdown: &Shutdown) {
                 accounts.verify_text(request.request_id, key, Timestamp::now()).await
             }
         };
-        shutdown.spawn_critical(route.requests, async move {
+        shutdown.spawn_service(route.requests, async move {
             bus.serve(route, ServeOptions::default(), stop, answer).await;
-            Ok::<(), Infallible>(())
         });
     }
 }
