@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::Timestamp;
 
@@ -24,6 +25,22 @@ pub struct Event {
 }
 
 impl Event {
+    /// Something that happens now to a thing of this user; `data` is the object that the type says.
+    pub fn new(event_type: EventType, user_id: &str, username: &str, now: Timestamp, data: Value) -> Self {
+        let data = match data {
+            Value::Object(data) => data,
+            _ => Map::new(),
+        };
+        Self {
+            event_id: Uuid::now_v7().to_string(),
+            event_type,
+            user_id: user_id.to_owned(),
+            username: username.to_owned(),
+            occurred_at: now,
+            data,
+        }
+    }
+
     /// The topic under which the event is published, `{entity}.{what}`.
     pub fn routing_key(&self) -> String {
         self.event_type.routing_key()

@@ -85,6 +85,14 @@ impl Store {
         Ok(())
     }
 
+    /// The same as a readiness check: in words that anybody may read, and by value so that it may outlive its caller.
+    ///
+    /// # Errors
+    /// That it cannot be used.
+    pub async fn readiness(self) -> Result<(), String> {
+        self.ping().await.map_err(|_| "the database cannot be used".to_owned())
+    }
+
     /// The database's clock, which all replicas agree on, in epoch milliseconds.
     ///
     /// # Errors

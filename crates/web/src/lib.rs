@@ -13,6 +13,7 @@ pub mod rate_limit;
 pub mod telemetry;
 
 mod app;
+mod error_chain;
 mod extract;
 mod openapi;
 mod panic;
@@ -24,6 +25,7 @@ mod tls;
 
 pub use app::App;
 pub use auth::Caller;
+pub use error_chain::error_chain;
 pub use extract::{Json, Path, Query};
 pub use health::Readiness;
 pub use openapi::{API_KEY_HEADER, API_KEY_SCHEME};

@@ -1,6 +1,6 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
-use std::{error::Error, iter, time::Duration};
+use std::{error::Error, time::Duration};
 
 use axum::{
     body::Body,
@@ -10,6 +10,8 @@ use axum::{
 use contracts::ErrorCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::error_chain;
 
 /// Why a request was refused: what a handler, an extractor or a layer returns as its error.
 ///
@@ -92,10 +94,15 @@ impl Problem {
 
     /// A fault of ours (500): `cause` and its sources go to the log, here and once; the caller learns none of it.
     pub fn internal(cause: &(dyn Error + 'static)) -> Self {
-        let chain: Vec<String> =
-            iter::successors(Some(cause), |&error| error.source()).map(ToString::to_string).collect();
-        tracing::error!(error = chain.join(": "), "request failed");
+        tracing::error!(error = error_chain(cause), "request failed");
         Self::concealed()
+    }
+
+    /// Something that the request needs is away (503) and may be back soon: `cause` and its sources go to the log, here
+    /// and once; the caller learns `detail`.
+    pub fn unavailable(cause: &(dyn Error + 'static), detail: impl Into<String>) -> Self {
+        tracing::warn!(error = error_chain(cause), "request not served for now");
+        Self::new(ErrorCode::Unavailable, detail)
     }
 
     /// A fault of ours (500) whose cause is in the log already.

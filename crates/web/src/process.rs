@@ -1,10 +1,10 @@
 //! What the `main` of every service does around the service itself.
 
-use std::{error::Error, iter, process::ExitCode};
+use std::{error::Error, process::ExitCode};
 
 use bus::Bus;
 
-use crate::{App, Outcome, Readiness, Server, Shutdown, config::LogArgs, telemetry};
+use crate::{App, Outcome, Readiness, Server, Shutdown, config::LogArgs, error_chain, telemetry};
 
 /// What ends a process before it is up: printed as one line, never matched on.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -26,7 +26,7 @@ where
         Ok(Outcome::Failed { task, reason }) => format!("{task} died: {reason}"),
         Ok(Outcome::Forced) => "told to stop twice: ended before its work was done".to_owned(),
         Ok(Outcome::TimedOut) => "its work did not end in time after it was told to stop".to_owned(),
-        Err(failure) => chain(failure.as_ref()),
+        Err(failure) => error_chain(failure.as_ref()),
     };
     fail(&reason)
 }
@@ -59,55 +59,9 @@ fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// The error and its causes, without what a cause only repeats.
-fn chain(failure: &(dyn Error + 'static)) -> String {
-    let mut line = String::new();
-    for text in iter::successors(Some(failure), |&error| error.source()).map(ToString::to_string) {
-        if !line.contains(&text) {
-            let separator = if line.is_empty() { "" } else { ": " };
-            line.extend([separator, &text]);
-        }
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io;
-
-    use thiserror::Error;
-
     use super::*;
-
-    #[derive(Debug, Error)]
-    #[error("{text}")]
-    struct Because {
-        text: &'static str,
-        #[source]
-        cause: Option<Box<dyn Error + Send + Sync>>,
-    }
-
-    fn because(text: &'static str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Because {
-        Because { text, cause: Some(cause.into()) }
-    }
-
-    #[test]
-    fn a_failure_is_told_with_its_causes_from_the_outermost_on() {
-        let alone = Because { text: "PORT is in use", cause: None };
-        assert_eq!(chain(&alone), "PORT is in use");
-        let denied = io::Error::other("permission denied");
-        let chained = because("cannot start", because("cannot open /data/users.db", denied));
-        assert_eq!(chain(&chained), "cannot start: cannot open /data/users.db: permission denied");
-    }
-
-    #[test]
-    fn what_a_cause_only_repeats_is_told_once() {
-        let refused = io::Error::other("connection refused");
-        let quoting = because("cannot connect: connection refused", refused);
-        assert_eq!(chain(&quoting), "cannot connect: connection refused");
-        let empty = because("cannot connect", Because { text: "", cause: None });
-        assert_eq!(chain(&empty), "cannot connect");
-    }
 
     #[test]
     fn a_reason_of_several_lines_becomes_one() {

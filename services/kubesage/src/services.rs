@@ -70,9 +70,9 @@ impl Services {
             rate_limit,
             queries: args.queries.clone(),
         });
-        let readiness = process::broker_check(Readiness::new(), &bus);
-        let readiness = database_check(readiness, "users database", accounts_store);
-        let readiness = database_check(readiness, "clusters database", clusters_store);
+        let readiness = process::broker_check(Readiness::new(), &bus)
+            .check("users database", move || accounts_store.clone().readiness())
+            .check("clusters database", move || clusters_store.clone().readiness());
         Ok(Self { user_auth, onboarding, cluster, readiness })
     }
 
@@ -113,13 +113,6 @@ fn connect(args: &UpArgs) -> Result<Bus, Failure> {
         ..BusOptions::default()
     };
     Ok(Bus::connect(&args.bus_url, options)?)
-}
-
-fn database_check(readiness: Readiness, name: &'static str, store: Store) -> Readiness {
-    readiness.check(name, move || {
-        let store = store.clone();
-        async move { store.ping().await.map_err(|_| "the database cannot be used".to_owned()) }
-    })
 }
 
 fn auth_args(url: &Url, service_token: &SecretString) -> AuthArgs {

@@ -3,12 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use contracts::{
-    ErrorCode, Timestamp, Token, TokenKind,
+    Timestamp, Token, TokenKind,
     agent::RefusalCode,
     auth::UserData,
     events::{Event, EventType},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use store::{StoreError, Transaction};
 use thiserror::Error;
 use uuid::Uuid;
@@ -49,8 +49,7 @@ impl From<ClusterError> for Problem {
             ClusterError::NotFound | ClusterError::NoSuchKey => Self::not_found(error.to_string()),
             ClusterError::NameTaken | ClusterError::TooManyKeys => Self::conflict(error.to_string()),
             ClusterError::Store(StoreError::Unavailable(cause)) => {
-                tracing::warn!(%cause, "the database cannot be used");
-                Self::new(ErrorCode::Unavailable, "the database cannot be used right now; try again")
+                Self::unavailable(&cause, "the database cannot be used right now; try again")
             }
             ClusterError::Store(other) => Self::internal(&other),
         }
@@ -258,16 +257,5 @@ impl Clusters {
 }
 
 fn event(event_type: EventType, user: &UserData, data: Value, now: Timestamp) -> Event {
-    let data = match data {
-        Value::Object(data) => data,
-        _ => Map::new(),
-    };
-    Event {
-        event_id: Uuid::new_v4().to_string(),
-        event_type,
-        user_id: user.id.clone(),
-        username: user.username.clone(),
-        occurred_at: now,
-        data,
-    }
+    Event::new(event_type, &user.id, &user.username, now, data)
 }

@@ -1,6 +1,5 @@
 //! The service as a process of its own.
 
-use bus::Bus;
 use contracts::queues::Service;
 use store::{Sealer, Store};
 use web::{
@@ -30,15 +29,10 @@ pub async fn run(config: Config) -> Result<Outcome, Failure> {
         timing: SessionTiming::default(),
     };
     let onboarding = Onboarding::start(parts, &shutdown).await?;
+    let readiness =
+        process::broker_check(Readiness::new(), &bus).check("database", move || store.clone().readiness());
     let app = App::new("Kubesage onboarding", env!("CARGO_PKG_VERSION"))
         .routes(onboarding.routes)
-        .readiness(readiness(&bus, store));
+        .readiness(readiness);
     Ok(process::serve(server, app, shutdown).await)
-}
-
-fn readiness(bus: &Bus, store: Store) -> Readiness {
-    process::broker_check(Readiness::new(), bus).check("database", move || {
-        let store = store.clone();
-        async move { store.ping().await.map_err(|_| "the database cannot be used".to_owned()) }
-    })
 }

@@ -1,6 +1,5 @@
 //! Why something is not done.
 
-use contracts::ErrorCode;
 use store::StoreError;
 use thiserror::Error;
 use web::{FieldError, Problem};
@@ -38,8 +37,7 @@ impl From<Error> for Problem {
             Error::Conflict(detail) => Self::conflict(detail),
             Error::Forbidden(detail) => Self::forbidden(detail),
             Error::Store(StoreError::Unavailable(cause)) => {
-                tracing::warn!(%cause, "the database cannot be used");
-                Self::new(ErrorCode::Unavailable, "the database cannot be used right now; try again")
+                Self::unavailable(&cause, "the database cannot be used right now; try again")
             }
             Error::Store(other) => Self::internal(&other),
         }

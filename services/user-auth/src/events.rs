@@ -5,7 +5,6 @@ use contracts::{
     events::{Event, EventType},
 };
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::model::{ApiKey, User};
 
@@ -39,17 +38,6 @@ pub(crate) fn user_updated(user: &User, now: Timestamp) -> Event {
     event(EventType::UserUpdated, user, now, data)
 }
 
-fn event(event_type: EventType, of: &User, occurred_at: Timestamp, data: Value) -> Event {
-    let data = match data {
-        Value::Object(data) => data,
-        _ => serde_json::Map::new(),
-    };
-    Event {
-        event_id: Uuid::now_v7().to_string(),
-        event_type,
-        user_id: of.id.clone(),
-        username: of.username.clone(),
-        occurred_at,
-        data,
-    }
+fn event(event_type: EventType, of: &User, now: Timestamp, data: Value) -> Event {
+    Event::new(event_type, &of.id, &of.username, now, data)
 }

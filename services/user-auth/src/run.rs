@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use bus::Bus;
 use contracts::{Timestamp, Token};
 use secrecy::ExposeSecret;
 use store::{Sealer, Store};
@@ -36,19 +35,14 @@ pub async fn run(config: Config) -> Result<Outcome, Failure> {
     if let Some(key) = made.await? {
         show_once(&key)?;
     }
-    let app = App::new("Kubesage user-auth", env!("CARGO_PKG_VERSION"))
-        .routes(service.routes)
-        .readiness(readiness(&bus, store.clone()));
+    let database = store.clone();
+    let readiness =
+        process::broker_check(Readiness::new(), &bus).check("database", move || database.clone().readiness());
+    let app =
+        App::new("Kubesage user-auth", env!("CARGO_PKG_VERSION")).routes(service.routes).readiness(readiness);
     let outcome = process::serve(server, app, shutdown).await;
     store.close().await;
     Ok(outcome)
-}
-
-fn readiness(bus: &Bus, store: Store) -> Readiness {
-    process::broker_check(Readiness::new(), bus).check("database", move || {
-        let store = store.clone();
-        async move { store.ping().await.map_err(|_| "the database cannot be used".to_owned()) }
-    })
 }
 
 /// Shows the first key to whoever started the process; the log must not have it.

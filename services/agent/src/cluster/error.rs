@@ -4,6 +4,7 @@ use std::{error::Error, fmt};
 
 use contracts::{ErrorCode, agent::ResponseError};
 use kube::core::Status;
+use web::error_chain;
 
 /// Longer details are cut: they travel in frames and stand in logs.
 const MAX_DETAIL_CHARS: usize = 1024;
@@ -54,15 +55,15 @@ impl From<kube::Error> for QueryError {
         match &error {
             kube::Error::Api(status) => Self::refused(status),
             kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => {
-                Self::new(ErrorCode::BadRequest, chain(&error))
+                Self::new(ErrorCode::BadRequest, error_chain(&error))
             }
             kube::Error::HyperError(_)
             | kube::Error::Service(_)
             | kube::Error::ReadEvents(_)
             | kube::Error::Auth(_) => {
-                Self::unreachable(format!("the API server cannot be reached: {}", chain(&error)))
+                Self::unreachable(format!("the API server cannot be reached: {}", error_chain(&error)))
             }
-            _ => Self::new(ErrorCode::AgentError, chain(&error)),
+            _ => Self::new(ErrorCode::AgentError, error_chain(&error)),
         }
     }
 }
@@ -80,21 +81,6 @@ impl fmt::Display for QueryError {
 }
 
 impl Error for QueryError {}
-
-/// An error and its causes: the outermost alone ("client error (Connect)") does not help anybody.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}
 
 #[cfg(test)]
 mod tests {

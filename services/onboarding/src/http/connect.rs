@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use contracts::{ErrorCode, Timestamp, Token, TokenKind};
+use contracts::{Timestamp, Token, TokenKind};
 use store::StoreError;
 use utoipa_axum::router::OpenApiRouter;
 use web::Problem;
@@ -71,8 +71,7 @@ async fn admit(database: &Database, key: &Token, agent_id: &str) -> Result<Agent
         metrics::counter!("agent_refused_total").increment(1);
         match refusal {
             Refusal::Store(StoreError::Unavailable(cause)) => {
-                tracing::warn!(%cause, "the database cannot be used");
-                Problem::new(ErrorCode::Unavailable, "the agent's key cannot be checked right now; try again")
+                Problem::unavailable(&cause, "the agent's key cannot be checked right now; try again")
             }
             Refusal::Store(other) => Problem::internal(&other),
             known => {
