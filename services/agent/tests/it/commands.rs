@@ -104,7 +104,9 @@ async fn resources_are_counted_in_a_namespace_and_by_labels() -> Result<()> {
         json!({"apiVersion": api, "kind": kind, "metadata": metadata})
     };
     for namespace in ["team-000", "team-001"] {
-        world.sim.api().create(labelled("v1", "Service", namespace))?;
+        let mut service = labelled("v1", "Service", namespace);
+        service["spec"] = json!({"ports": [{"port": 80}]});
+        world.sim.api().create(service)?;
     }
     let (_running, mut agent) = world.open().await?;
     agent.heartbeat(|beat| beat.pods.is_some()).await?;
