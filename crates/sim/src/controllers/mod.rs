@@ -4,9 +4,13 @@
 //! Each is a [`Controller`]: it names the objects that a change concerns, and brings one object at a time closer to
 //! what it should be. One task runs all of them.
 
+mod disruption;
+mod endpoints;
 #[allow(dead_code, unused_imports, reason = "its users come next")]
 mod events;
+mod garbage;
 mod kubelet;
+mod namespaces;
 mod node_lifecycle;
 mod queue;
 mod role_aggregation;
@@ -23,15 +27,20 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use self::disruption::Disruption;
+use self::endpoints::Endpoints;
 #[allow(unused_imports, reason = "its users come next")]
 pub(crate) use self::events::{Event, EventExpiry, Recorder};
+use self::garbage::GarbageCollector;
 use self::kubelet::Kubelet;
+use self::namespaces::Namespaces;
 use self::node_lifecycle::NodeLifecycle;
 pub(crate) use self::queue::{Key, Queue};
 use self::role_aggregation::RoleAggregation;
 use self::scheduler::Scheduler;
 use self::service_accounts::ServiceAccounts;
 use self::token_secrets::TokenSecrets;
+use self::volumes::Volumes;
 use crate::api::Api;
 use crate::auth::Tokens;
 use crate::faults::Faults;
@@ -133,6 +142,11 @@ impl Controllers {
             Box::new(Kubelet::default()),
             Box::new(Scheduler::default()),
             Box::new(NodeLifecycle::default()),
+            Box::new(Disruption::default()),
+            Box::new(Namespaces::default()),
+            Box::new(GarbageCollector::default()),
+            Box::new(Endpoints::default()),
+            Box::new(Volumes::default()),
             Box::new(RoleAggregation),
             Box::new(ServiceAccounts { ca_pem: ca_pem.clone() }),
             Box::new(TokenSecrets { tokens, ca_pem }),

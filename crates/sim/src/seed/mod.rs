@@ -1,6 +1,7 @@
 //! What a simulated cluster holds at first.
 
 mod bootstrap;
+mod broken;
 mod nodes;
 mod pods;
 mod roles;
@@ -25,6 +26,8 @@ pub enum Seed {
     /// An online shop on four nodes, with things that go wrong.
     #[default]
     Shop,
+    /// Everything that goes wrong in clusters, once each, kept that way by the controllers.
+    Broken,
     /// The four namespaces that every cluster has.
     Empty,
     /// Healthy nodes and pods of one kind, for measuring.
@@ -42,7 +45,7 @@ const MAX_PODS: usize = 500_000;
 /// A text is no seed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected `shop`, `empty` or NODESxPODS such as `100x2000`, with at most {MAX_NODES} nodes and {MAX_PODS} pods"
+    "expected `shop`, `broken`, `empty` or NODESxPODS such as `100x2000`, with at most {MAX_NODES} nodes and {MAX_PODS} pods"
 )]
 pub struct ParseSeedError;
 
@@ -52,6 +55,7 @@ impl FromStr for Seed {
     fn from_str(text: &str) -> Result<Seed, ParseSeedError> {
         match text {
             "shop" => return Ok(Seed::Shop),
+            "broken" => return Ok(Seed::Broken),
             "empty" => return Ok(Seed::Empty),
             _ => {}
         }
@@ -68,6 +72,7 @@ impl Seed {
         bootstrap::plant(&garden)?;
         match self {
             Seed::Shop => shop::plant(&garden),
+            Seed::Broken => broken::plant(&garden),
             Seed::Empty => Ok(()),
             Seed::Sized { nodes, pods } => sized::plant(&garden, nodes, pods),
         }
@@ -110,6 +115,7 @@ mod tests {
     #[test]
     fn seeds_are_read_from_text() {
         assert_eq!("shop".parse(), Ok(Seed::Shop));
+        assert_eq!("broken".parse(), Ok(Seed::Broken));
         assert_eq!("empty".parse(), Ok(Seed::Empty));
         assert_eq!("3x40".parse(), Ok(Seed::Sized { nodes: 3, pods: 40 }));
         for text in ["", "shops", "3x", "x3", "-1x3", "3x4x5", "10001x1", "1x500001"] {

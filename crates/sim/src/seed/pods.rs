@@ -34,6 +34,7 @@ pub(super) struct Pod<'a> {
     pub(super) name: &'a str,
     pub(super) namespace: &'a str,
     pub(super) labels: Value,
+    pub(super) annotations: Value,
     pub(super) owner: Value,
     /// The `spec` of its template.
     pub(super) template: &'a Value,
@@ -80,11 +81,22 @@ pub(super) fn pod(pod: &Pod<'_>) -> Value {
             "name": pod.name,
             "namespace": pod.namespace,
             "labels": pod.labels,
+            "annotations": pod.annotations,
             "ownerReferences": [pod.owner],
         },
         "spec": spec,
         "status": status(pod),
     })
+}
+
+/// The annotations of a template whose pods fare like this, for the kubelets that start more of them.
+pub(super) fn annotations(state: State) -> Value {
+    let behaviour = match state {
+        State::CrashLoop => "crash-loop",
+        State::ImagePull => "image-pull-error",
+        State::Running | State::Unschedulable | State::Completed => return json!({}),
+    };
+    json!({ "sim.kubesage.io/behaviour": behaviour })
 }
 
 fn status(pod: &Pod<'_>) -> Value {
@@ -96,8 +108,10 @@ fn status(pod: &Pod<'_>) -> Value {
                 "type": "PodScheduled",
                 "status": "False",
                 "reason": "Unschedulable",
+                // Two of the nodes are too small even when they are empty.
                 "message": "0/4 nodes are available: 4 Insufficient memory. preemption: 0/4 nodes are available: \
-                            4 No preemption victims found for incoming pod.",
+                            2 No preemption victims found for incoming pod, 2 Preemption is not helpful for \
+                            scheduling.",
                 "lastProbeTime": null,
                 "lastTransitionTime": pod.started,
             }],

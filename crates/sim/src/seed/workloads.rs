@@ -51,6 +51,7 @@ impl Workload<'_> {
                 name: &name,
                 namespace: self.namespace,
                 labels,
+                annotations: pods::annotations(self.last),
                 owner: reference(&owner),
                 template: &template,
                 node: (self.first_node + index) % self.nodes.max(1),
@@ -198,7 +199,10 @@ impl Workload<'_> {
             "metadata": { "name": self.name, "namespace": self.namespace, "labels": labels },
             "spec": {
                 "selector": { "matchLabels": labels },
-                "template": { "metadata": { "labels": labels }, "spec": template },
+                "template": {
+                    "metadata": { "labels": labels, "annotations": pods::annotations(self.last) },
+                    "spec": template,
+                },
             },
         })
     }

@@ -51,8 +51,14 @@ impl Controller for NodeLifecycle {
             "nodes" => self.observe_node(change, cluster, queue),
             "pods" => self.observe_pod(change, cluster, queue),
             "leases" if object::namespace(&change.object) == "kube-node-lease" && !change.deleted => {
-                if let Some(seen) = self.seen.get_mut(object::name(&change.object)) {
-                    *seen = Seen { at: cluster.now, is_suspect: false };
+                let renewed = change.object["spec"]["renewTime"].as_str().and_then(|time| time.parse().ok());
+                let seen = self.seen.get_mut(object::name(&change.object));
+                if let (Some(seen), Some(renewed)) = (seen, renewed) {
+                    let renewed: Timestamp = renewed;
+                    // The same lease may be shown once more: only a newer one is a sign of life.
+                    if renewed > seen.at {
+                        *seen = Seen { at: renewed.min(cluster.now), is_suspect: false };
+                    }
                 }
             }
             _ => {}

@@ -1,0 +1,120 @@
+//! What seeds plant stays as it is while the controllers are at work.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+use kube::Api;
+use kube::api::DynamicObject;
+use serde_json::Value;
+use sim::{Delays, Options, Seed};
+use testkit::{Cluster, eventually};
+
+use crate::common::{cluster_objects, condition};
+
+async fn all(cluster: &Cluster, api_version: &str, kind: &str) -> Result<BTreeMap<String, Value>> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let resource = kube::api::ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk(group, version, kind));
+    let api: Api<DynamicObject> = Api::all_with(cluster.client(), &resource);
+    let mut found = BTreeMap::new();
+    for object in api.list(&Default::default()).await?.items {
+        found.insert(object.metadata.name.clone().unwrap_or_default(), serde_json::to_value(object)?);
+    }
+    Ok(found)
+}
+
+#[tokio::test]
+async fn the_shop_stays_as_it_is() -> Result<()> {
+    let planted = Options { controllers: false, ..Options::default() };
+    let planted = sim::Sim::start(planted).await?;
+    let cluster = Cluster::simulated(Options { delays: Delays::none(), ..Options::default() }).await?;
+    // Longer than kubelets and scheduler need to have looked at everything.
+    cluster.sim().unwrap().api().clock().advance(Duration::from_secs(20));
+    let leases = cluster.sim().unwrap();
+    eventually("every node has a lease", async || {
+        let kind = sim::kinds::by_plural("leases")?;
+        (leases.api().objects(kind, Some("kube-node-lease")).len() == 4).then_some(())
+    })
+    .await?;
+    let expected = planted.api().objects(sim::kinds::PODS, None);
+    let found = all(&cluster, "v1", "Pod").await?;
+    assert_eq!(found.len(), expected.len());
+    for pod in expected {
+        let name = pod["metadata"]["name"].as_str().unwrap();
+        let found = &found[name];
+        assert_eq!(found["spec"]["nodeName"], pod["spec"]["nodeName"], "{name}");
+        assert_eq!(found["status"]["phase"], pod["status"]["phase"], "{name}");
+        assert_eq!(
+            found["status"]["containerStatuses"][0]["state"]
+                .as_object()
+                .map(|state| state.keys().cloned().collect::<Vec<_>>()),
+            pod["status"]["containerStatuses"][0]["state"]
+                .as_object()
+                .map(|state| state.keys().cloned().collect::<Vec<_>>()),
+            "{name}"
+        );
+        let message =
+            |pod: &Value| condition(pod, "PodScheduled").map(|scheduled| scheduled["message"].clone());
+        assert_eq!(message(found), message(&pod), "{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn in_the_broken_cluster_everything_is_wrong_once() -> Result<()> {
+    let options = Options { seed: Seed::Broken, delays: Delays::none(), ..Options::default() };
+    let cluster = Cluster::simulated(options).await?;
+    cluster.sim().unwrap().api().clock().advance(Duration::from_secs(60));
+    let waiting = |pod: &Value, reason: &str| {
+        ["containerStatuses", "initContainerStatuses"]
+            .iter()
+            .any(|list| pod["status"][*list][0]["state"]["waiting"]["reason"] == reason)
+    };
+    eventually("pods in every bad state", async || {
+        let pods = all(&cluster, "v1", "Pod").await.ok()?;
+        let some = |app: &str, holds: &dyn Fn(&Value) -> bool| {
+            pods.values().any(|pod| pod["metadata"]["labels"]["app"] == app && holds(pod))
+        };
+        let unschedulable = |app: &str, reason: &str| {
+            some(app, &|pod| {
+                condition(pod, "PodScheduled")
+                    .and_then(|it| it["message"].as_str())
+                    .is_some_and(|message| message.contains(reason))
+            })
+        };
+        let states = [
+            some("crash-loop", &|pod| waiting(pod, "CrashLoopBackOff")),
+            some("out-of-memory", &|pod| {
+                pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"] == "OOMKilled"
+            }),
+            some("image-pull", &|pod| waiting(pod, "ImagePullBackOff") || waiting(pod, "ErrImagePull")),
+            some("init-container", &|pod| waiting(pod, "InvalidImageName")),
+            some("never-ready", &|pod| pod["status"]["phase"] == "Running"),
+            unschedulable("pending-cpu", "Insufficient cpu"),
+            unschedulable("pending-memory", "Insufficient memory"),
+            unschedulable("pending-gpu", "Insufficient nvidia.com/gpu"),
+            unschedulable("pending-selector", "didn't match Pod's node affinity/selector"),
+            unschedulable("pending-cordoned", "were unschedulable"),
+            unschedulable("pending-tainted", "untolerated taint"),
+            unschedulable("pending-anti-affinity", "didn't match pod anti-affinity rules"),
+            unschedulable("pending-claim", "pod has unbound immediate PersistentVolumeClaims"),
+            unschedulable("pending-no-claim", "persistentvolumeclaim \"absent\" not found"),
+            pods.get("stuck-terminating").is_some_and(|pod| pod["metadata"]["deletionTimestamp"].is_string()),
+        ];
+        states.iter().all(|state| *state).then_some(())
+    })
+    .await?;
+    eventually("nodes that are silent and not ready", async || {
+        let nodes = all(&cluster, "v1", "Node").await.ok()?;
+        let with = |status: &str| {
+            nodes.values().any(|node| condition(node, "Ready").is_some_and(|ready| ready["status"] == status))
+        };
+        (with("True") && with("False") && with("Unknown")).then_some(())
+    })
+    .await?;
+    let namespaces = cluster_objects(&cluster, "v1", "Namespace");
+    assert_eq!(namespaces.get("stuck-namespace").await?.data["status"]["phase"], "Terminating");
+    let budgets = all(&cluster, "policy/v1", "PodDisruptionBudget").await?;
+    assert_eq!(budgets["guarded"]["status"]["disruptionsAllowed"], 0);
+    Ok(())
+}
