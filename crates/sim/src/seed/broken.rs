@@ -32,17 +32,33 @@ fn plant_nodes(garden: &Garden<'_>) -> Result<(), ApiError> {
         let mut node = node(index, &since, &now);
         match index {
             CORDONED => node["spec"]["unschedulable"] = true.into(),
-            NOT_READY | SILENT => {
-                let behaviour = if index == SILENT { "dead" } else { "not-ready" };
-                node["metadata"]["annotations"][BEHAVIOUR] = behaviour.into();
-                // Its kubelet, or for want of one the control plane, tells more.
+            NOT_READY => {
+                node["metadata"]["annotations"][BEHAVIOUR] = "not-ready".into();
+                node["spec"]["taints"] = taints("node.kubernetes.io/not-ready", &since);
+                // Its kubelet tells how it is.
                 node["status"]["conditions"] = json!([]);
+            }
+            SILENT => {
+                node["metadata"]["annotations"][BEHAVIOUR] = "dead".into();
+                node["spec"]["taints"] = taints("node.kubernetes.io/unreachable", &since);
+                for condition in node["status"]["conditions"].as_array_mut().into_iter().flatten() {
+                    condition["status"] = "Unknown".into();
+                    condition["reason"] = "NodeStatusUnknown".into();
+                    condition["message"] = "Kubelet stopped posting node status.".into();
+                }
             }
             _ => {}
         }
         garden.plant(node, AGE_HOURS)?;
     }
     Ok(())
+}
+
+/// What the control plane does to a node whose kubelet is not well.
+fn taints(key: &str, since: &str) -> Value {
+    ["NoSchedule", "NoExecute"]
+        .map(|effect| json!({ "key": key, "effect": effect, "timeAdded": since }))
+        .into()
 }
 
 /// Deployments whose containers do not run as they should.
@@ -80,7 +96,6 @@ fn pending() -> Vec<Value> {
     vec![
         deployment("pending-cpu", 1, &none(), asks(json!({ "cpu": "64" }))),
         deployment("pending-memory", 1, &none(), asks(json!({ "memory": "1Ti" }))),
-        deployment("pending-gpu", 1, &none(), asks(json!({ "nvidia.com/gpu": "1" }))),
         deployment("pending-selector", 1, &none(), json!({ "nodeSelector": { "disk": "none-has-this" } })),
         deployment("pending-cordoned", 1, &none(), at(CORDONED)),
         deployment("pending-tainted", 1, &none(), at(NOT_READY)),

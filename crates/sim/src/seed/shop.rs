@@ -49,7 +49,7 @@ const WORKLOADS: &[Row] = {
         (Deployment, "catalog", "catalog-api", 3, "registry.shop.example/catalog-api:7.1.0", 150, 256, 8080, Running),
         (StatefulSet, "catalog", "catalog-postgres", 1, "docker.io/library/postgres:18.1", 250, 1024, 5432, Running),
         (Deployment, "search", "search-api", 2, "registry.shop.example/search-api:1.33.0", 200, 256, 8080, Running),
-        (StatefulSet, "search", "search-index", 3, "docker.io/opensearchproject/opensearch:3.3.0", 500, 9216, 9200, Unschedulable),
+        (StatefulSet, "search", "search-index", 3, "docker.io/opensearchproject/opensearch:3.3.0", 100, 9216, 9200, Unschedulable),
         (Deployment, "orders", "orders-api", 2, "registry.shop.example/orders-api:6.2.3", 150, 256, 8080, Running),
         (StatefulSet, "orders", "orders-postgres", 1, "docker.io/library/postgres:18.1", 250, 1024, 5432, Running),
         (Deployment, "accounts", "accounts-api", 2, "registry.shop.example/accounts-api:3.0.7", 100, 256, 8080, Running),

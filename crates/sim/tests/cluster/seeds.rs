@@ -92,7 +92,6 @@ async fn in_the_broken_cluster_everything_is_wrong_once() -> Result<()> {
             some("never-ready", &|pod| pod["status"]["phase"] == "Running"),
             unschedulable("pending-cpu", "Insufficient cpu"),
             unschedulable("pending-memory", "Insufficient memory"),
-            unschedulable("pending-gpu", "Insufficient nvidia.com/gpu"),
             unschedulable("pending-selector", "didn't match Pod's node affinity/selector"),
             unschedulable("pending-cordoned", "were unschedulable"),
             unschedulable("pending-tainted", "untolerated taint"),
