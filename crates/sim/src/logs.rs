@@ -11,26 +11,49 @@ const LINES: u32 = 400;
 /// The time between two lines.
 const INTERVAL: SignedDuration = SignedDuration::from_secs(7);
 
-/// The log of a container: its last `tail_lines`, and of these the first `limit_bytes`.
+/// What of a log is wanted, and how.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LogOptions<'a> {
+    /// Which container; empty where the pod has one only.
+    pub(crate) container: &'a str,
+    /// Only the last lines.
+    pub(crate) tail_lines: Option<i64>,
+    /// Of these only the first bytes.
+    pub(crate) limit_bytes: Option<i64>,
+    /// The log of the container's last run before the present one.
+    pub(crate) previous: bool,
+    /// Each line after the time at which it was written.
+    pub(crate) timestamps: bool,
+}
+
+/// The log of a container.
 ///
 /// # Errors
 /// 400 when no such container runs, 422 for limits that are not positive; texts of
 /// `pkg/registry/core/pod/strategy.go` and of the kubelet.
-pub(crate) fn read(
-    pod: &Value,
-    container: &str,
-    tail_lines: Option<i64>,
-    limit_bytes: Option<i64>,
-) -> Result<String, ApiError> {
-    let tail = bounded("tailLines", tail_lines, 0, "must be greater than or equal to 0")?;
-    let limit = bounded("limitBytes", limit_bytes, 1, "must be greater than 0")?;
-    let container = choose(pod, container)?;
+pub(crate) fn read(pod: &Value, options: LogOptions<'_>) -> Result<String, ApiError> {
+    let tail = bounded("tailLines", options.tail_lines, 0, "must be greater than or equal to 0")?;
+    let limit = bounded("limitBytes", options.limit_bytes, 1, "must be greater than 0")?;
+    let container = choose(pod, options.container)?;
     if object::field(pod, "spec.nodeName").is_empty() {
         return Ok(String::new());
     }
-    has_run(pod, container)?;
+    if options.previous {
+        has_run_before(pod, container)?;
+    } else {
+        has_run(pod, container)?;
+    }
     let first = tail.map_or(0, |tail| LINES.saturating_sub(u32::try_from(tail).unwrap_or(LINES)));
-    let mut text: String = (first..LINES).map(|number| line(pod, container, number) + "\n").collect();
+    let mut text: String = (first..LINES)
+        .map(|number| {
+            let stamp = if options.timestamps {
+                format!("{} ", stamp(written_at(pod, number)))
+            } else {
+                String::new()
+            };
+            format!("{stamp}{}\n", line(pod, container, number))
+        })
+        .collect();
     if let Some(limit) = limit {
         text.truncate(text.floor_char_boundary(limit));
     }
@@ -88,11 +111,30 @@ fn has_run(pod: &Value, container: &str) -> Result<(), ApiError> {
     )))
 }
 
-fn line(pod: &Value, container: &str, number: u32) -> String {
+/// Refuses the log of a run that was not (`validateContainerLogStatus` in `pkg/kubelet/kubelet_pods.go`).
+fn has_run_before(pod: &Value, container: &str) -> Result<(), ApiError> {
+    let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+    let status = statuses.into_iter().find(|status| status["name"] == container);
+    if status.is_some_and(|status| status["lastState"]["terminated"].is_object()) {
+        return Ok(());
+    }
+    let name = object::name(pod);
+    let why = format!("previous terminated container \"{container}\" in pod \"{name}\" not found");
+    Err(ApiError::bad_request(why))
+}
+
+fn written_at(pod: &Value, number: u32) -> Timestamp {
     let started = object::field(pod, "status.startTime").parse().unwrap_or(Timestamp::UNIX_EPOCH);
-    let at = object::time(
-        started.saturating_add(INTERVAL * i32::try_from(number).unwrap_or(i32::MAX)).unwrap_or(started),
-    );
+    started.saturating_add(INTERVAL * i32::try_from(number).unwrap_or(i32::MAX)).unwrap_or(started)
+}
+
+/// A time as containerd writes it before a line.
+fn stamp(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.9fZ").to_string()
+}
+
+fn line(pod: &Value, container: &str, number: u32) -> String {
+    let at = object::time(written_at(pod, number));
     let dice = crc32fast::hash(format!("{}/{container}/{number}", object::name(pod)).as_bytes());
     let millis = 3 + dice % 240;
     let is_crashing =

@@ -7,6 +7,7 @@ use http::request::Parts;
 use serde::Deserialize;
 
 use crate::kinds::Kind;
+use crate::logs::LogOptions;
 use crate::selector::{FieldSelector, LabelSelector, Selector};
 use crate::status::ApiError;
 use crate::store::{ListQuery, Snapshot};
@@ -31,9 +32,11 @@ pub(super) struct ObjectOptions {
     timeout_seconds: Option<u64>,
     dry_run: String,
     pub(super) include_object: String,
-    pub(super) container: String,
-    pub(super) tail_lines: Option<i64>,
-    pub(super) limit_bytes: Option<i64>,
+    container: String,
+    tail_lines: Option<i64>,
+    limit_bytes: Option<i64>,
+    previous: Option<String>,
+    timestamps: Option<String>,
     pub(super) grace_period_seconds: Option<i64>,
     pub(super) propagation_policy: String,
     pub(super) field_validation: String,
@@ -70,6 +73,17 @@ impl ObjectOptions {
         let mut terms = options.field_selector.split(',');
         let name = terms.find_map(|term| term.strip_prefix("metadata.name="));
         name.map(|name| name.trim_start_matches('=').to_owned()).unwrap_or_default()
+    }
+
+    /// What of a log is wanted.
+    pub(super) fn log(&self) -> LogOptions<'_> {
+        LogOptions {
+            container: &self.container,
+            tail_lines: self.tail_lines,
+            limit_bytes: self.limit_bytes,
+            previous: is_true(self.previous.as_deref()),
+            timestamps: is_true(self.timestamps.as_deref()),
+        }
     }
 
     pub(super) fn selector(&self, kind: &Kind) -> Result<Selector, ApiError> {

@@ -14,11 +14,7 @@ use crate::status::ApiError;
 /// Answers a request about a part of an object.
 pub(super) fn serve(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
     match (call.path.subresource.as_str(), verb) {
-        ("log", "get") => {
-            let options = &call.options;
-            logs::read(&*call.get()?, &options.container, options.tail_lines, options.limit_bytes)
-                .map(answer::text)
-        }
+        ("log", "get") => logs::read(&*call.get()?, call.options.log()).map(answer::text),
         ("status", "get") => call.respond(200, &*call.get()?),
         ("status", "update") => write::replace(call, Part::Status),
         ("status", "patch") => write::patch_part(call, Part::Status),
