@@ -6,7 +6,6 @@
 
 mod disruption;
 mod endpoints;
-#[allow(dead_code, unused_imports, reason = "its users come next")]
 mod events;
 mod garbage;
 mod kubelet;
@@ -29,8 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::disruption::Disruption;
 use self::endpoints::Endpoints;
-#[allow(unused_imports, reason = "its users come next")]
-pub(crate) use self::events::{Event, EventExpiry, Recorder};
+pub(crate) use self::events::{EventExpiry, Recorder};
 use self::garbage::GarbageCollector;
 use self::kubelet::Kubelet;
 use self::namespaces::Namespaces;
@@ -41,6 +39,7 @@ use self::scheduler::Scheduler;
 use self::service_accounts::ServiceAccounts;
 use self::token_secrets::TokenSecrets;
 use self::volumes::Volumes;
+pub(crate) use self::workloads::first_revision;
 use crate::api::Api;
 use crate::auth::Tokens;
 use crate::faults::Faults;
@@ -50,9 +49,6 @@ use crate::store::Change;
 
 /// How many objects are looked at before other tasks get their turn.
 const BATCH: usize = 64;
-/// A controller that met an error looks again after this long.
-const RETRY: Duration = Duration::from_millis(100);
-
 /// How long things take that are not there to take time. Tests set them to zero ([`Delays::none`]).
 #[derive(Debug, Clone, Copy)]
 pub struct Delays {
@@ -226,11 +222,15 @@ impl Controllers {
                 worked = true;
                 let cluster = Cluster { api: &self.api, faults: &self.faults, delays: &self.delays, now };
                 match controller.reconcile(&key, &cluster) {
-                    Ok(None) => {}
-                    Ok(Some(at)) => queue.add_at(key, at),
+                    Ok(again) => {
+                        queue.forget_failures(&key);
+                        if let Some(at) = again {
+                            queue.add_at(key, at);
+                        }
+                    }
                     Err(error) => {
                         tracing::debug!(?key, %error, "a controller will look again");
-                        queue.add_at(key, later(now, RETRY));
+                        queue.retry(key, now);
                     }
                 }
             }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::kinds::Kind;
@@ -23,7 +23,14 @@ pub(crate) struct Key {
 pub(crate) struct Queue {
     due: HashMap<Key, Timestamp>,
     order: BTreeSet<(Timestamp, Key)>,
+    /// How often the last looks at an object have failed.
+    failures: HashMap<Key, u32>,
 }
+
+/// `DefaultTypedControllerRateLimiter` of `client-go/util/workqueue` waits 5 ms after a first failure and twice as long
+/// after each further one; what does not get better is looked at once a minute here.
+const FIRST_RETRY: SignedDuration = SignedDuration::from_millis(5);
+const LAST_RETRY: SignedDuration = SignedDuration::from_mins(1);
 
 impl Key {
     pub(crate) fn new(kind: &'static Kind, namespace: &str, name: &str) -> Key {
@@ -55,6 +62,19 @@ impl Queue {
         }
         self.due.insert(key.clone(), at);
         self.order.insert((at, key));
+    }
+
+    /// Asks for another look after one that has failed, later each time.
+    pub(crate) fn retry(&mut self, key: Key, now: Timestamp) {
+        let failures = self.failures.entry(key.clone()).or_default();
+        let delay = FIRST_RETRY.checked_mul(1 << (*failures).min(16)).unwrap_or(LAST_RETRY).min(LAST_RETRY);
+        *failures = failures.saturating_add(1);
+        self.add_at(key, now.saturating_add(delay).unwrap_or(now));
+    }
+
+    /// The look at an object has not failed.
+    pub(crate) fn forget_failures(&mut self, key: &Key) {
+        self.failures.remove(key);
     }
 
     /// The next object that is due, which is no longer in the queue then.
@@ -103,6 +123,24 @@ impl Hash for Key {
 mod tests {
     use super::*;
     use crate::kinds::PODS;
+
+    #[test]
+    fn what_fails_again_waits_longer() {
+        let now = Timestamp::from_second(1000).unwrap();
+        let key = Key::new(PODS, "x", "a");
+        let mut queue = Queue::default();
+        let mut delays = Vec::new();
+        for _ in 0..20 {
+            queue.retry(key.clone(), now);
+            let due = queue.next_due().unwrap();
+            delays.push(due.duration_since(now).as_millis());
+            assert_eq!(queue.pop(due), Some(key.clone()));
+        }
+        assert_eq!((delays[0], delays[1], delays[19]), (5, 10, 60_000));
+        queue.forget_failures(&key);
+        queue.retry(key, now);
+        assert_eq!(queue.next_due().unwrap().duration_since(now).as_millis(), 5);
+    }
 
     #[test]
     fn the_earliest_time_counts_and_each_object_comes_once() {

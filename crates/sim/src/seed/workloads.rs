@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::pods::{self, Container, Pod, State};
 use super::{Garden, suffix};
+use crate::controllers::first_revision;
 use crate::object;
 use crate::status::ApiError;
 
@@ -41,12 +42,16 @@ impl Workload<'_> {
             Controller::StatefulSet => self.plant_stateful_set(garden, &labels, &template)?,
             Controller::DaemonSet => self.plant_daemon_set(garden, &labels, &template)?,
         };
+        let revision = self.plant_revision(garden, &owner)?;
         if self.container.port != 0 {
             garden.plant(self.service(&labels), self.age_hours)?;
         }
         let started = garden.ago(self.age_hours.min(24 * 6));
         for index in 0..self.replicas {
-            let (name, labels) = self.identity(&owner, &labels, index);
+            let (name, mut labels) = self.identity(&owner, &labels, index);
+            if let Some(revision) = &revision {
+                labels["controller-revision-hash"] = revision.as_str().into();
+            }
             let pod = Pod {
                 name: &name,
                 namespace: self.namespace,
@@ -65,6 +70,19 @@ impl Workload<'_> {
 
     fn ready(&self) -> usize {
         if self.last == State::Running { self.replicas } else { self.replicas.saturating_sub(1) }
+    }
+
+    /// Makes the revision of the template, without which the pods would be taken for old ones; how it is named on them.
+    fn plant_revision(&self, garden: &Garden<'_>, owner: &Value) -> Result<Option<String>, ApiError> {
+        let (hash_label, field) = match self.controller {
+            Controller::Deployment => return Ok(None),
+            Controller::StatefulSet => ("controller.kubernetes.io/hash", "/metadata/name"),
+            Controller::DaemonSet => {
+                ("controller-revision-hash", "/metadata/labels/controller-revision-hash")
+            }
+        };
+        let revision = garden.plant(first_revision(owner, hash_label), self.age_hours)?;
+        Ok(revision.pointer(field).and_then(Value::as_str).map(str::to_owned))
     }
 
     /// Name and labels of a pod, as its controller gives them.

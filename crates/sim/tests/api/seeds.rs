@@ -1,7 +1,7 @@
 //! What the seeds plant.
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, Service};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -78,6 +78,7 @@ async fn every_object_of_the_shop_is_one_of_its_type() -> Result<()> {
         check::<ReplicaSet>(store, "replicasets")?,
         check::<StatefulSet>(store, "statefulsets")?,
         check::<DaemonSet>(store, "daemonsets")?,
+        check::<ControllerRevision>(store, "controllerrevisions")?,
         check::<Job>(store, "jobs")?,
         check::<CronJob>(store, "cronjobs")?,
         check::<ClusterRole>(store, "clusterroles")?,

@@ -1,6 +1,7 @@
 //! Daemon sets: nodes that come, go and are not for everyone, and updates.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use kube::api::DeleteParams;
@@ -57,6 +58,8 @@ async fn every_node_has_its_pod() -> Result<()> {
     pods.until_all("app=agent", |pods| ready(pods, 4) && nodes_of(pods).contains("node-3")).await?;
     nodes.patch("node-1", json!({ "spec": { "unschedulable": true } })).await?;
     nodes.delete("node-2", &DeleteParams::default()).await?;
+    // Pods of a node that is gone are left alone for forty seconds.
+    cluster.sim().context("a simulator")?.api().clock().advance(Duration::from_secs(60));
     pods.until_all("app=agent", |pods| pods.len() == 3 && !nodes_of(pods).contains("node-2")).await?;
     sets.until("agent", |set| is_settled(set, 3)).await?;
     Ok(())

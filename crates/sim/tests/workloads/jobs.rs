@@ -176,7 +176,6 @@ async fn a_finished_job_goes_after_its_time() -> Result<()> {
     Ok(())
 }
 
-#[ignore = "the garbage collector is not there yet"]
 #[tokio::test]
 async fn the_pods_of_a_deleted_job_go_with_it() -> Result<()> {
     let cluster = common::simulated().await?;

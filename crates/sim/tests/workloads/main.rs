@@ -5,5 +5,6 @@ mod cron_jobs;
 mod daemon_sets;
 mod deployments;
 mod jobs;
+mod properties;
 mod replica_sets;
 mod stateful_sets;

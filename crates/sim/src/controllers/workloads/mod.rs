@@ -19,6 +19,7 @@ use self::daemon_set::DaemonSets;
 use self::deployment::Deployments;
 use self::job::Jobs;
 use self::replica_set::ReplicaSets;
+pub(crate) use self::revisions::first as first_revision;
 use self::stateful_set::StatefulSets;
 use super::{Again, Cluster, Controller, Key, Queue, Recorder};
 

@@ -86,6 +86,11 @@ impl Revisions {
     }
 }
 
+/// The first revision of an owner, as its controller would make it.
+pub(crate) fn first(owner: &Value, hash_label: &str) -> Value {
+    revision(owner, &data_of(owner), 1, hash_label, 0)
+}
+
 /// The template as a patch that brings it back (`getPatch`).
 fn data_of(owner: &Value) -> Value {
     let mut template = owner["spec"]["template"].clone();
