@@ -16,6 +16,7 @@ mod images;
 pub mod kinds;
 mod kubeconfig;
 mod logs;
+mod managed;
 mod names;
 mod object;
 mod patch;

@@ -291,6 +291,33 @@ impl ApiError {
         ApiError { details: Some(json!({ "causes": [cause] })), ..error }
     }
 
+    /// What other managers own: who, as conflicts tell it, and which fields (`NewConflictError` in
+    /// `apimachinery/pkg/util/managedfields/internal/conflict.go`).
+    pub(crate) fn apply_conflict(conflicts: &[(String, Vec<String>)]) -> ApiError {
+        let count: usize = conflicts.iter().map(|(_, paths)| paths.len()).sum();
+        let causes = conflicts.iter().flat_map(|(manager, paths)| {
+            let message = format!("conflict with {manager}");
+            paths.iter().map(
+                move |path| json!({ "reason": "FieldManagerConflict", "message": message, "field": path }),
+            )
+        });
+        let details = json!({ "causes": causes.collect::<Vec<Value>>() });
+        let message = match conflicts {
+            [(manager, paths)] if count == 1 => {
+                format!("Apply failed with 1 conflict: conflict with {manager}: {}", paths.join(""))
+            }
+            conflicts => {
+                let managers = conflicts.iter().map(|(manager, paths)| {
+                    let paths: Vec<String> = paths.iter().map(|path| format!("\n- {path}")).collect();
+                    format!("conflicts with {manager}:{}", paths.concat())
+                });
+                let managers = managers.collect::<Vec<String>>().join("\n");
+                format!("Apply failed with {count} conflicts: {managers}")
+            }
+        };
+        ApiError { details: Some(details), ..ApiError::new(409, "Conflict", message) }
+    }
+
     /// An error of the server that has no reason of its own.
     pub(crate) fn unexplained(message: impl Into<String>) -> ApiError {
         ApiError::new(500, "", message)

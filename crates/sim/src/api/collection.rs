@@ -21,7 +21,7 @@ impl Api {
         let mut deleted: Vec<Arc<Object>> = Vec::with_capacity(page.items.len());
         for item in &page.items {
             let (namespace, name) = (object::namespace(item), object::name(item));
-            match self.delete_with(kind, namespace, name, options, write) {
+            match self.delete_with(kind, namespace, name, options, write.clone()) {
                 Ok(Deleted::Gone(object) | Deleted::Terminating(object)) => deleted.push(object),
                 // Somebody else was faster.
                 Err(error) if error.code == 404 => {}

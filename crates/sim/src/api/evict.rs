@@ -50,7 +50,7 @@ impl Api {
             _ => return Err(ApiError::several_disruption_budgets()),
         };
         if is_ready(&pod) || !may_evict_unhealthy(budget) {
-            self.take_disruption(namespace, object::name(budget), name, write)?;
+            self.take_disruption(namespace, object::name(budget), name, write.clone())?;
             return self.mark_and_delete(namespace, name, options.clone(), write).map(drop);
         }
         // The pod may have become healthy meanwhile, and then its budget counts.
@@ -122,7 +122,7 @@ impl Api {
         if !write.dry_run {
             let now = object::time(self.clock.now());
             let preconditions = options.preconditions.clone();
-            let marked = self.update_with(PODS, namespace, name, Part::Status, write, |pod| {
+            let marked = self.update_with(PODS, namespace, name, Part::Status, write.clone(), |pod| {
                 check(&preconditions, pod)?;
                 let mark = json!({
                     "type": "DisruptionTarget",

@@ -32,10 +32,35 @@ pub struct Api {
 }
 
 /// How a write is meant.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WriteOptions {
     /// Check everything and answer as if it had been done, but keep nothing (`dryRun=All`).
     pub dry_run: bool,
+    /// Who writes, for objects that tell their managers.
+    pub(crate) manager: Manager,
+}
+
+/// Who writes a field (`managedFields`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Manager {
+    /// A controller or a kubelet.
+    #[default]
+    Controller,
+    /// The client of this name.
+    Client(String),
+    /// A client that applies: the object tells its managers already.
+    Applier,
+}
+
+impl Manager {
+    /// The name under which an update is noted.
+    pub(crate) fn updates_as(&self) -> Option<&str> {
+        match self {
+            Manager::Controller => Some("kube-controller-manager"),
+            Manager::Client(name) => Some(name),
+            Manager::Applier => None,
+        }
+    }
 }
 
 impl Api {

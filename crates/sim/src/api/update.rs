@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::{Api, WriteOptions, service_addresses};
 use crate::kinds::Kind;
 use crate::object::{self, Object};
+use crate::schema::Type;
 use crate::status::ApiError;
-use crate::{admission, defaults, strategy, validation};
+use crate::{admission, defaults, managed, strategy, validation};
 
 const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
@@ -24,6 +25,18 @@ pub(crate) enum Part {
     Finalize,
     /// `/binding` of a pod: its node, in `spec` and `status` at once.
     Binding,
+}
+
+impl Part {
+    /// The name of the subresource; nothing for the object itself.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Part::Main => "",
+            Part::Status => "status",
+            Part::Finalize => "finalize",
+            Part::Binding => "binding",
+        }
+    }
 }
 
 impl Api {
@@ -101,6 +114,9 @@ impl Api {
                 admission::topology_labels(&store, &node, &mut object);
             }
             Part::Finalize => {}
+        }
+        if let (Some(ty), Some(manager)) = (Type::of(kind), options.manager.updates_as()) {
+            managed::track(ty, &present, &mut object, (manager, part.name()), self.clock.now());
         }
         if object == **present {
             return Ok(present);

@@ -2,6 +2,7 @@
 
 mod accept;
 mod answer;
+mod apply;
 mod body;
 mod discovery;
 mod guard;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::response::Response;
+use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
 
 use super::options::ObjectOptions;
 use super::render::Rendering;
 use super::watch::Watch;
 use super::{ObjectPath, Server, answer, list, reviews, subresources, write};
-use crate::api::WriteOptions;
+use crate::api::{Manager, WriteOptions};
 use crate::auth::User;
 use crate::kinds::{self, Kind};
 use crate::object::Object;
@@ -84,7 +85,26 @@ impl Call<'_> {
     }
 
     pub(super) fn write_options(&self) -> Result<WriteOptions, ApiError> {
-        Ok(WriteOptions { dry_run: self.options.dry_run()? })
+        let manager = Manager::Client(self.manager());
+        Ok(WriteOptions { dry_run: self.options.dry_run()?, manager })
+    }
+
+    /// The type of the body, without parameters.
+    pub(super) fn media_type(&self) -> &str {
+        let header = self.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        header.unwrap_or_default().split(';').next().unwrap_or_default().trim()
+    }
+
+    /// The name of the client among an object's managers: what it says, or else the program that it is
+    /// (`managerOrUserAgent` in `apiserver/pkg/endpoints/handlers/create.go`).
+    fn manager(&self) -> String {
+        /// `FieldManagerMaxLength` in `apimachinery/pkg/apis/meta/v1/validation/validation.go`.
+        const LONGEST: usize = 128;
+        let user_agent = self.parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+        let program = user_agent.unwrap_or_default().split('/').next().unwrap_or_default();
+        let said = self.options.field_manager.as_str();
+        let name = if said.is_empty() { program } else { said };
+        name.chars().take(LONGEST).collect()
     }
 }
 

@@ -40,6 +40,8 @@ pub(super) struct ObjectOptions {
     pub(super) grace_period_seconds: Option<i64>,
     pub(super) propagation_policy: String,
     pub(super) field_validation: String,
+    pub(super) field_manager: String,
+    pub(super) force: Option<bool>,
 }
 
 /// With what a watch begins.

@@ -1,18 +1,20 @@
 //! Creation, update, patch and deletion over HTTP.
 
 use axum::response::Response;
-use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
 use super::body::Sent;
 use super::objects::Call;
-use super::{answer, guard, list};
+use super::{answer, apply, guard, list};
 use crate::api::{DeleteOptions, Deleted, Part, Preconditions, Propagation};
 use crate::kinds::Kind;
 use crate::object;
 use crate::patch;
 use crate::schema::Root;
 use crate::status::ApiError;
+
+/// The group of options.
+pub(super) const META: &str = "meta.k8s.io";
 
 /// `POST` to a collection.
 pub(super) fn create(call: &Call<'_>) -> Result<Response, ApiError> {
@@ -64,6 +66,13 @@ pub(super) fn patch_part(call: &Call<'_>, part: Part) -> Result<Response, ApiErr
     let (kind, path) = (call.kind, call.path);
     let options = call.write_options()?;
     let root = Root::of(kind).ok_or_else(ApiError::unsupported_patch)?;
+    if call.media_type() == patch::apply::MEDIA_TYPE {
+        return apply::apply(call, root, part, options);
+    }
+    if call.options.force.is_some() {
+        let why = "Forbidden: may not be specified for non-apply patch";
+        return Err(ApiError::invalid(META, "PatchOptions", "", "force", "FieldValueForbidden", why));
+    }
     let mut warnings = Vec::new();
     guard::change(call, |object| apply_patch(call, root, object).map(drop))?;
     let updated =
@@ -80,9 +89,7 @@ pub(super) fn apply_patch(
     root: &'static Root,
     object: &mut Value,
 ) -> Result<Vec<String>, ApiError> {
-    let content_type =
-        call.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    call.judge(patch::apply(content_type, root, object, call.body)?)
+    call.judge(patch::apply(call.media_type(), root, object, call.body)?)
 }
 
 /// `DELETE` of an object.

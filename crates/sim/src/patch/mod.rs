@@ -1,6 +1,7 @@
 //! Patches: JSON Patch, merge patch and strategic merge patch, as `apiserver/pkg/endpoints/handlers/patch.go`
 //! applies them.
 
+pub(crate) mod apply;
 mod go;
 mod json;
 mod merge;
@@ -40,12 +41,11 @@ impl Patched {
 
 /// Applies the patch in a body to an object, and brings the result into the server's form.
 pub(crate) fn apply(
-    content_type: &str,
+    media_type: &str,
     root: &'static Root,
     current: &mut Value,
     body: &[u8],
 ) -> Result<Patched, ApiError> {
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
     let mut shown = None;
     let mut dialect = Dialect::Json;
     match media_type {

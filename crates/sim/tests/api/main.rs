@@ -5,6 +5,7 @@ mod common;
 mod contract;
 mod escalation;
 mod lists;
+mod patches;
 mod properties;
 mod reviews;
 mod rules;

@@ -1,0 +1,65 @@
+//! Server-side apply over HTTP: a `PATCH` that may also create.
+
+use axum::response::Response;
+use serde_json::{Map, Value};
+
+use super::objects::Call;
+use super::write::META;
+use crate::api::{Manager, Part, WriteOptions};
+use crate::object;
+use crate::patch::apply::{self, Applier};
+use crate::schema::Root;
+use crate::status::ApiError;
+
+pub(super) fn apply(
+    call: &Call<'_>,
+    root: &'static Root,
+    part: Part,
+    mut options: WriteOptions,
+) -> Result<Response, ApiError> {
+    let (kind, path, api) = (call.kind, call.path, &call.server.api);
+    if call.options.field_manager.is_empty() {
+        let why = "Required value: is required for apply patch";
+        return Err(ApiError::invalid(META, "PatchOptions", "", "fieldManager", "FieldValueRequired", why));
+    }
+    options.manager = Manager::Applier;
+    let config = read(call, root)?;
+    let applier = Applier {
+        manager: &call.options.field_manager,
+        subresource: part.name(),
+        force: call.options.force.unwrap_or_default(),
+        now: api.clock().now(),
+    };
+    if part == Part::Main && api.get(kind, &path.namespace, &path.name).is_err() {
+        let object = apply::apply(root, None, &config, applier)?;
+        return call.respond(201, &*api.create_with(object, options)?);
+    }
+    let updated = api.update_with(kind, &path.namespace, &path.name, part, options, |object| {
+        *object = apply::apply(root, Some(object), &config, applier)?;
+        Ok(())
+    })?;
+    call.respond(200, &*updated)
+}
+
+/// What is applied, with the name and the namespace of the path.
+fn read(call: &Call<'_>, root: &'static Root) -> Result<Value, ApiError> {
+    let (path, mut config) = (call.path, apply::read(root, call.body)?);
+    if !["", &path.name].contains(&object::name(&config)) {
+        let (name, url) = (object::name(&config), &path.name);
+        let message = format!("the name of the object ({name}) does not match the name on the URL ({url})");
+        return Err(ApiError::bad_request(message));
+    }
+    let namespace = if call.kind.namespaced { path.namespace.as_str() } else { "" };
+    if !["", namespace].contains(&object::namespace(&config)) {
+        let message = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(ApiError::bad_request(message));
+    }
+    if !config["metadata"].is_object() {
+        config["metadata"] = Value::Object(Map::new());
+    }
+    config["metadata"]["name"] = path.name.as_str().into();
+    if !namespace.is_empty() {
+        config["metadata"]["namespace"] = namespace.into();
+    }
+    Ok(config)
+}
