@@ -23,7 +23,6 @@ mod patch;
 mod protobuf;
 mod rbac;
 mod reviews;
-#[allow(dead_code, unused_imports, reason = "its users come next")]
 mod schema;
 mod seed;
 pub mod selector;

@@ -15,13 +15,13 @@ impl Api {
         kind: &'static Kind,
         query: &ListQuery,
         options: &DeleteOptions,
-        write: WriteOptions,
+        write: &WriteOptions,
     ) -> Result<Page, ApiError> {
         let mut page = self.list(kind, query)?;
         let mut deleted: Vec<Arc<Object>> = Vec::with_capacity(page.items.len());
         for item in &page.items {
             let (namespace, name) = (object::namespace(item), object::name(item));
-            match self.delete_with(kind, namespace, name, options, write.clone()) {
+            match self.delete_with(kind, namespace, name, options, write) {
                 Ok(Deleted::Gone(object) | Deleted::Terminating(object)) => deleted.push(object),
                 // Somebody else was faster.
                 Err(error) if error.code == 404 => {}

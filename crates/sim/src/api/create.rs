@@ -23,13 +23,13 @@ impl Api {
     /// 400 for an unknown kind, 404 for a missing namespace, 409 for a name that is taken, 422 for what the kind
     /// does not allow.
     pub fn create(&self, object: Value) -> Result<Arc<Object>, ApiError> {
-        self.create_with(object, WriteOptions::default())
+        self.create_with(object, &WriteOptions::default())
     }
 
     pub(crate) fn create_with(
         &self,
         mut object: Value,
-        options: WriteOptions,
+        options: &WriteOptions,
     ) -> Result<Arc<Object>, ApiError> {
         let kind = kind_of(&object)?;
         object::check_shape(kind, &object)?;
@@ -70,7 +70,7 @@ impl Api {
         if !status.is_null() {
             object["status"] = status;
         }
-        insert(&mut self.store.begin(), kind, object, WriteOptions::default())
+        insert(&mut self.store.begin(), kind, object, &WriteOptions::default())
     }
 }
 
@@ -78,7 +78,7 @@ fn insert(
     store: &mut Transaction<'_>,
     kind: &'static Kind,
     object: Value,
-    options: WriteOptions,
+    options: &WriteOptions,
 ) -> Result<Arc<Object>, ApiError> {
     let (namespace, name) = (object::namespace(&object), object::name(&object));
     if store.get(kind, &object::key(kind, namespace, name)).is_some() {

@@ -68,7 +68,7 @@ impl Api {
         name: &str,
         options: &DeleteOptions,
     ) -> Result<Deleted, ApiError> {
-        self.delete_with(kind, namespace, name, options, WriteOptions::default())
+        self.delete_with(kind, namespace, name, options, &WriteOptions::default())
     }
 
     pub(crate) fn delete_with(
@@ -77,7 +77,7 @@ impl Api {
         namespace: &str,
         name: &str,
         options: &DeleteOptions,
-        write: WriteOptions,
+        write: &WriteOptions,
     ) -> Result<Deleted, ApiError> {
         admission::delete(kind, name)?;
         let mut store = self.store.begin();

@@ -21,7 +21,7 @@ impl Api {
     /// 404 when it is not there, 409 when a precondition does not hold, 429 when its budget allows no disruption
     /// now, 500 when it has several budgets.
     pub fn evict(&self, namespace: &str, name: &str, options: &DeleteOptions) -> Result<(), ApiError> {
-        self.evict_with(namespace, name, options, WriteOptions::default())
+        self.evict_with(namespace, name, options, &WriteOptions::default())
     }
 
     pub(crate) fn evict_with(
@@ -29,7 +29,7 @@ impl Api {
         namespace: &str,
         name: &str,
         options: &DeleteOptions,
-        write: WriteOptions,
+        write: &WriteOptions,
     ) -> Result<(), ApiError> {
         let pod = self.get(PODS, namespace, name)?;
         let at_this_version = |mut options: DeleteOptions| {
@@ -50,7 +50,7 @@ impl Api {
             _ => return Err(ApiError::several_disruption_budgets()),
         };
         if is_ready(&pod) || !may_evict_unhealthy(budget) {
-            self.take_disruption(namespace, object::name(budget), name, write.clone())?;
+            self.take_disruption(namespace, object::name(budget), name, write)?;
             return self.mark_and_delete(namespace, name, options.clone(), write).map(drop);
         }
         // The pod may have become healthy meanwhile, and then its budget counts.
@@ -78,7 +78,7 @@ impl Api {
         namespace: &str,
         budget: &str,
         pod: &str,
-        write: WriteOptions,
+        write: &WriteOptions,
     ) -> Result<(), ApiError> {
         let now = object::time(self.clock.now());
         let take = |budget: &mut Value| {
@@ -117,12 +117,12 @@ impl Api {
         namespace: &str,
         name: &str,
         mut options: DeleteOptions,
-        write: WriteOptions,
+        write: &WriteOptions,
     ) -> Result<Deleted, ApiError> {
         if !write.dry_run {
             let now = object::time(self.clock.now());
             let preconditions = options.preconditions.clone();
-            let marked = self.update_with(PODS, namespace, name, Part::Status, write.clone(), |pod| {
+            let marked = self.update_with(PODS, namespace, name, Part::Status, write, |pod| {
                 check(&preconditions, pod)?;
                 let mark = json!({
                     "type": "DisruptionTarget",

@@ -15,7 +15,7 @@ impl Api {
     /// # Errors
     /// 404 when the pod is not there, 409 when it has a node already or is terminating.
     pub fn bind(&self, namespace: &str, pod: &str, node: &str) -> Result<Arc<Object>, ApiError> {
-        self.bind_with(namespace, pod, node, WriteOptions::default())
+        self.bind_with(namespace, pod, node, &WriteOptions::default())
     }
 
     pub(crate) fn bind_with(
@@ -23,7 +23,7 @@ impl Api {
         namespace: &str,
         pod: &str,
         node: &str,
-        options: WriteOptions,
+        options: &WriteOptions,
     ) -> Result<Arc<Object>, ApiError> {
         let now = object::time(self.clock.now());
         self.update_with(PODS, namespace, pod, Part::Binding, options, |object| {

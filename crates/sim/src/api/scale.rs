@@ -43,7 +43,7 @@ impl Api {
         kind: &'static Kind,
         namespace: &str,
         name: &str,
-        options: WriteOptions,
+        options: &WriteOptions,
         change: impl FnOnce(&mut Value) -> Result<(), ApiError>,
     ) -> Result<Arc<Object>, ApiError> {
         self.update_with(kind, namespace, name, Part::Main, options, |workload| {

@@ -81,7 +81,7 @@ impl Api {
             change(object);
             Ok(())
         };
-        self.update_with(kind, namespace, name, part, WriteOptions::default(), change)
+        self.update_with(kind, namespace, name, part, &WriteOptions::default(), change)
     }
 
     pub(crate) fn update_with(
@@ -90,7 +90,7 @@ impl Api {
         namespace: &str,
         name: &str,
         part: Part,
-        options: WriteOptions,
+        options: &WriteOptions,
         change: impl FnOnce(&mut Value) -> Result<(), ApiError>,
     ) -> Result<Arc<Object>, ApiError> {
         let mut store = self.store.begin();

@@ -99,7 +99,7 @@ impl Controller for Disruption {
             Ok(())
         };
         let kind = POD_DISRUPTION_BUDGETS;
-        match cluster.api.update_with(kind, namespace, name, Part::Status, WriteOptions::default(), write) {
+        match cluster.api.update_with(kind, namespace, name, Part::Status, &WriteOptions::default(), write) {
             Err(error) if error.code != 404 => Err(error),
             Ok(_) | Err(_) => Ok(recheck),
         }

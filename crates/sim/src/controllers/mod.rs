@@ -62,6 +62,9 @@ pub struct Delays {
     pub stop: Duration,
     /// How long the containers of a pod that ends by itself (of a job) run.
     pub run: Duration,
+    /// From a namespace's deletion until what is in it is deleted: the real controller waits so long for other API
+    /// servers to hear of it (`namespaceDeletionGracePeriod` of `pkg/controller/namespace`).
+    pub namespace: Duration,
 }
 
 impl Default for Delays {
@@ -72,6 +75,7 @@ impl Default for Delays {
             ready: Duration::from_millis(400),
             stop: Duration::from_secs(1),
             run: Duration::from_secs(3),
+            namespace: Duration::from_secs(5),
         }
     }
 }
@@ -81,7 +85,7 @@ impl Delays {
     #[must_use]
     pub fn none() -> Delays {
         let zero = Duration::ZERO;
-        Delays { schedule: zero, start: zero, ready: zero, stop: zero, run: zero }
+        Delays { schedule: zero, start: zero, ready: zero, stop: zero, run: zero, namespace: zero }
     }
 }
 

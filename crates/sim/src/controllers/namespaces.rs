@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Again, Cluster, Controller, Key, Queue};
+use super::{Again, Cluster, Controller, Key, Queue, later};
 use crate::api::{DeleteOptions, Part, Propagation, WriteOptions};
 use crate::kinds::{KINDS, Kind, NAMESPACES};
 use crate::object;
@@ -43,6 +43,11 @@ impl Controller for Namespaces {
         if !object::is_terminating(&namespace) || !is_ours {
             return Ok(None);
         }
+        let deleted = object::field(&namespace, "metadata.deletionTimestamp").parse().unwrap_or(cluster.now);
+        let start = later(deleted, cluster.delays.namespace);
+        if start > cluster.now {
+            return Ok(Some(start));
+        }
         let (pods, others): (Vec<&'static Kind>, Vec<&'static Kind>) =
             KINDS.iter().filter(|kind| kind.namespaced).partition(|kind| kind.plural == "pods");
         let mut remaining = Remaining::default();
@@ -68,7 +73,7 @@ impl Controller for Namespaces {
                 "",
                 &key.name,
                 Part::Finalize,
-                options,
+                &options,
                 finalize,
             ))?;
         }

@@ -32,13 +32,13 @@ pub(super) fn apply(
     };
     if part == Part::Main && api.get(kind, &path.namespace, &path.name).is_err() {
         let object = apply::apply(root, None, &config, applier)?;
-        return call.respond(201, &*api.create_with(object, options)?);
+        return call.respond(201, &*api.create_with(object, &options)?);
     }
-    let updated = api.update_with(kind, &path.namespace, &path.name, part, options, |object| {
+    let updated = api.update_with(kind, &path.namespace, &path.name, part, &options, |object| {
         *object = apply::apply(root, Some(object), &config, applier)?;
         Ok(())
     })?;
-    call.respond(200, &*updated)
+    call.respond(200, &updated)
 }
 
 /// What is applied, with the name and the namespace of the path.

@@ -30,14 +30,16 @@ pub(super) fn serve(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
 
 fn update_scale(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
     let (path, options) = (call.path, call.write_options()?);
-    let updated = call.server.api.update_scale(call.kind, &path.namespace, &path.name, options, |scale| {
-        if verb == "patch" {
-            let root = Root::find("autoscaling", "v1", "Scale").ok_or_else(ApiError::unsupported_patch)?;
-            return write::apply_patch(call, root, scale).map(drop);
-        }
-        *scale = call.decode_as("autoscaling", "v1", "Scale")?;
-        Ok(())
-    })?;
+    let updated =
+        call.server.api.update_scale(call.kind, &path.namespace, &path.name, &options, |scale| {
+            if verb == "patch" {
+                let root =
+                    Root::find("autoscaling", "v1", "Scale").ok_or_else(ApiError::unsupported_patch)?;
+                return write::apply_patch(call, root, scale).map(drop);
+            }
+            *scale = call.decode_as("autoscaling", "v1", "Scale")?;
+            Ok(())
+        })?;
     respond_scale(call, scale::of(&updated))
 }
 
@@ -54,7 +56,7 @@ fn evict(call: &Call<'_>) -> Result<Response, ApiError> {
     let (options, dry_run) = write::read_delete_options(&eviction["deleteOptions"])?;
     let mut write = call.write_options()?;
     write.dry_run |= dry_run;
-    call.server.api.evict_with(&call.path.namespace, &call.path.name, &options, write)?;
+    call.server.api.evict_with(&call.path.namespace, &call.path.name, &options, &write)?;
     Ok(success())
 }
 
@@ -66,7 +68,7 @@ fn bind(call: &Call<'_>) -> Result<Response, ApiError> {
         return Err(ApiError::invalid("", "Binding", &call.path.name, field, "FieldValueRequired", why));
     }
     let options = call.write_options()?;
-    call.server.api.bind_with(&call.path.namespace, &call.path.name, node, options)?;
+    call.server.api.bind_with(&call.path.namespace, &call.path.name, node, &options)?;
     Ok(success())
 }
 

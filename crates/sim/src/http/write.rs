@@ -20,7 +20,7 @@ pub(super) const META: &str = "meta.k8s.io";
 pub(super) fn create(call: &Call<'_>) -> Result<Response, ApiError> {
     let Sent { object, warnings } = call.object()?;
     guard::creation(call, &object)?;
-    let created = call.server.api.create_with(object, call.write_options()?)?;
+    let created = call.server.api.create_with(object, &call.write_options()?)?;
     Ok(answer::with_warnings(call.respond(201, &created)?, &warnings))
 }
 
@@ -42,14 +42,14 @@ pub(super) fn replace(call: &Call<'_>, part: Part) -> Result<Response, ApiError>
     let options = call.write_options()?;
     if kind.create_on_update && part == Part::Main && api.get(kind, &path.namespace, &path.name).is_err() {
         guard::creation(call, &object)?;
-        let created = api.create_with(object, options)?;
+        let created = api.create_with(object, &options)?;
         return Ok(answer::with_warnings(call.respond(201, &created)?, &warnings));
     }
     guard::change(call, |present| {
         present.clone_from(&object);
         Ok(())
     })?;
-    let updated = api.update_with(kind, &path.namespace, &path.name, part, options, |present| {
+    let updated = api.update_with(kind, &path.namespace, &path.name, part, &options, |present| {
         *present = object;
         Ok(())
     })?;
@@ -76,7 +76,7 @@ pub(super) fn patch_part(call: &Call<'_>, part: Part) -> Result<Response, ApiErr
     let mut warnings = Vec::new();
     guard::change(call, |object| apply_patch(call, root, object).map(drop))?;
     let updated =
-        call.server.api.update_with(kind, &path.namespace, &path.name, part, options, |object| {
+        call.server.api.update_with(kind, &path.namespace, &path.name, part, &options, |object| {
             warnings = apply_patch(call, root, object)?;
             Ok(())
         })?;
@@ -98,7 +98,7 @@ pub(super) fn delete(call: &Call<'_>) -> Result<Response, ApiError> {
     let (options, dry_run) = delete_options(call)?;
     let mut write = call.write_options()?;
     write.dry_run |= dry_run;
-    let deleted = call.server.api.delete_with(kind, &path.namespace, &path.name, &options, write)?;
+    let deleted = call.server.api.delete_with(kind, &path.namespace, &path.name, &options, &write)?;
     match deleted {
         Deleted::Gone(object) if !kind.returns_deleted => Ok(answer::json(200, &gone(kind, &object))),
         Deleted::Gone(object) | Deleted::Terminating(object) => call.respond(200, &object),
@@ -111,7 +111,7 @@ pub(super) fn delete_collection(call: &Call<'_>) -> Result<Response, ApiError> {
     let (options, dry_run) = delete_options(call)?;
     let mut write = call.write_options()?;
     write.dry_run |= dry_run;
-    Ok(list::respond(call.kind, call.server.api.delete_collection(call.kind, &query, &options, write)?))
+    Ok(list::respond(call.kind, call.server.api.delete_collection(call.kind, &query, &options, &write)?))
 }
 
 /// The `DeleteOptions` of a body, which may be empty, and of the query; and whether they are for a dry run.

@@ -77,20 +77,6 @@ impl Quantity {
         parsed.unwrap_or(Quantity::ZERO)
     }
 
-    pub(crate) fn from_milli(milli: i128, format: Format) -> Quantity {
-        Quantity { nano: milli.saturating_mul(NANO / 1000).clamp(-MAX, MAX), format }
-    }
-
-    /// The same amount, written in another way.
-    pub(crate) fn with_format(self, format: Format) -> Quantity {
-        Quantity { format, ..self }
-    }
-
-    /// Whole units, rounded up.
-    pub(crate) fn value(self) -> i64 {
-        i64::try_from(div_ceil(self.nano, NANO)).unwrap_or(i64::MAX)
-    }
-
     /// Thousandths, rounded up.
     pub(crate) fn milli(self) -> i128 {
         div_ceil(self.nano, NANO / 1000)
@@ -318,7 +304,7 @@ mod tests {
         let sum = Quantity::ZERO + Quantity::of(&"1Gi".into()) + Quantity::of(&"1024".into());
         assert_eq!(sum.to_string(), "1048577Ki");
         assert_eq!((Quantity::of(&"1".into()) - Quantity::of(&"250m".into())).milli(), 750);
-        assert_eq!(Quantity::of(&"250m".into()).value(), 1);
+        assert_eq!(Quantity::of(&"250m".into()).milli(), 250);
     }
 
     proptest! {

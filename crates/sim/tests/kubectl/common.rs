@@ -21,11 +21,14 @@ const LONGEST: Duration = Duration::from_secs(90);
 /// The image of the pods of the tests: it does nothing, and every cluster has it.
 pub(crate) const IMAGE: &str = "registry.k8s.io/pause:3.10";
 
+/// A test under way.
+pub(crate) type Running = Pin<Box<dyn Future<Output = Result<()>>>>;
+
 /// One test.
 pub(crate) struct Test {
     pub(crate) name: &'static str,
     pub(crate) on: Where,
-    pub(crate) run: fn(Kubectl) -> Pin<Box<dyn Future<Output = Result<()>>>>,
+    pub(crate) run: fn(Kubectl) -> Running,
 }
 
 /// On which clusters a test can run.

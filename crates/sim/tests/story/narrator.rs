@@ -31,8 +31,10 @@ struct Answer {
 
 impl Narrator {
     pub(crate) async fn start() -> Result<Narrator> {
-        // Pods take as long to stop as they may: the clock is moved when they shall be gone.
-        let delays = Delays { stop: Duration::from_secs(3600), ..Delays::none() };
+        // Pods take as long to stop as they may, and the clock is moved when they shall be gone; the namespace at the
+        // end of the story stays.
+        let long = Duration::from_secs(3600);
+        let delays = Delays { stop: long, namespace: long, ..Delays::none() };
         let sim = Sim::start(Options { seed: Seed::Empty, delays, ..Options::default() }).await?;
         let _ = rustls::crypto::ring::default_provider().install_default();
         let authority = reqwest::Certificate::from_pem(sim.ca_pem().as_bytes())?;
