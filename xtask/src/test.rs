@@ -114,7 +114,7 @@ impl Step {
 /// By cargo-nextest, which runs all tests of all crates at once, where it is installed.
 fn tests() -> Command {
     if succeeds(&mut cargo(&["nextest", "--version"])) {
-        cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
+        cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "--status-level", "skip"])
     } else {
         println!("no cargo-nextest (cargo install cargo-nextest --locked): cargo test, which is slower");
         cargo(&["test", "--workspace", "--tests", "--no-fail-fast"])

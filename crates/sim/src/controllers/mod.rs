@@ -20,6 +20,7 @@ mod token_secrets;
 mod volumes;
 mod workloads;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ use crate::api::Api;
 use crate::auth::Tokens;
 use crate::faults::Faults;
 use crate::kinds::KINDS;
+use crate::object::Object;
 use crate::status::ApiError;
 use crate::store::Change;
 
@@ -127,6 +129,8 @@ pub(crate) struct Controllers {
     delays: Delays,
     /// Every change up to here has been observed.
     revision: u64,
+    /// The objects of which the controllers know, as they were seen last.
+    known: HashMap<Key, Arc<Object>>,
 }
 
 impl Controllers {
@@ -153,7 +157,7 @@ impl Controllers {
         ];
         crew.extend(workloads::crew());
         let crew = crew.into_iter().map(|controller| (controller, Queue::default())).collect();
-        Controllers { crew, api, faults, delays, revision: 0 }
+        Controllers { crew, api, faults, delays, revision: 0, known: HashMap::new() }
     }
 
     /// Works until told to stop.
@@ -181,13 +185,18 @@ impl Controllers {
         }
     }
 
-    /// Shows every present object to every controller.
+    /// Shows every present object to every controller, and the end of those that they knew and that are gone.
     fn observe_everything(&mut self) {
         self.revision = *self.api.revision().borrow();
+        let mut gone = std::mem::take(&mut self.known);
         for kind in KINDS {
             for object in self.api.objects(kind, None) {
+                gone.remove(&Key::of(kind, &object));
                 self.observe(&Change::creation(kind, object));
             }
+        }
+        for (key, object) in gone {
+            self.observe(&Change::deletion(key.kind, object));
         }
     }
 
@@ -213,6 +222,12 @@ impl Controllers {
         };
         for (controller, queue) in &mut self.crew {
             controller.observe(change, &cluster, queue);
+        }
+        let key = Key::of(change.kind, &change.object);
+        if change.deleted {
+            self.known.remove(&key);
+        } else {
+            self.known.insert(key, Arc::clone(&change.object));
         }
     }
 
@@ -240,5 +255,62 @@ impl Controllers {
             }
         }
         worked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::json;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::api::DeleteOptions;
+    use crate::kinds::NAMESPACES;
+
+    /// Writes down of what it is told.
+    struct Witness(Arc<Mutex<Vec<(String, bool)>>>);
+
+    impl Controller for Witness {
+        fn observe(&mut self, change: &Change, _: &Cluster<'_>, _: &mut Queue) {
+            self.0.lock().unwrap().push((change.key.clone(), change.deleted));
+        }
+
+        fn reconcile(&mut self, _: &Key, _: &Cluster<'_>) -> Result<Again, ApiError> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn controllers_that_missed_changes_hear_of_what_is_gone() {
+        let namespace =
+            |name: &str| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        let api = Arc::new(Api::new(2));
+        api.restore(namespace("gone")).unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let mut controllers = Controllers {
+            crew: vec![(Box::new(Witness(Arc::clone(&told))), Queue::default())],
+            api: Arc::clone(&api),
+            faults: Arc::new(Faults::new(CancellationToken::new())),
+            delays: Delays::none(),
+            revision: 0,
+            known: HashMap::new(),
+        };
+        controllers.catch_up();
+        let finish = |object: &mut serde_json::Value| {
+            object["spec"] = json!({});
+            Ok(())
+        };
+        api.delete(NAMESPACES, "", "gone", &DeleteOptions::default()).unwrap();
+        let options = crate::WriteOptions::default();
+        api.update_with(NAMESPACES, "", "gone", crate::api::Part::Finalize, &options, finish).unwrap();
+        for name in ["a", "b", "c"] {
+            api.restore(namespace(name)).unwrap();
+        }
+        controllers.catch_up();
+        let told = told.lock().unwrap();
+        assert_eq!(told[0], ("gone".to_owned(), false));
+        assert_eq!(told.last(), Some(&("gone".to_owned(), true)), "{told:?}");
     }
 }

@@ -30,6 +30,11 @@ impl Change {
         Change { revision: 0, kind, key, before: None, object, deleted: false }
     }
 
+    /// The change by which an object went of which nothing else is known.
+    pub(crate) fn deletion(kind: &'static Kind, object: Arc<Object>) -> Change {
+        Change { before: Some(Arc::clone(&object)), deleted: true, ..Change::creation(kind, object) }
+    }
+
     /// The object after the change, where there still is one.
     #[must_use]
     pub fn after(&self) -> Option<&Arc<Object>> {
