@@ -100,13 +100,25 @@ macro_rules! on_both_brokers {
 ///
 /// # Errors
 /// When the answer did not come.
-pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> anyhow::Result<T> {
-    let deadline = Instant::now() + Duration::from_secs(10);
+pub async fn eventually<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> anyhow::Result<T> {
+    eventually_within(Duration::from_secs(10), what, ask).await
+}
+
+/// [`eventually`] with another patience, for what others do at their own pace.
+///
+/// # Errors
+/// When the answer did not come.
+pub async fn eventually_within<T>(
+    patience: Duration,
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Option<T>,
+) -> anyhow::Result<T> {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(answer) = ask().await {
             return Ok(answer);
         }
-        anyhow::ensure!(Instant::now() < deadline, "waited ten seconds for {what}");
+        anyhow::ensure!(Instant::now() < deadline, "waited {} s for {what}", patience.as_secs());
         sleep(Duration::from_millis(10)).await;
     }
 }

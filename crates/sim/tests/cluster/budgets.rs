@@ -3,9 +3,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, EvictParams};
 use serde_json::{Value, json};
-use testkit::Cluster;
 
-use crate::common::{at_once, condition, create, is_true, node, objects, pod, until, until_gone};
+use crate::common::{condition, create, is_true, objects, pod, until, until_gone, with_nodes};
 
 fn budget(name: &str, mut spec: Value, app: &str) -> Value {
     spec["selector"] = json!({ "matchLabels": { "app": app } });
@@ -14,13 +13,12 @@ fn budget(name: &str, mut spec: Value, app: &str) -> Value {
 
 #[tokio::test]
 async fn a_budget_follows_its_pods_and_their_evictions() -> Result<()> {
-    let cluster = Cluster::simulated(at_once()).await?;
-    let node = node(&cluster, "a").await?;
+    let cluster = with_nodes().await?;
     let (pods, budgets) =
         (objects(&cluster, "v1", "Pod"), objects(&cluster, "policy/v1", "PodDisruptionBudget"));
     create(&cluster, budget("guard", json!({ "minAvailable": 2 }), "guarded")).await?;
     for name in ["a", "b", "c"] {
-        let mut pod = pod(name, json!({ "nodeName": node }));
+        let mut pod = pod(name, json!({ "terminationGracePeriodSeconds": 1 }));
         pod["metadata"]["labels"]["app"] = "guarded".into();
         create(&cluster, pod).await?;
     }
@@ -47,11 +45,10 @@ async fn a_budget_follows_its_pods_and_their_evictions() -> Result<()> {
 
 #[tokio::test]
 async fn a_budget_that_cannot_be_counted_says_so() -> Result<()> {
-    let cluster = Cluster::simulated(at_once()).await?;
-    let node = node(&cluster, "a").await?;
+    let cluster = with_nodes().await?;
     let (pods, budgets) =
         (objects(&cluster, "v1", "Pod"), objects(&cluster, "policy/v1", "PodDisruptionBudget"));
-    let mut owned = pod("owned", json!({ "nodeName": node }));
+    let mut owned = pod("owned", json!({ "terminationGracePeriodSeconds": 1 }));
     let config =
         create(&cluster, json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "owner" } }))
             .await?;

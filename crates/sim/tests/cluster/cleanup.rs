@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::{Cluster, eventually};
 
 use crate::common::{
-    at_once, cluster_objects, condition, create, is_true, node, objects, pod, until, until_gone,
+    at_once, cluster_objects, condition, create, is_true, objects, pod, until, until_gone, with_nodes,
 };
 
 fn config_map(name: &str, owners: &[(String, String)]) -> Value {
@@ -23,10 +23,9 @@ fn config_map(name: &str, owners: &[(String, String)]) -> Value {
 
 #[tokio::test]
 async fn a_namespace_goes_when_everything_in_it_has() -> Result<()> {
-    let cluster = Cluster::simulated(at_once()).await?;
+    let cluster = with_nodes().await?;
     let (pods, namespaces) = (objects(&cluster, "v1", "Pod"), cluster_objects(&cluster, "v1", "Namespace"));
-    let node = node(&cluster, "a").await?;
-    create(&cluster, pod("runs", json!({ "nodeName": node }))).await?;
+    create(&cluster, pod("runs", json!({ "terminationGracePeriodSeconds": 1 }))).await?;
     until(&pods, "runs", |pod| is_true(pod, "Ready")).await?;
     let mut kept = config_map("kept", &[]);
     kept["metadata"]["finalizers"] = json!(["example.com/keep"]);

@@ -1,15 +1,30 @@
 //! What the tests make and wait for.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, PostParams};
 use serde_json::{Value, json};
 use sim::{Delays, Options, Seed};
-use testkit::{Cluster, eventually};
+use testkit::{Cluster, eventually_within};
+
+/// How long a cluster may take for what it shall do. A real one starts containers meanwhile, and looks at a namespace
+/// with finalizers in it every few seconds only.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A simulator without objects, in which everything happens at once.
 pub(crate) fn at_once() -> Options {
     Options { seed: Seed::Empty, delays: Delays::none(), ..Options::default() }
+}
+
+/// A simulator with one node, or a real cluster, which has nodes.
+pub(crate) async fn with_nodes() -> Result<Cluster> {
+    let cluster = Cluster::simulated_or_real(at_once()).await?;
+    if cluster.sim().is_some() {
+        node(&cluster, "a").await?;
+    }
+    Ok(cluster)
 }
 
 /// The objects of any kind, by `apiVersion` and `kind`, in the test's namespace.
@@ -77,7 +92,7 @@ pub(crate) async fn until(
     name: &str,
     holds: impl Fn(&Value) -> bool,
 ) -> Result<Value> {
-    let found = eventually(name, async || {
+    let found = eventually_within(PATIENCE, name, async || {
         let object = serde_json::to_value(api.get_opt(name).await.ok()??).ok()?;
         holds(&object).then_some(object)
     })
@@ -93,7 +108,7 @@ pub(crate) async fn until(
 
 /// Waits until an object is gone.
 pub(crate) async fn until_gone(api: &Api<DynamicObject>, name: &str) -> Result<()> {
-    eventually(name, async || api.get_opt(name).await.ok()?.is_none().then_some(())).await
+    eventually_within(PATIENCE, name, async || api.get_opt(name).await.ok()?.is_none().then_some(())).await
 }
 
 /// The status of a condition of an object.

@@ -1,5 +1,5 @@
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Taint};
 
 use crate::common::{IMAGE, Kubectl, has, tests};
 
@@ -11,11 +11,14 @@ tests! { "nodes" on AnyCluster:
     a_drain_needs_consent,
 }
 
-/// A node of the test's own, on which nothing runs.
+/// A node of the test's own, which the pods of others keep away from.
 async fn own_node(kubectl: &mut Kubectl) -> Result<String> {
     let name = kubectl.cluster.unique("node");
     let mut node = Node::default();
     node.metadata.name = Some(name.clone());
+    let mut taint = Taint::default();
+    (taint.key, taint.effect) = ("kubesage.io/test".to_owned(), "NoSchedule".to_owned());
+    node.spec.get_or_insert_default().taints = Some(vec![taint]);
     kubectl.cluster.create(&node).await?;
     Ok(name)
 }

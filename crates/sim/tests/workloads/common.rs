@@ -32,6 +32,26 @@ pub(crate) async fn simulated() -> Result<Cluster> {
     Ok(cluster)
 }
 
+/// The host names of some nodes that are ready and take any pod of a daemon set.
+pub(crate) async fn workers(cluster: &Cluster) -> Result<Vec<String>> {
+    let takes_all = |node: &Value| {
+        let mut taints = node["spec"]["taints"].as_array().into_iter().flatten();
+        condition(node, "Ready")["status"] == "True"
+            // Another test may be draining it; a daemon set does not mind.
+            && taints.all(|taint| taint["key"] == "node.kubernetes.io/unschedulable")
+    };
+    let look = async || {
+        let nodes = Objects::all(cluster, "v1", "Node").list("kubernetes.io/hostname").await?;
+        let workers = nodes.iter().filter(|node| takes_all(node)).take(3);
+        let workers: Vec<_> = workers
+            .filter_map(|node| node["metadata"]["labels"]["kubernetes.io/hostname"].as_str())
+            .map(str::to_owned)
+            .collect();
+        Ok(if workers.is_empty() { Err(nodes) } else { Ok(workers) })
+    };
+    wait("a node that is ready", look).await
+}
+
 async fn add_nodes(cluster: &Cluster) -> Result<()> {
     for number in 0..3 {
         Objects::all(cluster, "v1", "Node").create(node(&format!("node-{number}"))).await?;

@@ -83,8 +83,12 @@ async fn an_update_never_goes_below_what_must_be_available() -> Result<()> {
     };
     let updated = deployments.until("web", always).await?;
     assert_eq!(revision(&updated), "2");
-    let pods = Objects::of(&cluster, "v1", "Pod").until_all("app=web", |pods| ready(pods, 4)).await?;
-    assert!(pods.iter().all(|pod| pod["spec"]["containers"][0]["image"] == "registry.k8s.io/pause:3.9"));
+    // Old pods may still be on their way out.
+    let all_new = |pods: &[Value]| {
+        ready(pods, 4)
+            && pods.iter().all(|pod| pod["spec"]["containers"][0]["image"] == "registry.k8s.io/pause:3.9")
+    };
+    Objects::of(&cluster, "v1", "Pod").until_all("app=web", all_new).await?;
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! Jobs: completions, failures, deadlines, indexes. How containers end is told to the simulator by annotations.
+//! Jobs: completions, failures, deadlines, indexes. How containers end other than by success is told to the simulator
+//! by annotations; the tests that do so, and those that move its clock, run nowhere else.
 
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use testkit::Cluster;
 
 use crate::common::{self, Objects, condition};
 
+/// A real node must find the command in it.
+const IMAGE: &str = "registry.k8s.io/e2e-test-images/busybox:1.36.1-1";
 const FINALIZER: &str = "batch.kubernetes.io/job-tracking";
 
 fn job(name: &str, spec: &Value, annotations: &Value) -> Value {
@@ -18,7 +21,7 @@ fn job(name: &str, spec: &Value, annotations: &Value) -> Value {
         "spec": {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 1,
-            "containers": [{ "name": "main", "image": "registry.k8s.io/pause:3.10" }],
+            "containers": [{ "name": "main", "image": IMAGE, "command": ["true"] }],
         },
     });
     job
@@ -45,7 +48,7 @@ fn advance(cluster: &Cluster, seconds: u64) -> Result<()> {
 /// As the recorded story tells it.
 #[tokio::test]
 async fn a_job_completes() -> Result<()> {
-    let cluster = common::simulated().await?;
+    let cluster = common::cluster().await?;
     let jobs = jobs(&cluster);
     jobs.create(job("plan", &json!({ "backoffLimit": 0 }), &json!({}))).await?;
     let done = jobs.until("plan", |job| condition(job, "Complete")["status"] == "True").await?;
@@ -75,7 +78,7 @@ async fn a_job_completes() -> Result<()> {
 
 #[tokio::test]
 async fn a_job_has_so_many_pods_at_a_time() -> Result<()> {
-    let cluster = common::simulated().await?;
+    let cluster = common::cluster().await?;
     let jobs = jobs(&cluster);
     jobs.create(job("many", &json!({ "parallelism": 2, "completions": 5 }), &json!({}))).await?;
     let done = jobs
@@ -125,7 +128,7 @@ async fn a_job_that_takes_too_long_fails() -> Result<()> {
 
 #[tokio::test]
 async fn a_suspended_job_has_no_pods() -> Result<()> {
-    let cluster = common::simulated().await?;
+    let cluster = common::cluster().await?;
     let jobs = jobs(&cluster);
     jobs.create(job("later", &json!({ "suspend": true }), &json!({}))).await?;
     let suspended = jobs.until("later", |job| condition(job, "Suspended")["status"] == "True").await?;
@@ -140,7 +143,7 @@ async fn a_suspended_job_has_no_pods() -> Result<()> {
 
 #[tokio::test]
 async fn each_index_is_done_once() -> Result<()> {
-    let cluster = common::simulated().await?;
+    let cluster = common::cluster().await?;
     let jobs = jobs(&cluster);
     let spec = json!({ "completionMode": "Indexed", "completions": 4, "parallelism": 3 });
     jobs.create(job("shards", &spec, &json!({}))).await?;

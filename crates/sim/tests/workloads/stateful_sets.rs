@@ -74,7 +74,7 @@ async fn pods_come_in_order_and_go_from_the_top() -> Result<()> {
 
 #[tokio::test]
 async fn a_pod_keeps_its_name_and_claim() -> Result<()> {
-    let cluster = common::simulated().await?;
+    let cluster = common::cluster().await?;
     let (sets, pods) = (stateful_sets(&cluster), Objects::of(&cluster, "v1", "Pod"));
     let claims = Objects::of(&cluster, "v1", "PersistentVolumeClaim");
     let mut wanted = stateful_set("db", 2);
