@@ -5,6 +5,7 @@
 mod budgets;
 mod cleanup;
 mod common;
+mod events;
 mod kubelet;
 mod nodes;
 mod scheduler;

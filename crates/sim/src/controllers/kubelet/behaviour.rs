@@ -50,6 +50,8 @@ pub(super) struct Plan {
     /// Its pod, as messages name it: `name_namespace(uid)`.
     pub(super) pod: String,
     pub(super) image: String,
+    /// `Always`, `IfNotPresent` or `Never`.
+    pub(super) pull_policy: String,
     pub(super) pull: Image,
     /// How long it runs until it ends by itself; absent where it does not.
     pub(super) run: Option<Duration>,
@@ -134,6 +136,7 @@ impl Plan {
             name: container["name"].as_str().unwrap_or_default().to_owned(),
             pod: format!("{}_{}({uid})", object::name(pod), object::namespace(pod)),
             image: image.to_owned(),
+            pull_policy: container["imagePullPolicy"].as_str().unwrap_or("IfNotPresent").to_owned(),
             pull,
             run: None,
             exit_code: 0,

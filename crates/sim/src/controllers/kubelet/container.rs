@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::behaviour::{Image, Plan};
+use super::tell::Notice;
 use crate::controllers::later;
 
 /// The first and the longest pause before a container is started again or an image is pulled again
@@ -15,6 +16,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const RUNS_WELL: Duration = Duration::from_secs(600);
 /// So many steps are made up for when the clock has jumped; the rest is skipped.
 const MAX_STEPS: usize = 1_000;
+/// More events than these of one pod would not be told at once (`defaultSpamBurst` of `client-go`).
+const MAX_NOTICES: usize = 25;
 
 /// How a container has ended.
 #[derive(Debug, Clone)]
@@ -45,13 +48,24 @@ pub(super) struct Container {
     /// When the state changes by itself; absent before its turn has come and where it stays.
     next: Option<Timestamp>,
     has_begun: bool,
+    /// What has happened and was not told yet.
+    notices: Vec<Notice>,
 }
 
 impl Container {
     pub(super) fn new(plan: Plan, waits_for_others: bool) -> Container {
         let reason = if waits_for_others { "PodInitializing" } else { "ContainerCreating" };
         let state = State::Waiting { reason, message: None };
-        Container { plan, state, last: None, restarts: 0, failures: 0, next: None, has_begun: false }
+        Container {
+            plan,
+            state,
+            last: None,
+            restarts: 0,
+            failures: 0,
+            next: None,
+            has_begun: false,
+            notices: Vec::new(),
+        }
     }
 
     /// Its turn has come: it starts at this time, unless it has already.
@@ -72,6 +86,7 @@ impl Container {
         match &self.state {
             State::Running { since } if other_image => {
                 let (started, finished) = (*since, now);
+                note(&mut self.notices, Notice::Changed);
                 self.state = State::Ended(Ended { code: 0, reason: "Completed", started, finished });
                 self.next = Some(now);
                 self.failures = 0;
@@ -114,6 +129,7 @@ impl Container {
                         format!("back-off {} restarting failed container={name} pod={pod}", duration(pause));
                     self.state = State::Waiting { reason: "CrashLoopBackOff", message: Some(message) };
                     self.next = Some(later(ended.finished, pause).max(at));
+                    note(&mut self.notices, Notice::RestartPause);
                 }
             }
             State::Waiting { reason: "CrashLoopBackOff", .. } => self.run_again(at),
@@ -133,11 +149,13 @@ impl Container {
             Image::Present => {
                 self.state = State::Running { since: at };
                 self.next = self.plan.run.map(|run| later(at, run));
+                note(&mut self.notices, Notice::Started);
             }
             Image::Invalid(why) => {
                 let message = format!(
                     "Failed to apply default image tag \"{image}\": couldn't parse image name \"{image}\": {why}"
                 );
+                note(&mut self.notices, Notice::InvalidImage(message.clone()));
                 self.state = State::Waiting { reason: "InvalidImageName", message: Some(message) };
                 self.next = None;
             }
@@ -151,8 +169,10 @@ impl Container {
                     let message = format!("Back-off pulling image \"{image}\": ErrImagePull: {error}");
                     self.state = State::Waiting { reason: "ImagePullBackOff", message: Some(message) };
                     self.next = Some(later(at, pause));
+                    note(&mut self.notices, Notice::PullPause);
                 } else {
                     self.failures = self.failures.saturating_add(1);
+                    note(&mut self.notices, Notice::PullFailed(error.clone()));
                     self.state = State::Waiting { reason: "ErrImagePull", message: Some(error) };
                     self.next = Some(later(at, noticed_after));
                 }
@@ -164,9 +184,15 @@ impl Container {
     pub(super) fn stop(&mut self, code: i64, now: Timestamp) {
         self.next = None;
         if let State::Running { since } = self.state {
+            note(&mut self.notices, Notice::Stopping);
             let reason = if code == 0 { "Completed" } else { "Error" };
             self.state = State::Ended(Ended { code, reason, started: since, finished: now });
         }
+    }
+
+    /// What has happened since this was asked last.
+    pub(super) fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -207,6 +233,12 @@ impl Container {
     pub(super) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         let times = [self.next, self.started_at(), self.ready_at()];
         times.into_iter().flatten().filter(|at| *at > now).min()
+    }
+}
+
+fn note(notices: &mut Vec<Notice>, notice: Notice) {
+    if notices.len() < MAX_NOTICES {
+        notices.push(notice);
     }
 }
 

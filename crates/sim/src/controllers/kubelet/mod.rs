@@ -7,6 +7,7 @@ mod node;
 mod runtime;
 mod status;
 mod stop;
+mod tell;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,6 +17,7 @@ use serde_json::Value;
 use self::addresses::Addresses;
 use self::node::Nodes;
 use self::runtime::Runtime;
+use self::tell::Teller;
 use super::{Again, Cluster, Controller, Key, Queue};
 use crate::kinds::PODS;
 use crate::object;
@@ -30,6 +32,7 @@ pub(crate) struct Kubelet {
     bound: HashMap<String, BTreeSet<Key>>,
     pods: HashMap<Key, Pod>,
     addresses: Addresses,
+    teller: Teller,
 }
 
 /// A pod that a kubelet has taken.
@@ -104,7 +107,10 @@ impl Kubelet {
             if cluster.faults.is_stuck(&key.namespace, &key.name) {
                 return Ok(None);
             }
-            let told = *taken.told_to_stop.get_or_insert(cluster.now);
+            let told = *taken.told_to_stop.get_or_insert_with(|| {
+                self.teller.tell_of_stop(cluster, &pod);
+                cluster.now
+            });
             let at = stop::stopped_at(&pod, told, cluster.delays.stop);
             if at > cluster.now {
                 return Ok(Some(at));
@@ -118,6 +124,11 @@ impl Kubelet {
                 let delays = cluster.delays;
                 runtime.follow(&pod, delays, cluster.now);
                 runtime.advance(delays, cluster.now);
+                for container in runtime.init.iter_mut().chain(&mut runtime.main) {
+                    for notice in container.take_notices() {
+                        self.teller.tell(cluster, &pod, &container.plan, &notice);
+                    }
+                }
                 let host = self.nodes.address(node);
                 if runtime.address.is_none() && runtime.sandbox_at(delays) <= cluster.now {
                     if pod["spec"]["hostNetwork"] == true {
