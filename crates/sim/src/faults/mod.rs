@@ -95,6 +95,11 @@ impl Faults {
         lock(&self.watches).clone()
     }
 
+    /// Cancelled when the simulator stops.
+    pub(crate) fn shutdown(&self) -> CancellationToken {
+        self.shutdown.clone()
+    }
+
     pub(crate) fn count(&self, request: RequestLine) {
         *lock(&self.requests).entry(request).or_default() += 1;
     }

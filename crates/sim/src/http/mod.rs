@@ -7,6 +7,7 @@ mod body;
 mod discovery;
 mod guard;
 mod list;
+mod logs;
 mod objects;
 mod openapi;
 mod options;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::kinds::Kind;
 use crate::logs::LogOptions;
+use crate::schema;
 use crate::selector::{FieldSelector, LabelSelector, Selector};
 use crate::status::ApiError;
 use crate::store::{ListQuery, Snapshot};
@@ -36,6 +37,9 @@ pub(super) struct ObjectOptions {
     tail_lines: Option<i64>,
     limit_bytes: Option<i64>,
     previous: Option<String>,
+    follow: Option<String>,
+    since_seconds: Option<i64>,
+    since_time: Option<String>,
     timestamps: Option<String>,
     pub(super) grace_period_seconds: Option<i64>,
     pub(super) propagation_policy: String,
@@ -78,14 +82,19 @@ impl ObjectOptions {
     }
 
     /// What of a log is wanted.
-    pub(super) fn log(&self) -> LogOptions<'_> {
-        LogOptions {
+    pub(super) fn log(&self) -> Result<LogOptions<'_>, ApiError> {
+        // `UnmarshalQueryParameter` of `metav1.Time`.
+        let since_time = self.since_time.as_deref().filter(|time| !time.is_empty() && *time != "null");
+        Ok(LogOptions {
             container: &self.container,
             tail_lines: self.tail_lines,
             limit_bytes: self.limit_bytes,
             previous: is_true(self.previous.as_deref()),
+            follow: is_true(self.follow.as_deref()),
+            since_seconds: self.since_seconds,
+            since_time: since_time.map(schema::read_time).transpose().map_err(ApiError::bad_request)?,
             timestamps: is_true(self.timestamps.as_deref()),
-        }
+        })
     }
 
     pub(super) fn selector(&self, kind: &Kind) -> Result<Selector, ApiError> {

@@ -4,9 +4,8 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::objects::Call;
-use super::{answer, reviews, write};
+use super::{answer, logs, reviews, write};
 use crate::api::{Part, scale};
-use crate::logs;
 use crate::object;
 use crate::schema::Root;
 use crate::status::ApiError;
@@ -14,7 +13,7 @@ use crate::status::ApiError;
 /// Answers a request about a part of an object.
 pub(super) fn serve(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
     match (call.path.subresource.as_str(), verb) {
-        ("log", "get") => logs::read(&*call.get()?, call.options.log()).map(answer::text),
+        ("log", "get") => logs::serve(call),
         ("status", "get") => call.respond(200, &*call.get()?),
         ("status", "update") => write::replace(call, Part::Status),
         ("status", "patch") => write::patch_part(call, Part::Status),

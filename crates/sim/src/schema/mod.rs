@@ -20,6 +20,7 @@ pub(crate) use self::duplicates::duplicates;
 pub(crate) use self::path::Path;
 pub(crate) use self::quantity::Quantity;
 pub(crate) use self::roots::Root;
+pub(crate) use self::time::read_time;
 pub(crate) use self::walk::walk;
 use crate::kinds::Kind;
 

@@ -30,11 +30,20 @@ pub(super) fn decode(shape: &Shape, value: &mut Value) -> Result<(), String> {
         return Err(format!("json: cannot unmarshal {found} into Go value of type string"));
     };
     let micro = matches!(shape, Shape::MicroTime);
-    check_layout(text, micro)?;
-    let time: Timestamp = text.parse().map_err(|_| format!("parsing time \"{text}\": day out of range"))?;
+    let time = read_as(text, micro)?;
     let format = if micro { "%Y-%m-%dT%H:%M:%S.%6fZ" } else { "%Y-%m-%dT%H:%M:%SZ" };
     *value = time.strftime(format).to_string().into();
     Ok(())
+}
+
+/// Reads a `Time`.
+pub(crate) fn read_time(text: &str) -> Result<Timestamp, String> {
+    read_as(text, false)
+}
+
+fn read_as(text: &str, micro: bool) -> Result<Timestamp, String> {
+    check_layout(text, micro)?;
+    text.parse().map_err(|_| format!("parsing time \"{text}\": day out of range"))
 }
 
 /// Texts of `ParseError` in Go's `time`: a `MicroTime` has exactly six digits, a `Time` any number of them.

@@ -133,18 +133,22 @@ async fn logs_honour_container_tail_and_bytes() -> Result<()> {
     assert_eq!(pods.logs(&name, &named).await?, "");
 
     let path = format!("/api/v1/namespaces/cart/pods/{name}/log");
+    let invalid = |why: &str| format!("PodLogOptions \"{name}\" is invalid: {why}");
     for (query, status, message) in [
         ("container=nope", 400, format!("container nope is not valid for pod {name}")),
+        ("tailLines=-1", 422, invalid("tailLines: Invalid value: -1: must be greater than or equal to 0")),
+        ("limitBytes=0", 422, invalid("limitBytes: Invalid value: 0: must be greater than 0")),
+        ("sinceSeconds=0", 422, invalid("sinceSeconds: Invalid value: 0: must be greater than 0")),
         (
-            "tailLines=-1",
+            "sinceSeconds=1&sinceTime=2026-11-20T09:37:24Z",
             422,
-            "PodLogOptions \"\" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0"
-                .to_owned(),
+            invalid("[]: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"),
         ),
         (
-            "limitBytes=0",
-            422,
-            "PodLogOptions \"\" is invalid: limitBytes: Invalid value: 0: must be greater than 0".to_owned(),
+            "sinceTime=soon",
+            400,
+            "parsing time \"soon\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"soon\" as \"2006\""
+                .to_owned(),
         ),
     ] {
         let (code, body) = cluster.get(&format!("{path}?{query}")).await?;

@@ -7,6 +7,7 @@ mod cleanup;
 mod common;
 mod events;
 mod kubelet;
+mod logs;
 mod nodes;
 mod scheduler;
 mod seeds;
