@@ -35,15 +35,15 @@ pub(super) fn pod(store: &Transaction<'_>, kind: &Kind, pod: &mut Value) -> Resu
 pub(super) fn claim(store: &Transaction<'_>, kind: &Kind, claim: &Value) -> Result<(), ApiError> {
     let mut refused = Vec::new();
     for item in items(&ranges(store, claim), "PersistentVolumeClaim") {
-        let requests = &claim["spec"]["resources"]["requests"];
+        let (requests, of) = (&claim["spec"]["resources"]["requests"], "PersistentVolumeClaim");
         for (name, bound) in bounds(item, "min") {
             if requested(requests, name).is_some_and(|asked| asked < Quantity::of(bound)) {
-                refused.push(sentence("minimum", name, "PersistentVolumeClaim", bound, &requests[name]));
+                refused.push(sentence("minimum", name, of, bound, "request", &requests[name]));
             }
         }
         for (name, bound) in bounds(item, "max") {
             if requested(requests, name).is_some_and(|asked| asked > Quantity::of(bound)) {
-                refused.push(sentence("maximum", name, "PersistentVolumeClaim", bound, &requests[name]));
+                refused.push(sentence("maximum", name, of, bound, "request", &requests[name]));
             }
         }
     }
@@ -144,42 +144,40 @@ fn compare(refused: &mut Vec<String>, item: &Value, resources: &Value, of: &str)
     for (name, bound) in bounds(item, "min") {
         let shown = bound.as_str().unwrap_or_default();
         let least = Quantity::of(bound);
-        match requested(requests, name) {
-            None => {
+        match (requested(requests, name), requested(limits, name)) {
+            (None, _) => {
                 refused.push(format!("minimum {name} usage per {of} is {shown}.  No request is specified"))
             }
-            Some(asked) if asked < least => {
-                refused.push(sentence("minimum", name, of, bound, &requests[name]))
+            (Some(asked), _) if asked < least => {
+                refused.push(sentence("minimum", name, of, bound, "request", &requests[name]))
             }
-            Some(_) => {}
-        }
-        if let Some(limit) = requested(limits, name)
-            && limit < least
-        {
-            let limit = limits[name].as_str().unwrap_or_default();
-            refused.push(format!("minimum {name} usage per {of} is {shown}, but limit is {limit}"));
+            (_, Some(limit)) if limit < least => {
+                refused.push(sentence("minimum", name, of, bound, "limit", &limits[name]))
+            }
+            _ => {}
         }
     }
     for (name, bound) in bounds(item, "max") {
         let shown = bound.as_str().unwrap_or_default();
         let most = Quantity::of(bound);
-        match requested(limits, name) {
-            None => refused.push(format!("maximum {name} usage per {of} is {shown}.  No limit is specified")),
-            Some(limit) if limit > most => {
-                let limit = limits[name].as_str().unwrap_or_default();
-                refused.push(format!("maximum {name} usage per {of} is {shown}, but limit is {limit}"));
+        match (requested(limits, name), requested(requests, name)) {
+            (None, _) => {
+                refused.push(format!("maximum {name} usage per {of} is {shown}.  No limit is specified"))
             }
-            Some(_) => {}
-        }
-        if requested(requests, name).is_some_and(|asked| asked > most) {
-            refused.push(sentence("maximum", name, of, bound, &requests[name]));
+            (Some(limit), _) if limit > most => {
+                refused.push(sentence("maximum", name, of, bound, "limit", &limits[name]))
+            }
+            (_, Some(asked)) if asked > most => {
+                refused.push(sentence("maximum", name, of, bound, "request", &requests[name]))
+            }
+            _ => {}
         }
     }
 }
 
-fn sentence(which: &str, name: &str, of: &str, bound: &Value, asked: &Value) -> String {
+fn sentence(which: &str, name: &str, of: &str, bound: &Value, what: &str, asked: &Value) -> String {
     let [bound, asked] = [bound, asked].map(|value| value.as_str().unwrap_or_default());
-    format!("{which} {name} usage per {of} is {bound}, but request is {asked}")
+    format!("{which} {name} usage per {of} is {bound}, but {what} is {asked}")
 }
 
 fn answer(kind: &Kind, object: &Value, refused: &[String]) -> Result<(), ApiError> {

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sim::{SIMULATED_HEADER, Seed};
 
-use crate::common::{Cluster, answer, cluster};
+use crate::common::{Anywhere, Cluster, answer, cluster};
 
 fn failure(code: u16, reason: &str, message: &str, details: Option<Value>) -> Value {
     let mut body = json!({
@@ -172,7 +172,7 @@ async fn what_is_missing_is_not_found() -> Result<()> {
 
 #[tokio::test]
 async fn selectors_that_cannot_be_read_are_bad_requests() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
+    let cluster = Anywhere::start().await?;
     let message = "found '==', expected: !, identifier, or 'end of string'";
     assert_eq!(
         cluster.get("/api/v1/namespaces?labelSelector=%3D%3D").await?,
@@ -188,12 +188,12 @@ async fn selectors_that_cannot_be_read_are_bad_requests() -> Result<()> {
 
 #[tokio::test]
 async fn updates_count_versions_and_conflict_when_stale() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
-    let path = "/api/v1/namespaces/default/configmaps";
+    let cluster = Anywhere::start().await?;
+    let path = cluster.core("configmaps");
     let body =
         json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "c" }, "data": { "k": "1" } });
-    let (status, first) = cluster.call(Method::POST, path, Some(body)).await?;
-    assert_eq!((status, &first["metadata"]["namespace"]), (201, &json!("default")));
+    let (status, first) = cluster.call(Method::POST, &path, Some(body)).await?;
+    assert_eq!((status, &first["metadata"]["namespace"]), (201, &json!(cluster.cluster.namespace())));
 
     let path = format!("{path}/c");
     let (status, same) = cluster.call(Method::PUT, &path, Some(first.clone())).await?;

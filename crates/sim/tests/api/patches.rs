@@ -3,32 +3,24 @@
 use anyhow::Result;
 use reqwest::Method;
 use serde_json::{Value, json};
-use sim::Seed;
 
-use crate::common::{Cluster, answer, cluster};
-
-const CONFIG_MAP: &str = "/api/v1/namespaces/default/configmaps/c";
+use crate::common::Anywhere;
 
 async fn patch(
-    cluster: &Cluster,
+    cluster: &Anywhere,
     path: &str,
     media_type: &str,
-    body: impl Into<reqwest::Body>,
+    body: impl Into<Vec<u8>>,
 ) -> Result<(u16, Value)> {
-    answer(cluster.request(Method::PATCH, path).header("content-type", media_type).body(body)).await
-}
-
-async fn with_config_map() -> Result<Cluster> {
-    let cluster = cluster(Seed::Empty).await?;
-    let body = json!({ "metadata": { "name": "c" }, "data": { "k": "1" } });
-    let (status, _) = cluster.call(Method::POST, "/api/v1/namespaces/default/configmaps", Some(body)).await?;
-    assert_eq!(status, 201);
-    Ok(cluster)
+    cluster.send(Method::PATCH, path, &[("content-type", media_type)], body).await
 }
 
 #[tokio::test]
 async fn every_kind_of_patch_is_taken() -> Result<()> {
-    let cluster = with_config_map().await?;
+    let cluster = Anywhere::start().await?;
+    let map = json!({ "metadata": { "name": "c" }, "data": { "k": "1" } });
+    cluster.creates(&cluster.core("configmaps"), map).await?;
+    let path = cluster.core("configmaps/c");
     for (media_type, body, expected) in [
         ("application/merge-patch+json", r#"{"data":{"k":"2"}}"#, "2"),
         ("application/strategic-merge-patch+json", r#"{"data":{"k":"3"}}"#, "3"),
@@ -38,22 +30,23 @@ async fn every_kind_of_patch_is_taken() -> Result<()> {
             "4",
         ),
     ] {
-        let (status, object) = patch(&cluster, CONFIG_MAP, media_type, body).await?;
+        let (status, object) = patch(&cluster, &path, media_type, body).await?;
         assert_eq!((status, &object["data"]["k"]), (200, &json!(expected)), "{media_type}");
     }
-    let (status, refused) = patch(&cluster, CONFIG_MAP, "application/json", "{}").await?;
+    let (status, refused) = patch(&cluster, &path, "application/json", "{}").await?;
     assert_eq!((status, &refused["reason"]), (415, &json!("UnsupportedMediaType")));
     Ok(())
 }
 
 #[tokio::test]
 async fn apply_creates_merges_and_gives_up() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
+    let cluster = Anywhere::start().await?;
     let apply = "application/apply-patch+yaml";
-    let path = |manager: &str| format!("{CONFIG_MAP}?fieldManager={manager}");
+    let map = cluster.core("configmaps/c");
+    let path = |manager: &str| format!("{map}?fieldManager={manager}");
     let body = |data: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: c\ndata: {data}\n");
 
-    let (status, refused) = patch(&cluster, CONFIG_MAP, apply, body("{}")).await?;
+    let (status, refused) = patch(&cluster, &map, apply, body("{}")).await?;
     assert_eq!((status, &refused["reason"]), (422, &json!("Invalid")));
     let (status, _) = patch(&cluster, &path("one"), apply, body("{k: '1', l: '1'}")).await?;
     assert_eq!(status, 201);
@@ -69,12 +62,15 @@ async fn apply_creates_merges_and_gives_up() -> Result<()> {
 
 #[tokio::test]
 async fn an_update_takes_what_it_changes_from_those_who_applied_it() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
-    let applied = json!({ "apiVersion": "v1", "kind": "ConfigMap", "data": { "k": "1" } }).to_string();
-    let path = format!("{CONFIG_MAP}?fieldManager=one");
+    let cluster = Anywhere::start().await?;
+    let map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "c" }, "data": { "k": "1" },
+    });
+    let applied = map.to_string();
+    let path = cluster.core("configmaps/c?fieldManager=one");
     let apply = "application/apply-patch+yaml";
     patch(&cluster, &path, apply, applied.clone()).await?;
-    let other = format!("{CONFIG_MAP}?fieldManager=other");
+    let other = cluster.core("configmaps/c?fieldManager=other");
     patch(&cluster, &other, "application/merge-patch+json", r#"{"data":{"k":"2"}}"#).await?;
     let (status, refused) = patch(&cluster, &path, apply, applied).await?;
     let expected = "Apply failed with 1 conflict: conflict with \"other\" using v1: .data.k";
@@ -84,7 +80,7 @@ async fn an_update_takes_what_it_changes_from_those_who_applied_it() -> Result<(
 
 #[tokio::test]
 async fn open_api_says_what_is_served() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
+    let cluster = Anywhere::start().await?;
     let (status, root) = cluster.get("/openapi/v3").await?;
     assert_eq!(status, 200);
     let address = root["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap_or_default();

@@ -5,14 +5,43 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sim::Seed;
 
-use crate::common::{Cluster, answer, cluster};
+use testkit::eventually;
+
+use crate::common::{Anywhere, Cluster, answer, cluster};
 
 const AUTHORIZATION: &str = "/apis/authorization.k8s.io/v1";
 
-async fn ask(cluster: &Cluster, path: &str, kind: &str, spec: Value) -> Result<(u16, Value)> {
+async fn ask(cluster: &Anywhere, path: &str, kind: &str, spec: Value) -> Result<(u16, Value)> {
     let group = path.split('/').nth(2).unwrap_or_default();
     let body = json!({ "apiVersion": format!("{group}/v1"), "kind": kind, "spec": spec });
     cluster.call(Method::POST, path, Some(body)).await
+}
+
+/// What jane, the account `agent` and the group `ops` may do in the test's namespace.
+async fn view_of_own(cluster: &Anywhere) -> Result<()> {
+    let rbac = "rbac.authorization.k8s.io";
+    let api_version = format!("{rbac}/v1");
+    let role = json!({
+        "metadata": { "name": "reader" },
+        "rules": [{ "apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"] }],
+    });
+    cluster.creates(&cluster.path(&api_version, "roles"), role).await?;
+    let binding = json!({
+        "metadata": { "name": "readers" },
+        "roleRef": { "apiGroup": rbac, "kind": "Role", "name": "reader" },
+        "subjects": [
+            { "kind": "User", "apiGroup": rbac, "name": "jane" },
+            { "kind": "ServiceAccount", "name": "agent", "namespace": cluster.cluster.namespace() },
+            { "kind": "Group", "apiGroup": rbac, "name": "ops" },
+        ],
+    });
+    cluster.creates(&cluster.path(&api_version, "rolebindings"), binding).await?;
+    let pods = cluster.core("pods");
+    let seen = async || {
+        let answer = cluster.send(Method::GET, &pods, &[("impersonate-user", "jane")], "").await;
+        (answer.ok()?.0 == 200).then_some(())
+    };
+    eventually("the authorizer sees it", seen).await
 }
 
 fn view_of_default(cluster: &Cluster) -> Result<()> {
@@ -37,20 +66,22 @@ fn view_of_default(cluster: &Cluster) -> Result<()> {
 
 #[tokio::test]
 async fn access_is_reviewed_as_requests_are() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
-    view_of_default(&cluster)?;
+    let cluster = Anywhere::start().await?;
+    view_of_own(&cluster).await?;
+    let own = cluster.cluster.namespace();
+    let agent = format!("system:serviceaccount:{own}:agent");
     let list = |namespace: &str| json!({ "namespace": namespace, "verb": "list", "resource": "pods" });
     let path = format!("{AUTHORIZATION}/selfsubjectaccessreviews");
     let mine =
         ask(&cluster, &path, "SelfSubjectAccessReview", json!({ "resourceAttributes": list("") })).await?;
-    assert_eq!((mine.0, &mine.1["status"]), (201, &json!({ "allowed": true })));
+    assert_eq!((mine.0, &mine.1["status"]["allowed"]), (201, &json!(true)));
 
     let path = format!("{AUTHORIZATION}/subjectaccessreviews");
     for (user, groups, namespace, reason) in [
-        ("jane", vec![], "default", Some("User \"jane\"")),
-        ("joe", vec!["ops"], "default", Some("Group \"ops\"")),
-        ("system:serviceaccount:default:agent", vec![], "default", Some("ServiceAccount \"agent/default\"")),
-        ("system:serviceaccount:other:agent", vec![], "default", None),
+        ("jane", vec![], own, Some("User \"jane\"".to_owned())),
+        ("joe", vec!["ops"], own, Some("Group \"ops\"".to_owned())),
+        (&agent, vec![], own, Some(format!("ServiceAccount \"agent/{own}\""))),
+        ("system:serviceaccount:other:agent", vec![], own, None),
         ("jane", vec![], "kube-system", None),
         ("jane", vec![], "", None),
     ] {
@@ -59,7 +90,7 @@ async fn access_is_reviewed_as_requests_are() -> Result<()> {
         let expected = match reason {
             Some(whom) => json!({
                 "allowed": true,
-                "reason": format!("RBAC: allowed by RoleBinding \"readers/default\" of Role \"reader\" to {whom}"),
+                "reason": format!("RBAC: allowed by RoleBinding \"readers/{own}\" of Role \"reader\" to {whom}"),
             }),
             None => json!({ "allowed": false }),
         };
@@ -73,10 +104,10 @@ async fn access_is_reviewed_as_requests_are() -> Result<()> {
     );
     let (status, body) = ask(&cluster, &path, "SubjectAccessReview", json!({ "user": "jane" })).await?;
     assert_eq!((status, &body["reason"]), (422, &json!("Invalid")));
-    let local = format!("{AUTHORIZATION}/namespaces/default/localsubjectaccessreviews");
+    let local = cluster.path("authorization.k8s.io/v1", "localsubjectaccessreviews");
     let spec = json!({ "user": "jane", "resourceAttributes": list("other") });
     let (status, body) = ask(&cluster, &local, "LocalSubjectAccessReview", spec).await?;
-    let message = "spec.resourceAttributes.namespace must match namespace: default";
+    let message = format!("spec.resourceAttributes.namespace must match namespace: {own}");
     assert_eq!((status, &body["message"]), (400, &json!(message)));
     Ok(())
 }
@@ -130,15 +161,15 @@ async fn someone_acts_in_anothers_place() -> Result<()> {
 
 #[tokio::test]
 async fn all_that_someone_may_do_is_listed() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
-    view_of_default(&cluster)?;
+    let cluster = Anywhere::start().await?;
+    view_of_own(&cluster).await?;
     let body = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
-        "spec": { "namespace": "default" },
+        "spec": { "namespace": cluster.cluster.namespace() },
     });
-    let request =
-        cluster.request(Method::POST, &format!("{AUTHORIZATION}/selfsubjectrulesreviews")).json(&body);
-    let (status, review) = answer(request.header("Impersonate-User", "jane")).await?;
+    let path = format!("{AUTHORIZATION}/selfsubjectrulesreviews");
+    let headers = [("content-type", "application/json"), ("impersonate-user", "jane")];
+    let (status, review) = cluster.send(Method::POST, &path, &headers, body.to_string()).await?;
     assert_eq!(status, 201);
     let rules = review["status"]["resourceRules"].as_array().cloned().unwrap_or_default();
     let reader = json!({ "verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "pods/log"] });

@@ -1,37 +1,31 @@
 //! What the API server adds to objects and refuses, beyond the recorded story.
 
 use anyhow::Result;
+use k8s_openapi::api::scheduling::v1::PriorityClass;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sim::Seed;
+use testkit::eventually;
 
-use crate::common::{Cluster, cluster};
+use crate::common::{Anywhere, Cluster, cluster};
 
+/// Where the pods of [`rec`] are.
 const PODS: &str = "/api/v1/namespaces/rec/pods";
-const MAPS: &str = "/api/v1/namespaces/rec/configmaps";
 
-/// A cluster with the namespace `rec` and one node in a zone.
+/// A simulator, in which nothing happens by itself, with the namespace `rec` and one node in a zone.
 async fn rec() -> Result<Cluster> {
     let cluster = cluster(Seed::Empty).await?;
-    cluster.creates("/api/v1/namespaces", json!({ "metadata": { "name": "rec" } })).await?;
+    creates(&cluster, "/api/v1/namespaces", json!({ "metadata": { "name": "rec" } })).await?;
     let labels =
         json!({ "topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "r", "x": "y" });
-    cluster.creates("/api/v1/nodes", json!({ "metadata": { "name": "node", "labels": labels } })).await?;
+    creates(&cluster, "/api/v1/nodes", json!({ "metadata": { "name": "node", "labels": labels } })).await?;
     Ok(cluster)
 }
 
-impl Cluster {
-    async fn creates(&self, path: &str, object: Value) -> Result<Value> {
-        let (status, body) = self.call(Method::POST, path, Some(object)).await?;
-        anyhow::ensure!(status == 201, "{path}: {body}");
-        Ok(body)
-    }
-
-    /// Status and message of a creation that is refused.
-    async fn refuses(&self, path: &str, object: Value) -> Result<(u16, String)> {
-        let (status, body) = self.call(Method::POST, path, Some(object)).await?;
-        Ok((status, body["message"].as_str().unwrap_or_default().to_owned()))
-    }
+async fn creates(cluster: &Cluster, path: &str, object: Value) -> Result<Value> {
+    let (status, body) = cluster.call(Method::POST, path, Some(object)).await?;
+    anyhow::ensure!(status == 201, "{path}: {body}");
+    Ok(body)
 }
 
 fn pod(name: &str, spec: &Value) -> Value {
@@ -47,11 +41,11 @@ fn pod(name: &str, spec: &Value) -> Value {
 
 #[tokio::test]
 async fn an_invalid_pod_is_refused_with_all_its_causes() -> Result<()> {
-    let cluster = rec().await?;
+    let cluster = Anywhere::start().await?;
     let (status, body) = cluster
         .call(
             Method::POST,
-            PODS,
+            &cluster.core("pods"),
             Some(json!({ "metadata": { "name": "Bad_Name" }, "spec": { "containers": [] } })),
         )
         .await?;
@@ -67,36 +61,45 @@ async fn an_invalid_pod_is_refused_with_all_its_causes() -> Result<()> {
 
 #[tokio::test]
 async fn nothing_is_created_in_a_namespace_that_goes_away() -> Result<()> {
-    let cluster = rec().await?;
-    // A finalizer keeps it where no controller is at work.
-    let (status, namespace) = cluster.call(Method::DELETE, "/api/v1/namespaces/rec", None).await?;
+    let cluster = Anywhere::start().await?;
+    let maps = cluster.core("configmaps");
+    let rec = cluster.cluster.namespace();
+    let held = json!({ "metadata": { "name": "held", "finalizers": ["example.com/hold"] } });
+    cluster.creates(&maps, held).await?;
+    let (status, namespace) =
+        cluster.call(Method::DELETE, &format!("/api/v1/namespaces/{rec}"), None).await?;
     assert_eq!((status, &namespace["status"]["phase"]), (200, &json!("Terminating")));
     let (status, body) =
-        cluster.call(Method::POST, MAPS, Some(json!({ "metadata": { "name": "m" } }))).await?;
+        cluster.call(Method::POST, &maps, Some(json!({ "metadata": { "name": "m" } }))).await?;
     let expected = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Forbidden", "code": 403,
-        "message": "configmaps \"m\" is forbidden: unable to create new content in namespace rec because it is being \
-                    terminated",
+        "message": format!(
+            "configmaps \"m\" is forbidden: unable to create new content in namespace {rec} because it is being \
+             terminated"
+        ),
         "details": {
             "name": "m",
             "kind": "configmaps",
             "causes": [{
                 "reason": "NamespaceTerminating",
-                "message": "namespace rec is being terminated",
+                "message": format!("namespace {rec} is being terminated"),
                 "field": "metadata.namespace",
             }],
         },
     });
+    let merge = [("content-type", "application/merge-patch+json")];
+    let letting_go = r#"{"metadata":{"finalizers":null}}"#;
+    cluster.send(Method::PATCH, &format!("{maps}/held"), &merge, letting_go).await?;
     assert_eq!((status, body), (403, expected));
     Ok(())
 }
 
 #[tokio::test]
 async fn some_namespaces_stay() -> Result<()> {
-    let cluster = rec().await?;
+    let cluster = Anywhere::start().await?;
     for name in ["default", "kube-system", "kube-public"] {
         let (status, body) =
-            cluster.call(Method::DELETE, &format!("/api/v1/namespaces/{name}"), None).await?;
+            cluster.call(Method::DELETE, &format!("/api/v1/namespaces/{name}?dryRun=All"), None).await?;
         let message = format!("namespaces \"{name}\" is forbidden: this namespace may not be deleted");
         assert_eq!((status, &body["message"]), (403, &json!(message)));
     }
@@ -108,31 +111,40 @@ async fn some_namespaces_stay() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_pod_learns_who_and_where_it_is() -> Result<()> {
-    let cluster = rec().await?;
-    let created = cluster.creates(PODS, pod("p", &json!({ "nodeName": "node" }))).await?;
-    let labels = json!({ "topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "r" });
-    assert_eq!(created["metadata"]["labels"], labels);
+async fn a_pod_learns_who_it_is() -> Result<()> {
+    let cluster = Anywhere::start().await?;
+    let pods = cluster.core("pods");
+    let created = cluster.creates(&pods, pod("p", &json!({}))).await?;
     assert_eq!(created["spec"]["serviceAccountName"], "default");
     let volume = created["spec"]["volumes"][0]["name"].as_str().unwrap_or_default();
     assert!(volume.starts_with("kube-api-access-"), "{created}");
     assert_eq!(created["spec"]["containers"][0]["volumeMounts"][0]["name"], volume);
     assert_eq!(created["spec"]["tolerations"].as_array().map(Vec::len), Some(2));
 
-    let quiet = cluster.creates(PODS, pod("q", &json!({ "automountServiceAccountToken": false }))).await?;
+    let quiet = cluster.creates(&pods, pod("q", &json!({ "automountServiceAccountToken": false }))).await?;
     assert_eq!(quiet["spec"]["volumes"], Value::Null);
-    let message = "pods \"r\" is forbidden: error looking up service account rec/nobody: serviceaccount \"nobody\" \
-                   not found";
-    assert_eq!(
-        cluster.refuses(PODS, pod("r", &json!({ "serviceAccountName": "nobody" }))).await?,
-        (403, message.to_owned())
+    let message = format!(
+        "pods \"r\" is forbidden: error looking up service account {}/nobody: serviceaccount \"nobody\" not found",
+        cluster.cluster.namespace()
     );
+    let nobodys = pod("r", &json!({ "serviceAccountName": "nobody" }));
+    assert_eq!(cluster.refuses(&pods, nobodys).await?, (403, message));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pod_learns_where_it_is() -> Result<()> {
+    let cluster = rec().await?;
+    let created = creates(&cluster, PODS, pod("p", &json!({ "nodeName": "node" }))).await?;
+    let labels = json!({ "topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "r" });
+    assert_eq!(created["metadata"]["labels"], labels);
+    creates(&cluster, PODS, pod("q", &json!({}))).await?;
     let binding = json!({
         "apiVersion": "v1", "kind": "Binding",
         "metadata": { "name": "q" },
         "target": { "kind": "Node", "name": "node" },
     });
-    cluster.creates(&format!("{PODS}/q/binding"), binding).await?;
+    creates(&cluster, &format!("{PODS}/q/binding"), binding).await?;
     let (_, bound) = cluster.get(&format!("{PODS}/q")).await?;
     assert_eq!(bound["metadata"]["labels"], labels);
     Ok(())
@@ -140,16 +152,19 @@ async fn a_pod_learns_who_and_where_it_is() -> Result<()> {
 
 #[tokio::test]
 async fn a_pod_has_the_priority_of_its_class() -> Result<()> {
-    let cluster = rec().await?;
+    let mut cluster = Anywhere::start().await?;
+    let pods = cluster.core("pods");
     let classes = "/apis/scheduling.k8s.io/v1/priorityclasses";
-    cluster.creates(classes, json!({ "metadata": { "name": "high" }, "value": 1000 })).await?;
-    let high = cluster.creates(PODS, pod("a", &json!({ "priorityClassName": "high" }))).await?;
+    let name = cluster.cluster.unique("high");
+    cluster.cluster.remove_at_end::<PriorityClass>(&name);
+    cluster.creates(classes, json!({ "metadata": { "name": name }, "value": 1000 })).await?;
+    let high = cluster.creates(&pods, pod("a", &json!({ "priorityClassName": name }))).await?;
     assert_eq!(high["spec"]["priority"], 1000);
     let system =
-        cluster.creates(PODS, pod("b", &json!({ "priorityClassName": "system-node-critical" }))).await?;
+        cluster.creates(&pods, pod("b", &json!({ "priorityClassName": "system-node-critical" }))).await?;
     assert_eq!(system["spec"]["priority"], 2_000_001_000);
     assert_eq!(
-        cluster.refuses(PODS, pod("c", &json!({ "priorityClassName": "low" }))).await?,
+        cluster.refuses(&pods, pod("c", &json!({ "priorityClassName": "low" }))).await?,
         (403, "pods \"c\" is forbidden: no PriorityClass with name low was found".to_owned())
     );
     let too_high = json!({ "metadata": { "name": "x" }, "value": 2_000_000_000 });
@@ -161,38 +176,43 @@ async fn a_pod_has_the_priority_of_its_class() -> Result<()> {
 
 #[tokio::test]
 async fn limits_complete_and_bound_a_pod() -> Result<()> {
-    let cluster = rec().await?;
+    let cluster = Anywhere::start().await?;
+    let pods = cluster.core("pods");
     let limits = json!([{ "type": "Container", "max": { "cpu": "1" }, "defaultRequest": { "cpu": "100m" } }]);
     let range = json!({ "metadata": { "name": "l" }, "spec": { "limits": limits } });
-    cluster.creates("/api/v1/namespaces/rec/limitranges", range).await?;
-    let created = cluster.creates(PODS, pod("p", &json!({}))).await?;
+    cluster.creates(&cluster.core("limitranges"), range).await?;
+    let created = cluster.creates(&pods, pod("p", &json!({}))).await?;
     let resources = json!({ "requests": { "cpu": "100m" }, "limits": { "cpu": "1" } });
     assert_eq!(created["spec"]["containers"][0]["resources"], resources);
     assert_eq!(created["status"]["qosClass"], "Burstable");
 
     let greedy =
         json!({ "containers": [{ "name": "c", "image": "i", "resources": { "limits": { "cpu": "2" } } }] });
-    let message = "pods \"q\" is forbidden: [maximum cpu usage per Container is 1, but limit is 2, maximum cpu usage \
-                   per Container is 1, but request is 2]";
-    assert_eq!(cluster.refuses(PODS, pod("q", &greedy)).await?, (403, message.to_owned()));
+    let message = "pods \"q\" is forbidden: maximum cpu usage per Container is 1, but limit is 2";
+    assert_eq!(cluster.refuses(&pods, pod("q", &greedy)).await?, (403, message.to_owned()));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_quota_bounds_a_namespace() -> Result<()> {
-    let cluster = rec().await?;
+    let cluster = Anywhere::start().await?;
+    let pods = cluster.core("pods");
     let quota =
         json!({ "metadata": { "name": "q" }, "spec": { "hard": { "pods": "1", "requests.cpu": "2" } } });
-    cluster.creates("/api/v1/namespaces/rec/resourcequotas", quota).await?;
-    assert_eq!(
-        cluster.refuses(PODS, pod("a", &json!({}))).await?,
-        (403, "pods \"a\" is forbidden: failed quota: q: must specify requests.cpu for: c".to_owned())
-    );
+    cluster.creates(&cluster.core("resourcequotas"), quota).await?;
+    let tried = format!("{pods}?dryRun=All");
+    let bounded = async || {
+        let (status, message) = cluster.refuses(&tried, pod("a", &json!({}))).await.ok()?;
+        (status == 403).then_some(message)
+    };
+    // A real API server bounds nothing before the controller has counted.
+    let message = eventually("the quota is counted", bounded).await?;
+    assert_eq!(message, "pods \"a\" is forbidden: failed quota: q: must specify requests.cpu for: c");
     let asking =
         json!({ "containers": [{ "name": "c", "image": "i", "resources": { "requests": { "cpu": "1" } } }] });
-    cluster.creates(PODS, pod("a", &asking)).await?;
+    cluster.creates(&pods, pod("a", &asking)).await?;
     assert_eq!(
-        cluster.refuses(PODS, pod("b", &asking)).await?,
+        cluster.refuses(&pods, pod("b", &asking)).await?,
         (
             403,
             "pods \"b\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1"
@@ -207,10 +227,10 @@ async fn claims_and_ingresses_get_the_default_class() -> Result<()> {
     let cluster = rec().await?;
     let annotations = json!({ "storageclass.kubernetes.io/is-default-class": "true" });
     let class = json!({ "metadata": { "name": "gp3", "annotations": annotations }, "provisioner": "ebs.csi.aws.com" });
-    cluster.creates("/apis/storage.k8s.io/v1/storageclasses", class).await?;
+    creates(&cluster, "/apis/storage.k8s.io/v1/storageclasses", class).await?;
     let spec = json!({ "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } });
     let claims = "/api/v1/namespaces/rec/persistentvolumeclaims";
-    let claim = cluster.creates(claims, json!({ "metadata": { "name": "c" }, "spec": spec })).await?;
+    let claim = creates(&cluster, claims, json!({ "metadata": { "name": "c" }, "spec": spec })).await?;
     assert_eq!(claim["spec"]["storageClassName"], "gp3");
     assert_eq!(claim["metadata"]["finalizers"], json!(["kubernetes.io/pvc-protection"]));
     Ok(())
@@ -218,9 +238,10 @@ async fn claims_and_ingresses_get_the_default_class() -> Result<()> {
 
 #[tokio::test]
 async fn a_stale_version_is_a_conflict_however_it_comes() -> Result<()> {
-    let cluster = rec().await?;
-    let first = cluster.creates(MAPS, json!({ "metadata": { "name": "c" }, "data": { "k": "1" } })).await?;
-    let path = format!("{MAPS}/c");
+    let cluster = Anywhere::start().await?;
+    let maps = cluster.core("configmaps");
+    let first = cluster.creates(&maps, json!({ "metadata": { "name": "c" }, "data": { "k": "1" } })).await?;
+    let path = format!("{maps}/c");
     let mut second = first.clone();
     second["data"]["k"] = "2".into();
     assert_eq!(cluster.call(Method::PUT, &path, Some(second.clone())).await?.0, 200);
@@ -231,17 +252,17 @@ async fn a_stale_version_is_a_conflict_however_it_comes() -> Result<()> {
     assert_eq!((status, &body["message"]), (409, &json!(message)));
     let version = &first["metadata"]["resourceVersion"];
     let patch = json!({ "metadata": { "resourceVersion": version }, "data": { "k": "3" } });
-    let request =
-        cluster.request(Method::PATCH, &path).header("content-type", "application/merge-patch+json");
-    let (status, body) = crate::common::answer(request.body(patch.to_string())).await?;
+    let merge = [("content-type", "application/merge-patch+json")];
+    let (status, body) = cluster.send(Method::PATCH, &path, &merge, patch.to_string()).await?;
     assert_eq!((status, &body["message"]), (409, &json!(message)));
     Ok(())
 }
 
 #[tokio::test]
 async fn some_kinds_are_replaced_by_version_only() -> Result<()> {
-    let cluster = rec().await?;
-    let leases = "/apis/coordination.k8s.io/v1/namespaces/rec/leases";
+    let cluster = Anywhere::start().await?;
+    let maps = cluster.core("configmaps");
+    let leases = &cluster.path("coordination.k8s.io/v1", "leases");
     let lease = json!({ "metadata": { "name": "l" }, "spec": { "leaseDurationSeconds": 15 } });
     cluster.creates(leases, lease.clone()).await?;
     let (status, body) = cluster.call(Method::PUT, &format!("{leases}/l"), Some(lease)).await?;
@@ -250,15 +271,15 @@ async fn some_kinds_are_replaced_by_version_only() -> Result<()> {
     assert_eq!((status, &body["message"]), (422, &json!(message)));
 
     let map = json!({ "metadata": { "name": "c" } });
-    cluster.creates(MAPS, map.clone()).await?;
-    assert_eq!(cluster.call(Method::PUT, &format!("{MAPS}/c"), Some(map)).await?.0, 200);
+    cluster.creates(&maps, map.clone()).await?;
+    assert_eq!(cluster.call(Method::PUT, &format!("{maps}/c"), Some(map)).await?.0, 200);
     Ok(())
 }
 
 #[tokio::test]
 async fn an_eviction_can_be_tried_and_repeated() -> Result<()> {
     let cluster = rec().await?;
-    cluster.creates(PODS, pod("p", &json!({ "nodeName": "node" }))).await?;
+    creates(&cluster, PODS, pod("p", &json!({ "nodeName": "node" }))).await?;
     let eviction = json!({
         "apiVersion": "policy/v1", "kind": "Eviction",
         "metadata": { "name": "p", "namespace": "rec" },

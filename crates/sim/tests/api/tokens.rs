@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sim::{DeleteOptions, Options, Seed, kinds};
 
-use crate::common::{Cluster, answer, cluster, cluster_with};
+use crate::common::{Anywhere, Cluster, answer, cluster, cluster_with};
 
 const ACCOUNT: &str = "/api/v1/namespaces/default/serviceaccounts/builder";
 
@@ -43,6 +43,18 @@ async fn status_with(cluster: &Cluster, token: &str) -> Result<u16> {
     Ok(answer(cluster.anonymous(Method::GET, "/api/v1/namespaces").bearer_auth(token)).await?.0)
 }
 
+/// A token for the account `builder` of the test's namespace.
+async fn asks_for_token(cluster: &Anywhere, spec: Value) -> Result<(u16, Value)> {
+    let body = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec });
+    cluster.call(Method::POST, &cluster.core("serviceaccounts/builder/token"), Some(body)).await
+}
+
+async fn anywhere_with_account() -> Result<Anywhere> {
+    let cluster = Anywhere::start().await?;
+    cluster.creates(&cluster.core("serviceaccounts"), json!({ "metadata": { "name": "builder" } })).await?;
+    Ok(cluster)
+}
+
 #[tokio::test]
 async fn a_token_ends_with_its_time() -> Result<()> {
     let cluster = with_account().await?;
@@ -75,14 +87,27 @@ async fn a_token_ends_with_its_time() -> Result<()> {
 
 #[tokio::test]
 async fn a_token_is_for_its_audiences() -> Result<()> {
-    let cluster = with_account().await?;
-    let (_, request) = request_token(&cluster, json!({ "audiences": ["vault", "audit"] })).await?;
+    let cluster = anywhere_with_account().await?;
+    let (_, request) = asks_for_token(&cluster, json!({ "audiences": ["vault", "audit"] })).await?;
     assert_eq!(request["spec"]["expirationSeconds"], 3600, "the default");
     let token = request["status"]["token"].as_str().context("no token")?;
-    assert_eq!(status_with(&cluster, token).await?, 401, "not for the API server");
-    assert_eq!(review(&cluster, token, &["x", "vault"]).await?["audiences"], json!(["vault"]));
-    let refused = review(&cluster, token, &[]).await?;
+    let namespaces = "/api/v1/namespaces";
+    assert_eq!(cluster.status_with(token, namespaces).await?, 401, "not for the API server");
+    let review = async |audiences: &[&str]| {
+        let body = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+            "spec": { "token": token, "audiences": audiences },
+        });
+        let path = "/apis/authentication.k8s.io/v1/tokenreviews";
+        anyhow::Ok(cluster.creates(path, body).await?["status"].take())
+    };
+    assert_eq!(review(&["x", "vault"]).await?["audiences"], json!(["vault"]));
+    let refused = review(&[]).await?;
     assert!(refused["error"].as_str().is_some_and(|why| why.contains("is invalid for the target audiences")));
+
+    let (_, request) = asks_for_token(&cluster, json!({})).await?;
+    let token = request["status"]["token"].as_str().context("no token")?;
+    assert_eq!(cluster.status_with(token, namespaces).await?, 403, "known, but without rights");
     Ok(())
 }
 
@@ -114,7 +139,7 @@ async fn a_token_ends_with_what_it_is_bound_to() -> Result<()> {
 
 #[tokio::test]
 async fn requests_for_tokens_that_make_no_sense() -> Result<()> {
-    let cluster = with_account().await?;
+    let cluster = anywhere_with_account().await?;
     let bound = |kind: &str, name: &str, uid: &str| json!({ "boundObjectRef": { "apiVersion": "v1", "kind": kind, "name": name, "uid": uid } });
     for (spec, status, message) in [
         (json!({ "expirationSeconds": 599 }), 422, "may not specify a duration less than 10 minutes"),
@@ -126,12 +151,12 @@ async fn requests_for_tokens_that_make_no_sense() -> Result<()> {
         (bound("Pod", "none", ""), 404, "pods \"none\" not found"),
         (bound("Job", "none", ""), 400, "cannot bind token to object of type /v1, Kind=Job"),
     ] {
-        let (code, body) = request_token(&cluster, spec).await?;
+        let (code, body) = asks_for_token(&cluster, spec).await?;
         assert_eq!(code, status, "{body}");
         assert!(body["message"].as_str().is_some_and(|text| text.contains(message)), "{body}");
     }
-    let path = "/api/v1/namespaces/default/serviceaccounts/nobody/token";
-    assert_eq!(cluster.call(Method::POST, path, Some(json!({ "spec": {} }))).await?.0, 404);
+    let path = cluster.core("serviceaccounts/nobody/token");
+    assert_eq!(cluster.call(Method::POST, &path, Some(json!({ "spec": {} }))).await?.0, 404);
     Ok(())
 }
 

@@ -36,7 +36,8 @@ impl Cleanup {
             for (resource, name) in &self.objects {
                 let objects: Api<DynamicObject> = Api::all_with(client.clone(), resource);
                 match objects.delete(name, &DeleteParams::background()).await {
-                    Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                    // It is gone, or a namespace that the test itself has deleted.
+                    Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
                     // The others are deleted all the same.
                     Err(error) => all = Err(error.into()),
                     Ok(_) => {}
