@@ -3,8 +3,9 @@
 use axum::response::Response;
 use serde_json::{Map, Value};
 
+use super::guard;
 use super::objects::Call;
-use super::write::META;
+use super::write::{self, META};
 use crate::api::{Manager, Part, WriteOptions};
 use crate::object;
 use crate::patch::apply::{self, Applier};
@@ -32,9 +33,10 @@ pub(super) fn apply(
     };
     if part == Part::Main && api.get(kind, &path.namespace, &path.name).is_err() {
         let object = apply::apply(root, None, &config, applier)?;
+        guard::creation_by_write(call, &object)?;
         return call.respond(201, &*api.create_with(object, &options)?);
     }
-    let updated = api.update_with(kind, &path.namespace, &path.name, part, &options, |object| {
+    let (updated, ()) = write::change_copy(call, part, &options, |object| {
         *object = apply::apply(root, Some(object), &config, applier)?;
         Ok(())
     })?;

@@ -1,20 +1,25 @@
 //! Creation, update, patch and deletion over HTTP.
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::body::Sent;
 use super::objects::Call;
 use super::{answer, apply, guard, list};
-use crate::api::{DeleteOptions, Deleted, Part, Preconditions, Propagation};
+use crate::api::{DeleteOptions, Deleted, Part, Preconditions, Propagation, WriteOptions};
 use crate::kinds::Kind;
-use crate::object;
+use crate::object::{self, Object};
 use crate::patch;
 use crate::schema::Root;
 use crate::status::ApiError;
 
 /// The group of options.
 pub(super) const META: &str = "meta.k8s.io";
+
+/// How often a patch is tried again that another write was faster than (`maxRetryWhenPatchConflicts`).
+const MAX_CONFLICTS: u32 = 5;
 
 /// `POST` to a collection.
 pub(super) fn create(call: &Call<'_>) -> Result<Response, ApiError> {
@@ -41,14 +46,13 @@ pub(super) fn replace(call: &Call<'_>, part: Part) -> Result<Response, ApiError>
     }
     let options = call.write_options()?;
     if kind.create_on_update && part == Part::Main && api.get(kind, &path.namespace, &path.name).is_err() {
-        guard::creation(call, &object)?;
+        guard::creation_by_write(call, &object)?;
         let created = api.create_with(object, &options)?;
         return Ok(answer::with_warnings(call.respond(201, &created)?, &warnings));
     }
-    guard::change(call, |present| {
-        present.clone_from(&object);
-        Ok(())
-    })?;
+    if part == Part::Main {
+        guard::change(call, &*call.get()?, &object)?;
+    }
     let updated = api.update_with(kind, &path.namespace, &path.name, part, &options, |present| {
         *present = object;
         Ok(())
@@ -63,9 +67,8 @@ pub(super) fn patch(call: &Call<'_>) -> Result<Response, ApiError> {
 
 /// `PATCH` of an object or of one of its parts.
 pub(super) fn patch_part(call: &Call<'_>, part: Part) -> Result<Response, ApiError> {
-    let (kind, path) = (call.kind, call.path);
     let options = call.write_options()?;
-    let root = Root::of(kind).ok_or_else(ApiError::unsupported_patch)?;
+    let root = Root::of(call.kind).ok_or_else(ApiError::unsupported_patch)?;
     if call.media_type() == patch::apply::MEDIA_TYPE {
         return apply::apply(call, root, part, options);
     }
@@ -73,14 +76,43 @@ pub(super) fn patch_part(call: &Call<'_>, part: Part) -> Result<Response, ApiErr
         let why = "Forbidden: may not be specified for non-apply patch";
         return Err(ApiError::invalid(META, "PatchOptions", "", "force", "FieldValueForbidden", why));
     }
-    let mut warnings = Vec::new();
-    guard::change(call, |object| apply_patch(call, root, object).map(drop))?;
-    let updated =
-        call.server.api.update_with(kind, &path.namespace, &path.name, part, &options, |object| {
-            warnings = apply_patch(call, root, object)?;
-            Ok(())
-        })?;
+    let (updated, warnings) = change_copy(call, part, &options, |object| apply_patch(call, root, object))?;
     Ok(answer::with_warnings(call.respond(200, &updated)?, &warnings))
+}
+
+/// Changes a copy of the object and puts it in the object's place if that has not changed meanwhile, else begins anew:
+/// nobody waits for somebody else's patch (`patchResource` of `apiserver/pkg/endpoints/handlers/patch.go`).
+pub(super) fn change_copy<T>(
+    call: &Call<'_>,
+    part: Part,
+    options: &WriteOptions,
+    change: impl Fn(&mut Value) -> Result<T, ApiError>,
+) -> Result<(Arc<Object>, T), ApiError> {
+    let (kind, path, api) = (call.kind, call.path, &call.server.api);
+    let mut attempt = 0;
+    loop {
+        let present = call.get()?;
+        let mut wanted = Value::clone(&present);
+        let told = change(&mut wanted)?;
+        let name = object::name(&wanted);
+        if name != path.name {
+            let url = &path.name;
+            let message =
+                format!("the name of the object ({name}) does not match the name on the URL ({url})");
+            return Err(ApiError::bad_request(message));
+        }
+        guard::change(call, &present, &wanted)?;
+        // Where the change names no version of its own, it is made to the version that was read.
+        let is_ours = wanted["metadata"]["resourceVersion"] == present["metadata"]["resourceVersion"];
+        let put = |object: &mut Value| {
+            *object = wanted;
+            Ok(())
+        };
+        match api.update_with(kind, &path.namespace, &path.name, part, options, put) {
+            Err(error) if error.code == 409 && is_ours && attempt < MAX_CONFLICTS => attempt += 1,
+            answer => return Ok((answer?, told)),
+        }
+    }
 }
 
 /// Applies the patch in the body to an object of the type of `root`; answers with what the client is to be warned of.
@@ -137,7 +169,12 @@ pub(super) fn read_delete_options(options: &Value) -> Result<(DeleteOptions, boo
     };
     let propagation = propagation(options["propagationPolicy"].as_str().unwrap_or_default())?.or(orphans);
     let grace_period_seconds = options["gracePeriodSeconds"].as_i64();
-    let dry_run = options["dryRun"].as_array().is_some_and(|stages| !stages.is_empty());
+    let stages = options["dryRun"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if let Some(stage) = stages.iter().find(|stage| **stage != "All") {
+        let why = format!("Unsupported value: {stage}: supported values: \"All\"");
+        return Err(ApiError::invalid(META, "DeleteOptions", "", "dryRun", "FieldValueNotSupported", &why));
+    }
+    let dry_run = !stages.is_empty();
     Ok((DeleteOptions { preconditions, grace_period_seconds, propagation }, dry_run))
 }
 

@@ -12,6 +12,10 @@ const MAX_OPERATIONS: usize = 10_000;
 /// `apiserver/pkg/server/config.go`: the limit of a body).
 const MAX_COPIED: usize = 3 * 1024 * 1024;
 
+/// How many elements of lists all operations may move by putting one in or taking one out. The real server has no such
+/// bound; this one is far beyond what patches of objects of 3 MiB are for.
+const MAX_MOVED: usize = 20_000_000;
+
 pub(super) fn apply(current: &mut Value, body: &[u8]) -> Result<(), ApiError> {
     let patch: Value =
         serde_json::from_slice(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
@@ -24,21 +28,39 @@ pub(super) fn apply(current: &mut Value, body: &[u8]) -> Result<(), ApiError> {
         return Err(ApiError::too_many_operations(MAX_OPERATIONS, operations.len()));
     }
     let mut patched = current.clone();
-    let mut copied = 0;
+    let (mut copied, mut moved) = (0, 0);
     for operation in operations {
-        let operation = serde_json::from_value(operation).map_err(|_| ApiError::patch_rejected())?;
-        if let PatchOperation::Copy(copy) = &operation {
-            let source = copy.from.resolve(&patched).map_err(|_| ApiError::patch_rejected())?;
-            copied += source.to_string().len();
-        }
-        if copied > MAX_COPIED {
+        let operation: PatchOperation =
+            serde_json::from_value(operation).map_err(|_| ApiError::patch_rejected())?;
+        let below = operation.path().count();
+        let deepens = match &operation {
+            PatchOperation::Add(add) => too_deep(&add.value, below),
+            PatchOperation::Replace(replace) => too_deep(&replace.value, below),
+            PatchOperation::Copy(copy) => {
+                let source = copy.from.resolve(&patched).map_err(|_| ApiError::patch_rejected())?;
+                let deepens = too_deep(source, below);
+                if !deepens {
+                    copied += source.to_string().len();
+                }
+                deepens
+            }
+            PatchOperation::Move(from) => {
+                too_deep(from.from.resolve(&patched).map_err(|_| ApiError::patch_rejected())?, below)
+            }
+            PatchOperation::Remove(_) | PatchOperation::Test(_) => false,
+        };
+        moved += siblings(&patched, &operation);
+        if deepens || copied > MAX_COPIED || moved > MAX_MOVED {
             return Err(ApiError::patch_rejected());
         }
         json_patch::patch_unsafe(&mut patched, &[operation]).map_err(|_| ApiError::patch_rejected())?;
     }
-    if too_deep(&patched) {
-        return Err(ApiError::patch_rejected());
-    }
     *current = patched;
     Ok(())
+}
+
+/// How many elements the list has that an operation puts something into or takes something out of.
+fn siblings(document: &Value, operation: &PatchOperation) -> usize {
+    let parent = operation.path().parent().and_then(|parent| parent.resolve(document).ok());
+    parent.and_then(Value::as_array).map_or(0, Vec::len)
 }

@@ -67,10 +67,10 @@ pub(crate) fn apply(
     Ok(Patched { unknown: decoded.unknown, shown })
 }
 
-/// Whether a value is nested so deeply that working on it could exhaust the stack.
-fn too_deep(value: &Value) -> bool {
+/// Whether a value that stands `below` so many levels is nested so deeply that working on it could exhaust the stack.
+fn too_deep(value: &Value, below: usize) -> bool {
     let mut level: Vec<&Value> = vec![value];
-    for _ in 0..MAX_DEPTH {
+    for _ in below..MAX_DEPTH {
         level = level
             .into_iter()
             .flat_map(|value| -> Box<dyn Iterator<Item = &Value>> {

@@ -77,6 +77,14 @@ async fn nobody_gives_what_they_do_not_have() -> Result<()> {
     let rules = json!({ "rules": [pods(&["*"])] });
     assert_eq!(as_jane(&cluster, Method::PATCH, &own, &rules).await?.0, 403);
     assert_eq!(as_jane(&cluster, Method::PUT, &own, &role("ok", &rules["rules"])).await?.0, 403);
+    for name in ["ok", "another"] {
+        let applied = cluster
+            .request(Method::PATCH, &format!("{ROLES}/{name}?fieldManager=jane&force=true"))
+            .header("Content-Type", "application/apply-patch+yaml")
+            .header("Impersonate-User", "jane")
+            .body(role(name, &rules["rules"]).to_string());
+        assert_eq!(answer(applied).await?.0, 403, "{name}");
+    }
 
     let strong = binding("strong", "ClusterRole", "cluster-admin");
     assert_eq!(as_jane(&cluster, Method::POST, &bindings, &strong).await?.0, 403);
@@ -118,5 +126,34 @@ async fn a_role_has_the_rules_of_its_parts() -> Result<()> {
     assert_eq!(get("/api/v1/namespaces/default/configmaps").await?, 200);
     assert_eq!(get("/api/v1/namespaces/default/secrets").await?, 403);
     assert_eq!(get("/api/v1/namespaces/kube-system/configmaps").await?, 403);
+    Ok(())
+}
+
+#[tokio::test]
+async fn writing_what_is_not_there_takes_the_right_to_create_it() -> Result<()> {
+    let cluster = cluster(Seed::Empty).await?;
+    let writes = json!({
+        "apiGroups": ["", "coordination.k8s.io"],
+        "resources": ["configmaps", "leases"],
+        "verbs": ["get", "patch", "update"],
+    });
+    cluster.sim.api().create(role("writer", &json!([writes])))?;
+    cluster.sim.api().create(binding("writer", "Role", "writer"))?;
+
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": "l" },
+        "spec": { "holderIdentity": "jane" },
+    });
+    let path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l";
+    let (status, body) = as_jane(&cluster, Method::PUT, path, &lease).await?;
+    assert_eq!((status, body["reason"].as_str()), (403, Some("Forbidden")), "{body}");
+
+    let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "m" } });
+    let applied = cluster
+        .request(Method::PATCH, "/api/v1/namespaces/default/configmaps/m?fieldManager=jane")
+        .header("Content-Type", "application/apply-patch+yaml")
+        .header("Impersonate-User", "jane")
+        .body(map.to_string());
+    assert_eq!(answer(applied).await?.0, 403);
     Ok(())
 }

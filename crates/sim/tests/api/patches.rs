@@ -90,3 +90,37 @@ async fn open_api_says_what_is_served() -> Result<()> {
     assert_eq!(status, 404);
     Ok(())
 }
+
+#[tokio::test]
+async fn patches_that_cost_more_than_they_say_are_refused() -> Result<()> {
+    let cluster = with_config_map().await?;
+    let json_patch = "application/json-patch+json";
+    // Each copy doubles the depth.
+    let mut doubling = vec![json!({ "op": "add", "path": "/a", "value": { "x": {} } })];
+    for round in 0..18 {
+        let end = "/x".repeat(1 << round);
+        doubling.push(json!({ "op": "copy", "from": "/a", "path": format!("/a{end}") }));
+    }
+    let (status, _) = patch(&cluster, CONFIG_MAP, json_patch, Value::from(doubling).to_string()).await?;
+    assert_eq!(status, 422);
+
+    let zeros = vec![0; 1_000_000];
+    let mut shifting = vec![json!({ "op": "add", "path": "/z", "value": zeros })];
+    shifting.extend((0..1_000).map(|_| json!({ "op": "add", "path": "/z/0", "value": 0 })));
+    let (status, _) = patch(&cluster, CONFIG_MAP, json_patch, Value::from(shifting).to_string()).await?;
+    assert_eq!(status, 422);
+
+    let (status, object) = cluster.get(CONFIG_MAP).await?;
+    assert_eq!((status, &object["data"]["k"]), (200, &json!("1")), "as it was");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_patch_renames_nothing() -> Result<()> {
+    let cluster = with_config_map().await?;
+    let rename = r#"{"metadata":{"name":"other"}}"#;
+    let (status, body) = patch(&cluster, CONFIG_MAP, "application/merge-patch+json", rename).await?;
+    let message = "the name of the object (other) does not match the name on the URL (c)";
+    assert_eq!((status, &body["message"]), (400, &json!(message)));
+    Ok(())
+}
