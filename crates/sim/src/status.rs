@@ -119,6 +119,11 @@ impl ApiError {
         ApiError { details: Some(json!({})), ..error }
     }
 
+    /// A real cluster would serve it.
+    pub(crate) fn not_simulated(what: &str) -> ApiError {
+        ApiError::new(501, "NotImplemented", format!("the simulated cluster does not serve {what}"))
+    }
+
     pub(crate) fn method_not_allowed() -> ApiError {
         let message = "the server does not allow this method on the requested resource";
         ApiError { details: Some(json!({})), ..ApiError::new(405, "MethodNotAllowed", message) }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Api, WriteOptions, kind_of, service_addresses};
+use super::{Api, Manager, WriteOptions, kind_of, service_addresses};
 use crate::kinds::Kind;
 use crate::object::{self, Object};
 use crate::status::ApiError;
@@ -38,6 +38,9 @@ impl Api {
         }
         for field in SERVER_OWNED {
             object["metadata"].as_object_mut().map(|metadata| metadata.remove(*field));
+        }
+        if options.manager != Manager::Applier {
+            object::set_or_remove(&mut object["metadata"], "managedFields", &Value::Null);
         }
         object["metadata"]["creationTimestamp"] = object::time(self.clock.now()).into();
         object["metadata"]["uid"] = Uuid::new_v4().to_string().into();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Api, WriteOptions, service_addresses};
+use super::{Api, Manager, WriteOptions, service_addresses};
 use crate::kinds::Kind;
 use crate::object::{self, Object};
 use crate::schema::Type;
@@ -114,6 +114,10 @@ impl Api {
                 admission::topology_labels(&store, &node, &mut object);
             }
             Part::Finalize => {}
+        }
+        if options.manager != Manager::Applier && present["metadata"]["managedFields"].is_null() {
+            // Only the server tells who manages what.
+            object::set_or_remove(&mut object["metadata"], "managedFields", &Value::Null);
         }
         if let (Some(ty), Some(manager)) = (Type::of(kind), options.manager.updates_as()) {
             managed::track(ty, &present, &mut object, (manager, part.name()), self.clock.now());

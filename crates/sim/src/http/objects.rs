@@ -108,6 +108,18 @@ impl Call<'_> {
     }
 }
 
+/// What a real cluster does and this one does not: there are no containers.
+const NOT_SIMULATED: &[(&str, &str)] = &[
+    ("nodes", "proxy"),
+    ("pods", "attach"),
+    ("pods", "ephemeralcontainers"),
+    ("pods", "exec"),
+    ("pods", "portforward"),
+    ("pods", "proxy"),
+    ("pods", "resize"),
+    ("services", "proxy"),
+];
+
 /// The kind behind a path, where the path fits its scope and its subresources.
 fn served(path: &ObjectPath) -> Result<&'static Kind, ApiError> {
     let (group, version, plural) = (&path.group, &path.version, &path.plural);
@@ -121,5 +133,11 @@ fn served(path: &ObjectPath) -> Result<&'static Kind, ApiError> {
     };
     let known = path.subresource.is_empty()
         || kind.subresources.iter().any(|subresource| subresource.name == path.subresource);
-    if fits_scope && known { Ok(kind) } else { Err(ApiError::no_such_resource()) }
+    match (fits_scope, known) {
+        (true, true) => Ok(kind),
+        (true, false) if NOT_SIMULATED.contains(&(plural.as_str(), path.subresource.as_str())) => {
+            Err(ApiError::not_simulated(&format!("{plural}/{}", path.subresource)))
+        }
+        _ => Err(ApiError::no_such_resource()),
+    }
 }

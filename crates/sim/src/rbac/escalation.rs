@@ -14,6 +14,9 @@ use crate::object;
 use crate::status::ApiError;
 
 /// One right: a verb on one resource of one group, or on one path.
+/// More rights are not compared one by one. The real server has no such bound; its largest role has some thousands.
+const MAX_RIGHTS: usize = 100_000;
+
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Right {
     target: Target,
@@ -72,6 +75,10 @@ pub(crate) fn check(
         }
         _ => return Ok(()),
     };
+    if granted.iter().map(size).fold(0, usize::saturating_add) > MAX_RIGHTS {
+        let why = format!("it grants more than {MAX_RIGHTS} rights, too many to compare with those held");
+        return Err(ApiError::forbidden(GROUP, kind.plural, name, &why));
+    }
     let (held, _) = rules_for(api, user, namespace);
     let missing: BTreeSet<Right> =
         rights(&granted).filter(|right| !held.iter().any(|rule| covers(rule, right))).collect();
@@ -86,6 +93,15 @@ pub(crate) fn check(
         describe(missing)
     );
     Err(ApiError::forbidden(GROUP, kind.plural, name, &why))
+}
+
+/// How many single rights a rule adds up to.
+fn size(rule: &Value) -> usize {
+    let length = |field: &str| list(&rule[field]).len();
+    let objects = length("apiGroups")
+        .saturating_mul(length("resources"))
+        .saturating_mul(length("resourceNames").max(1));
+    objects.saturating_add(length("nonResourceURLs")).saturating_mul(length("verbs"))
 }
 
 /// The single rights that rules add up to (`BreakdownRule`).

@@ -1,6 +1,6 @@
 //! Workloads: `pkg/apis/apps/validation/validation.go`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::errors::Errors;
 use super::read::{given, number, text};
@@ -66,7 +66,23 @@ pub(super) fn stateful_set(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
     not_negative(errors, spec, "minReadySeconds", path);
     not_negative(errors, &spec["ordinals"], "start", &path.field("ordinals"));
     of_workload(errors, spec, path, "empty selector is invalid for statefulset");
-    template(errors, spec, path, "StatefulSet");
+    template(errors, &with_claims(spec), path, "StatefulSet");
+}
+
+/// The spec of a stateful set whose pods have a volume for each claim template, as its controller will give them one.
+fn with_claims(spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    let claims = spec["volumeClaimTemplates"].as_array().into_iter().flatten();
+    let claims: Vec<String> = claims.map(|claim| text(&claim["metadata"], "name").to_owned()).collect();
+    let Some(pod) = spec.pointer_mut("/template/spec").and_then(Value::as_object_mut) else { return spec };
+    let volumes = pod.entry("volumes").or_insert_with(|| Value::Array(Vec::new()));
+    if let Some(volumes) = volumes.as_array_mut() {
+        volumes.retain(|volume| !claims.iter().any(|claim| volume["name"] == **claim));
+        let volume =
+            |claim: &String| json!({ "name": claim, "persistentVolumeClaim": { "claimName": claim } });
+        volumes.extend(claims.iter().map(volume));
+    }
+    spec
 }
 
 /// `ValidateDaemonSetSpec`.

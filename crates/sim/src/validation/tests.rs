@@ -59,6 +59,34 @@ fn deployment() -> Value {
 }
 
 #[test]
+fn a_stateful_set_mounts_its_claims() {
+    let set = |mount: &str| {
+        json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": { "name": "db", "namespace": "default" },
+            "spec": {
+                "serviceName": "db",
+                "selector": { "matchLabels": { "a": "b" } },
+                "template": {
+                    "metadata": { "labels": { "a": "b" } },
+                    "spec": { "containers": [{
+                        "name": "c", "image": "i", "volumeMounts": [{ "name": mount, "mountPath": "/data" }],
+                    }] },
+                },
+                "volumeClaimTemplates": [{
+                    "metadata": { "name": "data" },
+                    "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
+                }],
+            },
+        })
+    };
+    assert_eq!(refusals("statefulsets", set("data")), Vec::<String>::new());
+    assert_eq!(
+        refusals("statefulsets", set("other")),
+        ["spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"other\""]
+    );
+}
+
+#[test]
 fn one_refusal_reads_as_recorded() {
     let story: Value =
         serde_json::from_str(include_str!("../../tests/transcripts/07-namespace-create-invalid.json"))

@@ -35,6 +35,11 @@ async fn as_jane(cluster: &Anywhere, method: Method, path: &str, body: &Value) -
     cluster.send(method, path, &headers, body.to_string()).await
 }
 
+async fn applies(cluster: &Anywhere, path: &str, object: &Value) -> Result<(u16, Value)> {
+    let headers = [("content-type", "application/apply-patch+yaml"), ("impersonate-user", "jane")];
+    cluster.send(Method::PATCH, path, &headers, object.to_string()).await
+}
+
 /// Jane makes a role or a binding as soon as the authorizer knows that she may.
 async fn makes_in_the_end(cluster: &Anywhere, path: &str, object: &Value) -> Result<()> {
     let made = async || {
@@ -78,12 +83,9 @@ async fn nobody_gives_what_they_do_not_have() -> Result<()> {
     assert_eq!(as_jane(&cluster, Method::PATCH, &own, &rules).await?.0, 403);
     assert_eq!(as_jane(&cluster, Method::PUT, &own, &role("ok", &rules["rules"])).await?.0, 403);
     for name in ["ok", "another"] {
-        let applied = cluster
-            .request(Method::PATCH, &format!("{ROLES}/{name}?fieldManager=jane&force=true"))
-            .header("Content-Type", "application/apply-patch+yaml")
-            .header("Impersonate-User", "jane")
-            .body(role(name, &rules["rules"]).to_string());
-        assert_eq!(answer(applied).await?.0, 403, "{name}");
+        let path = format!("{roles}/{name}?fieldManager=jane&force=true");
+        let (status, body) = applies(&cluster, &path, &role(name, &rules["rules"])).await?;
+        assert_eq!(status, 403, "{name}: {body}");
     }
 
     let strong = binding("strong", "ClusterRole", "cluster-admin");
@@ -131,29 +133,31 @@ async fn a_role_has_the_rules_of_its_parts() -> Result<()> {
 
 #[tokio::test]
 async fn writing_what_is_not_there_takes_the_right_to_create_it() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
+    let cluster = Anywhere::start().await?;
+    let api_version = format!("{RBAC}/v1");
     let writes = json!({
         "apiGroups": ["", "coordination.k8s.io"],
         "resources": ["configmaps", "leases"],
         "verbs": ["get", "patch", "update"],
     });
-    cluster.sim.api().create(role("writer", &json!([writes])))?;
-    cluster.sim.api().create(binding("writer", "Role", "writer"))?;
+    cluster.creates(&cluster.path(&api_version, "roles"), role("writer", &json!([writes]))).await?;
+    let bindings = cluster.path(&api_version, "rolebindings");
+    cluster.creates(&bindings, binding("writer", "Role", "writer")).await?;
+
+    let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "m" } });
+    let path = cluster.core("configmaps/m");
+    let known = async || {
+        let (status, _) = as_jane(&cluster, Method::GET, &path, &Value::Null).await.ok()?;
+        (status == 404).then_some(())
+    };
+    eventually("the rights of jane", known).await?;
+    assert_eq!(applies(&cluster, &format!("{path}?fieldManager=jane"), &map).await?.0, 403);
 
     let lease = json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": "l" },
         "spec": { "holderIdentity": "jane" },
     });
-    let path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l";
-    let (status, body) = as_jane(&cluster, Method::PUT, path, &lease).await?;
-    assert_eq!((status, body["reason"].as_str()), (403, Some("Forbidden")), "{body}");
-
-    let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "m" } });
-    let applied = cluster
-        .request(Method::PATCH, "/api/v1/namespaces/default/configmaps/m?fieldManager=jane")
-        .header("Content-Type", "application/apply-patch+yaml")
-        .header("Impersonate-User", "jane")
-        .body(map.to_string());
-    assert_eq!(answer(applied).await?.0, 403);
+    let path = cluster.path("coordination.k8s.io/v1", "leases/l");
+    assert_eq!(as_jane(&cluster, Method::PUT, &path, &lease).await?.0, 403);
     Ok(())
 }

@@ -3,8 +3,9 @@
 use anyhow::Result;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sim::Seed;
 
-use crate::common::Anywhere;
+use crate::common::{Anywhere, answer, cluster};
 
 async fn patch(
     cluster: &Anywhere,
@@ -93,33 +94,44 @@ async fn open_api_says_what_is_served() -> Result<()> {
 
 #[tokio::test]
 async fn patches_that_cost_more_than_they_say_are_refused() -> Result<()> {
-    let cluster = with_config_map().await?;
-    let json_patch = "application/json-patch+json";
+    let cluster = cluster(Seed::Empty).await?;
+    let map = json!({ "metadata": { "name": "c" }, "data": { "k": "1" } });
+    let maps = "/api/v1/namespaces/default/configmaps";
+    assert_eq!(cluster.call(Method::POST, maps, Some(map)).await?.0, 201);
+    let path = format!("{maps}/c");
+    let refused = async |operations: Vec<Value>| {
+        let request =
+            cluster.request(Method::PATCH, &path).header("content-type", "application/json-patch+json");
+        let (status, body) = answer(request.body(Value::from(operations).to_string())).await?;
+        assert_eq!(status, 422, "{body}");
+        anyhow::Ok(())
+    };
     // Each copy doubles the depth.
     let mut doubling = vec![json!({ "op": "add", "path": "/a", "value": { "x": {} } })];
     for round in 0..18 {
         let end = "/x".repeat(1 << round);
         doubling.push(json!({ "op": "copy", "from": "/a", "path": format!("/a{end}") }));
     }
-    let (status, _) = patch(&cluster, CONFIG_MAP, json_patch, Value::from(doubling).to_string()).await?;
-    assert_eq!(status, 422);
+    refused(doubling).await?;
 
     let zeros = vec![0; 1_000_000];
     let mut shifting = vec![json!({ "op": "add", "path": "/z", "value": zeros })];
     shifting.extend((0..1_000).map(|_| json!({ "op": "add", "path": "/z/0", "value": 0 })));
-    let (status, _) = patch(&cluster, CONFIG_MAP, json_patch, Value::from(shifting).to_string()).await?;
-    assert_eq!(status, 422);
+    refused(shifting).await?;
 
-    let (status, object) = cluster.get(CONFIG_MAP).await?;
+    let (status, object) = cluster.get(&path).await?;
     assert_eq!((status, &object["data"]["k"]), (200, &json!("1")), "as it was");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_patch_renames_nothing() -> Result<()> {
-    let cluster = with_config_map().await?;
+    let cluster = Anywhere::start().await?;
+    let map = json!({ "metadata": { "name": "c" } });
+    cluster.creates(&cluster.core("configmaps"), map).await?;
     let rename = r#"{"metadata":{"name":"other"}}"#;
-    let (status, body) = patch(&cluster, CONFIG_MAP, "application/merge-patch+json", rename).await?;
+    let path = cluster.core("configmaps/c");
+    let (status, body) = patch(&cluster, &path, "application/merge-patch+json", rename).await?;
     let message = "the name of the object (other) does not match the name on the URL (c)";
     assert_eq!((status, &body["message"]), (400, &json!(message)));
     Ok(())

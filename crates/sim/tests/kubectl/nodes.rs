@@ -49,7 +49,8 @@ async fn taints(mut kubectl: Kubectl) -> Result<()> {
 
 /// The node of the first pod of an application.
 async fn node_of(kubectl: &Kubectl, app: &str) -> Result<String> {
-    let selector = format!("app={app}");
+    // The deployment's, not the daemon set's.
+    let selector = format!("app={app},pod-template-hash");
     let node = "jsonpath={.items[0].spec.nodeName}";
     kubectl.ok(&["get", "pods", "-l", &selector, "-o", node]).await
 }
