@@ -1,8 +1,7 @@
-//! A Kubernetes API server that lives in memory, for the demo and for tests.
+//! A Kubernetes cluster that lives in memory, for the demo and for tests: `docs/simulated-cluster.md`.
 //!
-//! It speaks the API of Kubernetes 1.36 over HTTPS: discovery, objects, lists in consistent pages, watches,
-//! bearer tokens and RBAC. There is no cluster behind it: nothing schedules or runs pods. Every answer says so
-//! in the header [`SIMULATED_HEADER`].
+//! It speaks the API of Kubernetes 1.36 over HTTPS, and controllers, a scheduler and kubelets keep its objects true. No
+//! container runs. Every answer says so in the header [`SIMULATED_HEADER`].
 
 mod admission;
 mod api;

@@ -79,6 +79,7 @@ pub struct Sim {
     authority: Authority,
     address: SocketAddr,
     task: JoinHandle<io::Result<()>>,
+    ended: CancellationToken,
     shutdown: DropGuard,
 }
 
@@ -108,13 +109,19 @@ impl Sim {
         });
         if options.controllers {
             let controllers = Controllers::new(api, faults, options.delays, tokens, authority.pem());
-            tokio::spawn(controllers.run(shutdown.clone()));
+            let shutdown = shutdown.clone();
+            tokio::spawn(async move {
+                // A cluster whose controllers have died would stand still and answer on: it ends with them.
+                let _end = shutdown.clone().drop_guard();
+                controllers.run(shutdown).await;
+            });
         }
         let service = router(Arc::clone(&server)).into_make_service_with_connect_info::<Peer>();
         let serving = axum::serve(TlsListener::new(listener, tls), service)
             .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let ended = shutdown.clone();
         let task = tokio::spawn(async move { serving.await });
-        Ok(Sim { server, authority, address, task, shutdown: shutdown.drop_guard() })
+        Ok(Sim { server, authority, address, task, ended, shutdown: shutdown.drop_guard() })
     }
 
     /// Where it listens.
@@ -231,6 +238,11 @@ impl Sim {
     #[must_use]
     pub fn requests(&self) -> BTreeMap<RequestLine, u64> {
         self.server.faults.requests()
+    }
+
+    /// Waits until the cluster has ended by itself, which it does only by a defect of the simulator.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Stops listening, cuts the watches and waits for the other answers under way.

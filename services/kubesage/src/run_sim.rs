@@ -31,7 +31,10 @@ Ask it for its pods, and let the next five requests fail:
 Stop it with Ctrl-C.
 "
     ))?;
-    Ok(shutdown.run_until_done().await)
+    tokio::select! {
+        outcome = shutdown.run_until_done() => Ok(outcome),
+        () = sim.ended() => Err("the simulated cluster has ended by itself; its log says why".into()),
+    }
 }
 
 /// A word for a shell.

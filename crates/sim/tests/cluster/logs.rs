@@ -70,7 +70,7 @@ async fn a_log_ends_with_its_container() -> Result<()> {
     let job = told(pod("p", json!({ "restartPolicy": "Never" })), &[("run-seconds", "60")]);
     let (cluster, pods, _) = with_pod(job, |pod| pod["status"]["phase"] == "Running").await?;
     let mut lines = follow(&pods, LogParams::default()).await?;
-    advance(&cluster, 1000);
+    advance(&cluster, 60);
     let mut count = 0;
     while next(&mut lines).await?.is_some() {
         count += 1;

@@ -49,8 +49,8 @@ async fn taints(mut kubectl: Kubectl) -> Result<()> {
 
 /// The node of the first pod of an application.
 async fn node_of(kubectl: &Kubectl, app: &str) -> Result<String> {
-    // The deployment's, not the daemon set's.
-    let selector = format!("app={app},pod-template-hash");
+    // No pod of a daemon set, which may be where none of the others are.
+    let selector = format!("app={app},part!=each");
     let node = "jsonpath={.items[0].spec.nodeName}";
     kubectl.ok(&["get", "pods", "-l", &selector, "-o", node]).await
 }
