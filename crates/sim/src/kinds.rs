@@ -255,6 +255,7 @@ well_known! {
     CLUSTER_ROLE_BINDINGS = "clusterrolebindings";
     ROLES = "roles";
     ROLE_BINDINGS = "rolebindings";
+    RESOURCE_QUOTAS = "resourcequotas";
 }
 
 /// Looks a kind up while compiling: a name that is not in [`KINDS`] does not compile.

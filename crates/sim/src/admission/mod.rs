@@ -6,7 +6,7 @@ mod limits;
 mod namespaces;
 mod priority;
 mod protection;
-mod quota;
+pub(crate) mod quota;
 mod service_accounts;
 mod tolerations;
 mod topology;

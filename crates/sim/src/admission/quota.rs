@@ -3,17 +3,19 @@
 //! What is used is counted when it matters, not read from the status of the quota.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::forbidden;
 use crate::kinds::{self, Kind};
-use crate::object;
+use crate::object::{self, Object};
 use crate::schema::Quantity;
 use crate::status::ApiError;
 use crate::store::Transaction;
 
-type Amounts = BTreeMap<String, Quantity>;
+/// By the name of the resource.
+pub(crate) type Amounts = BTreeMap<String, Quantity>;
 
 pub(super) fn check(store: &Transaction<'_>, kind: &Kind, object: &Value) -> Result<(), ApiError> {
     let (namespace, Some(quotas)) = (object::namespace(object), kinds::by_plural("resourcequotas")) else {
@@ -30,7 +32,7 @@ pub(super) fn check(store: &Transaction<'_>, kind: &Kind, object: &Value) -> Res
         if counted.is_empty() {
             continue;
         }
-        let used = used(store, kind, namespace);
+        let used = used(kind, &store.objects(kind, Some(namespace)));
         let sum = |resource: &String| asked[resource] + used.get(resource).copied().unwrap_or(Quantity::ZERO);
         let exceeded: Vec<&String> =
             counted.into_iter().filter(|resource| sum(resource) > Quantity::of(hard[*resource])).collect();
@@ -86,15 +88,15 @@ fn unsaid(
     Err(forbidden(kind, object, &why))
 }
 
-/// What the present objects of the kind use.
-fn used(store: &Transaction<'_>, kind: &Kind, namespace: &str) -> Amounts {
+/// What objects of one kind use together.
+pub(crate) fn used(kind: &Kind, objects: &[Arc<Object>]) -> Amounts {
     let mut total = Amounts::new();
-    for object in store.objects(kind, Some(namespace)) {
+    for object in objects {
         if kind.plural == "pods" && matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
         {
             continue;
         }
-        for (resource, amount) in usage(kind, &object) {
+        for (resource, amount) in usage(kind, object) {
             *total.entry(resource).or_insert(Quantity::ZERO) += amount;
         }
     }

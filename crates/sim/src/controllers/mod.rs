@@ -12,6 +12,7 @@ mod kubelet;
 mod namespaces;
 mod node_lifecycle;
 mod queue;
+mod quotas;
 mod role_aggregation;
 mod scheduler;
 mod service_accounts;
@@ -35,6 +36,7 @@ use self::kubelet::Kubelet;
 use self::namespaces::Namespaces;
 use self::node_lifecycle::NodeLifecycle;
 pub(crate) use self::queue::{Key, Queue};
+use self::quotas::Quotas;
 use self::role_aggregation::RoleAggregation;
 use self::scheduler::Scheduler;
 use self::service_accounts::ServiceAccounts;
@@ -151,6 +153,7 @@ impl Controllers {
             Box::new(GarbageCollector::default()),
             Box::new(Endpoints::default()),
             Box::new(Volumes::default()),
+            Box::new(Quotas::default()),
             Box::new(RoleAggregation),
             Box::new(ServiceAccounts { ca_pem: ca_pem.clone() }),
             Box::new(TokenSecrets { tokens, ca_pem }),

@@ -9,6 +9,7 @@ mod events;
 mod kubelet;
 mod logs;
 mod nodes;
+mod quotas;
 mod scheduler;
 mod seeds;
 mod volumes;
