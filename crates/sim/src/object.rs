@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kinds::Kind;
 use crate::status::ApiError;
@@ -94,6 +94,11 @@ pub(crate) fn set_or_remove(object: &mut Value, field: &str, value: &Value) {
     }
 }
 
+/// The texts in a list; nothing where it is no list.
+pub(crate) fn strings(value: &Value) -> impl Iterator<Item = &str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
 /// Whether the object has been deleted and waits to be gone.
 pub(crate) fn is_terminating(object: &Value) -> bool {
     object["metadata"]["deletionTimestamp"].is_string()
@@ -112,6 +117,23 @@ pub(crate) fn is_finished(kind: &Kind, object: &Value) -> bool {
 /// The condition of a type in an object's status.
 pub(crate) fn condition<'a>(object: &'a Value, condition_type: &str) -> Option<&'a Value> {
     object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == condition_type)
+}
+
+/// Whether a condition of an object is true.
+pub(crate) fn is_true(object: &Value, condition_type: &str) -> bool {
+    condition(object, condition_type).is_some_and(|condition| condition["status"] == "True")
+}
+
+/// The owner reference of what an object controls (`NewControllerRef`).
+pub(crate) fn controller_reference(owner: &Value) -> Value {
+    json!({
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": true,
+        "blockOwnerDeletion": true,
+    })
 }
 
 /// Sets the condition of its type, at its place where there is one.

@@ -51,7 +51,7 @@ impl Reviewer<'_> {
         if token.is_empty() {
             return Err(ApiError::bad_request("token is required for TokenReview in authentication"));
         }
-        let asked: Vec<&str> = strings(&spec["audiences"]).collect();
+        let asked: Vec<&str> = object::strings(&spec["audiences"]).collect();
         let audiences = if asked.is_empty() { vec![API_AUDIENCE] } else { asked };
         Ok(match self.tokens.authenticate(self.api, token, &audiences) {
             Ok(bearer) => json!({
@@ -137,7 +137,10 @@ fn check_access(kind: &Kind, spec: &Value, names_subject: bool) -> Result<(), Ap
         }
         (true, false) | (false, true) => {}
     }
-    if names_subject && object::field(spec, "user").is_empty() && strings(&spec["groups"]).next().is_none() {
+    if names_subject
+        && object::field(spec, "user").is_empty()
+        && object::strings(&spec["groups"]).next().is_none()
+    {
         return invalid("spec.user", "\"\"", "at least one of user or group must be specified");
     }
     Ok(())
@@ -145,14 +148,14 @@ fn check_access(kind: &Kind, spec: &Value, names_subject: bool) -> Result<(), Ap
 
 /// The user whom a review asks about.
 fn subject(spec: &Value) -> User {
-    let groups = strings(&spec["groups"]).map(str::to_owned).collect();
+    let groups = object::strings(&spec["groups"]).map(str::to_owned).collect();
     let extra = spec["extra"].as_object().into_iter().flatten();
     User {
         name: object::field(spec, "user"),
         uid: object::field(spec, "uid"),
         groups,
         extra: extra
-            .map(|(key, values)| (key.clone(), strings(values).map(str::to_owned).collect()))
+            .map(|(key, values)| (key.clone(), object::strings(values).map(str::to_owned).collect()))
             .collect(),
     }
 }
@@ -161,8 +164,4 @@ fn subject(spec: &Value) -> User {
 fn part(rule: &Value, fields: &[&str]) -> Value {
     let present = fields.iter().filter(|field| !rule[**field].is_null());
     Value::Object(present.map(|field| ((*field).to_owned(), rule[*field].clone())).collect::<Map<_, _>>())
-}
-
-fn strings(value: &Value) -> impl Iterator<Item = &str> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str)
 }

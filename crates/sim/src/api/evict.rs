@@ -49,7 +49,7 @@ impl Api {
             [budget] => budget,
             _ => return Err(ApiError::several_disruption_budgets()),
         };
-        if is_ready(&pod) || !may_evict_unhealthy(budget) {
+        if object::is_true(&pod, "Ready") || !may_evict_unhealthy(budget) {
             self.take_disruption(namespace, object::name(budget), name, write)?;
             return self.mark_and_delete(namespace, name, options.clone(), write).map(drop);
         }
@@ -148,11 +148,6 @@ impl Api {
 fn needs_no_budget(pod: &Value) -> bool {
     let phase = pod["status"]["phase"].as_str().unwrap_or_default();
     ["Succeeded", "Failed", "Pending"].contains(&phase) || object::is_terminating(pod)
-}
-
-/// Whether a pod's `Ready` condition is true.
-fn is_ready(pod: &Value) -> bool {
-    object::condition(pod, "Ready").is_some_and(|condition| condition["status"] == "True")
 }
 
 /// What the budget's `unhealthyPodEvictionPolicy` says of pods that are not ready.

@@ -269,14 +269,7 @@ fn write_slices(service: &Value, places: &[Place<'_>], cluster: &Cluster<'_>) ->
             cluster.api.update(ENDPOINT_SLICES, namespace, object::name(slice), fill)?;
             continue;
         }
-        let owner = json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "name": name,
-            "uid": service["metadata"]["uid"],
-            "controller": true,
-            "blockOwnerDeletion": true,
-        });
+        let owner = object::controller_reference(service);
         let mut slice = json!({
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",

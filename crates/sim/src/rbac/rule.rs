@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Attempt;
+pub(super) use crate::object::strings;
 
 /// The rules of a role.
 pub(super) fn rules_of(role: &Value) -> &[Value] {
@@ -37,10 +38,6 @@ pub(super) fn covers_path(pattern: &str, path: &str) -> bool {
 
 pub(super) fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-pub(super) fn strings(value: &Value) -> impl Iterator<Item = &str> {
-    list(value).iter().filter_map(Value::as_str)
 }
 
 pub(super) fn has(value: &Value, wanted: &[&str]) -> bool {

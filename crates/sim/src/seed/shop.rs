@@ -5,8 +5,9 @@ use serde_json::json;
 use super::bootstrap::namespace;
 use super::nodes::{INSTANCE_TYPES, node};
 use super::pods::{self, Container, Pod, State};
-use super::workloads::{Controller, Workload, reference};
+use super::workloads::{Controller, Workload};
 use super::{Garden, suffix};
+use crate::object;
 use crate::status::ApiError;
 
 const NODES: usize = INSTANCE_TYPES.len();
@@ -147,7 +148,7 @@ fn plant_nightly_report(garden: &Garden<'_>) -> Result<(), ApiError> {
             "name": job_name,
             "namespace": namespace,
             "labels": labels,
-            "ownerReferences": [reference(&cron_job)],
+            "ownerReferences": [object::controller_reference(&cron_job)],
         },
         "spec": {
             "parallelism": 1,
@@ -179,7 +180,7 @@ fn plant_nightly_report(garden: &Garden<'_>) -> Result<(), ApiError> {
         namespace,
         labels,
         annotations: json!({}),
-        owner: reference(&job),
+        owner: object::controller_reference(&job),
         template: &template,
         node: 0,
         state: State::Completed,

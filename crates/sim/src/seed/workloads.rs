@@ -57,7 +57,7 @@ impl Workload<'_> {
                 namespace: self.namespace,
                 labels,
                 annotations: pods::annotations(self.last),
-                owner: reference(&owner),
+                owner: object::controller_reference(&owner),
                 template: &template,
                 node: (self.first_node + index) % self.nodes.max(1),
                 state: if index + 1 == self.replicas { self.last } else { State::Running },
@@ -150,7 +150,7 @@ impl Workload<'_> {
             "deployment.kubernetes.io/desired-replicas": replicas.to_string(),
             "deployment.kubernetes.io/revision": "1",
         });
-        replica_set["metadata"]["ownerReferences"] = json!([reference(&deployment)]);
+        replica_set["metadata"]["ownerReferences"] = json!([object::controller_reference(&deployment)]);
         replica_set["spec"]["replicas"] = replicas.into();
         replica_set["status"] = json!({
             "observedGeneration": 1,
@@ -251,16 +251,4 @@ impl Workload<'_> {
             "status": { "loadBalancer": {} },
         })
     }
-}
-
-/// The owner reference to an object.
-pub(super) fn reference(owner: &Value) -> Value {
-    json!({
-        "apiVersion": owner["apiVersion"],
-        "kind": owner["kind"],
-        "name": owner["metadata"]["name"],
-        "uid": owner["metadata"]["uid"],
-        "controller": true,
-        "blockOwnerDeletion": true,
-    })
 }

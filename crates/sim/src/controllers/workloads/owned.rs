@@ -36,18 +36,6 @@ pub(crate) fn controller_of(object: &Value) -> Option<&Value> {
     list(object, "/metadata/ownerReferences").iter().find(|reference| reference["controller"] == true)
 }
 
-/// The owner reference of what an object controls (`NewControllerRef`).
-pub(crate) fn controller_reference(owner: &Value) -> Value {
-    json!({
-        "apiVersion": owner["apiVersion"],
-        "kind": owner["kind"],
-        "name": owner["metadata"]["name"],
-        "uid": owner["metadata"]["uid"],
-        "controller": true,
-        "blockOwnerDeletion": true,
-    })
-}
-
 /// Whether the controller of `object` is this one.
 pub(crate) fn is_controlled_by(object: &Value, owner: &Value) -> bool {
     controller_of(object).is_some_and(|reference| text(reference, "/uid") == uid(owner))
@@ -201,7 +189,7 @@ impl Owned {
             object["metadata"]["uid"] = uid(orphan).into();
             // Somebody else may have been faster.
             if controller_of(object).is_none() {
-                push(object, "ownerReferences", controller_reference(owner));
+                push(object, "ownerReferences", object::controller_reference(owner));
                 if let Some(finalizer) = self.finalizer {
                     push(object, "finalizers", finalizer.into());
                 }

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::fields::{later, set, text, time};
-use super::owned::controller_reference;
 use crate::object;
 
 /// Whether it runs for good or will: it has not ended and nobody has deleted it (`IsPodActive`).
@@ -23,7 +22,7 @@ pub(crate) fn is_stopping(pod: &Value) -> bool {
 }
 
 pub(crate) fn is_ready(pod: &Value) -> bool {
-    object::condition(pod, "Ready").is_some_and(|condition| condition["status"] == "True")
+    object::is_true(pod, "Ready")
 }
 
 /// Since when it is ready.
@@ -45,7 +44,7 @@ pub(crate) fn from_template(template: &Value, owner: &Value) -> Value {
     let mut metadata = json!({
         "namespace": object::namespace(owner),
         "generateName": format!("{}-", object::name(owner)),
-        "ownerReferences": [controller_reference(owner)],
+        "ownerReferences": [object::controller_reference(owner)],
     });
     for field in ["labels", "annotations", "finalizers"] {
         object::set_or_remove(&mut metadata, field, &template["metadata"][field]);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::fields::{number, set, uid};
-use super::owned::{Owned, controller_reference};
+use super::owned::Owned;
 use super::{Cluster, hash};
 use crate::api::{DeleteOptions, Preconditions};
 use crate::kinds::CONTROLLER_REVISIONS;
@@ -116,7 +116,7 @@ fn revision(owner: &Value, data: &Value, number: i64, hash_label: &str, collisio
             "name": format!("{prefix}-{hash}"),
             "namespace": object::namespace(owner),
             "labels": owner["spec"]["template"]["metadata"]["labels"],
-            "ownerReferences": [controller_reference(owner)],
+            "ownerReferences": [object::controller_reference(owner)],
         },
         "data": data,
         "revision": number,

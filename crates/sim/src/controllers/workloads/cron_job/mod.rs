@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use self::schedule::Schedule;
 use super::fields::{later, list, text, time, uid};
-use super::owned::{Owned, controller_reference};
+use super::owned::Owned;
 use super::{Again, Cluster, Controller, Key, Queue, Recorder};
 use crate::api::{DeleteOptions, Preconditions, Propagation};
 use crate::kinds::{CRON_JOBS, JOBS};
@@ -230,7 +230,7 @@ fn job_of(cron: &Value, due: Timestamp) -> Value {
         "name": format!("{}-{}", object::name(cron), due.as_second() / 60),
         "namespace": object::namespace(cron),
         "annotations": annotations,
-        "ownerReferences": [controller_reference(cron)],
+        "ownerReferences": [object::controller_reference(cron)],
     });
     object::set_or_remove(&mut metadata, "labels", &template["metadata"]["labels"]);
     json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template["spec"] })

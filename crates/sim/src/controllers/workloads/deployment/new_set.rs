@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{DESIRED_REPLICAS, HASH_LABEL, MAX_REPLICAS, REVISION, REVISION_HISTORY, Rollout, bounds};
 use crate::controllers::workloads::fields::{number, set, uid};
 use crate::controllers::workloads::hash;
-use crate::controllers::workloads::owned::{controller_reference, is_controlled_by};
+use crate::controllers::workloads::owned::is_controlled_by;
 use crate::controllers::workloads::pod::set_label;
 use crate::kinds::{DEPLOYMENTS, REPLICA_SETS};
 use crate::object::{self, Object};
@@ -109,7 +109,7 @@ impl Rollout<'_> {
             "metadata": {
                 "name": format!("{}-{hash}", object::name(deployment)),
                 "namespace": object::namespace(deployment),
-                "ownerReferences": [controller_reference(deployment)],
+                "ownerReferences": [object::controller_reference(deployment)],
                 "labels": template["metadata"]["labels"],
                 "annotations": annotations,
             },
