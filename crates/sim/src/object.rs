@@ -11,17 +11,27 @@ use serde_json::{Value, json};
 use crate::kinds::Kind;
 use crate::status::ApiError;
 
+/// What a field's name takes besides its text.
+const NAME: usize = size_of::<String>();
+
 /// An object of the store: replaced as a whole, never changed, and printed as JSON at most once however many lists
 /// and watches show it.
 #[derive(Debug)]
 pub struct Object {
     value: Value,
+    /// About how many bytes it takes.
+    size: usize,
     item: OnceLock<Bytes>,
 }
 
 impl Object {
     pub(crate) fn new(value: Value) -> Object {
-        Object { value, item: OnceLock::new() }
+        Object { size: size(&value), value, item: OnceLock::new() }
+    }
+
+    /// About how many bytes it takes in memory.
+    pub(crate) fn size(&self) -> usize {
+        self.size
     }
 
     /// The object without its `kind` and `apiVersion`, as it stands in a list, as JSON.
@@ -63,6 +73,17 @@ impl PartialEq for Object {
     fn eq(&self, other: &Object) -> bool {
         self.value == other.value
     }
+}
+
+/// About how many bytes a value takes in memory, its own place included.
+fn size(value: &Value) -> usize {
+    let parts = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| NAME + name.len() + size(value)).sum(),
+    };
+    size_of::<Value>() + parts
 }
 
 /// `metadata.name`, or the empty string.

@@ -14,7 +14,7 @@ use crate::status::ApiError;
 use crate::store::Page;
 
 /// About how much is sent at a time.
-const CHUNK: usize = 128 * 1024;
+pub(super) const CHUNK: usize = 128 * 1024;
 
 /// Answers with the objects that are asked for, or one page of them.
 pub(super) fn serve(call: &Call<'_>) -> Result<Response, ApiError> {

@@ -11,6 +11,7 @@ use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::list::CHUNK;
 use super::objects::Call;
 use super::options::WatchStart;
 use super::render::Rendering;
@@ -36,8 +37,10 @@ pub(super) struct Watch {
     begun: bool,
     /// Everything up to here has been sent.
     revision: u64,
-    /// Lines that are to be sent before any change.
-    initial: String,
+    /// What was there at the beginning and is still to be sent, before any change.
+    present: std::vec::IntoIter<Arc<Object>>,
+    /// Whether a bookmark is to tell the end of what was there.
+    ends_present: bool,
     newest: Receiver<u64>,
     cut: CancellationToken,
     timeout: Instant,
@@ -65,7 +68,8 @@ impl Watch {
             rendering: call.rendering,
             begun: false,
             revision: *server.api.revision().borrow(),
-            initial: String::new(),
+            present: Vec::new().into_iter(),
+            ends_present: false,
             newest: server.api.revision(),
             cut: server.faults.watch_cut(),
             timeout: Instant::now() + options.timeout(),
@@ -78,10 +82,7 @@ impl Watch {
             WatchStart::Present => watch.start_with_present_objects()?,
             WatchStart::Streaming => {
                 watch.start_with_present_objects()?;
-                if options.bookmarks() {
-                    let end = watch.bookmark_line(&json!({ "k8s.io/initial-events-end": "true" }));
-                    watch.initial.push_str(&end);
-                }
+                watch.ends_present = options.bookmarks();
             }
         }
         let lines = futures_util::stream::unfold(Some(watch), async |watch| {
@@ -103,16 +104,16 @@ impl Watch {
             ..ListQuery::default()
         };
         let page = self.server.api.list(self.kind, &query)?;
-        let lines: String = page.items.iter().map(|object| self.line("ADDED", object)).collect();
-        self.initial = lines;
+        self.present = page.items.into_iter();
         self.revision = page.revision;
         Ok(())
     }
 
     /// Waits for the next thing to send.
     async fn next(&mut self) -> Next {
-        if !self.initial.is_empty() {
-            return Next::Lines(std::mem::take(&mut self.initial));
+        let lines = self.initial();
+        if !lines.is_empty() {
+            return Next::Lines(lines);
         }
         loop {
             // Marked as seen before the store is read: a change in between wakes the wait below.
@@ -139,11 +140,32 @@ impl Watch {
         }
     }
 
-    /// The changes since the last ones sent, as lines.
+    /// Some of what was there at the beginning, as lines; nothing when all of it has been sent.
+    fn initial(&mut self) -> String {
+        let mut lines = String::new();
+        while lines.len() < CHUNK {
+            if let Some(object) = self.present.next() {
+                lines += &self.line("ADDED", &object);
+            } else if std::mem::take(&mut self.ends_present) {
+                lines += &self.bookmark_line(&json!({ "k8s.io/initial-events-end": "true" }));
+            } else {
+                break;
+            }
+        }
+        lines
+    }
+
+    /// Some of the changes since the last one sent, as lines; nothing when all of them have been sent.
     fn catch_up(&mut self) -> Result<String, ApiError> {
-        let changes = self.server.api.changes_since(self.revision)?;
-        self.revision = changes.last().map_or(self.revision, |change| change.revision);
-        Ok(changes.iter().filter_map(|change| self.event(change)).collect())
+        let mut lines = String::new();
+        for change in self.server.api.changes_since(self.revision)? {
+            self.revision = change.revision;
+            lines.extend(self.event(&change));
+            if lines.len() >= CHUNK {
+                break;
+            }
+        }
+        Ok(lines)
     }
 
     /// How a change looks through the selector: entering it is an addition, leaving it a deletion.

@@ -42,11 +42,17 @@ impl Change {
     }
 }
 
+/// About how many bytes of objects are kept at most: large objects that change often push out the history sooner.
+const MOST_BYTES: usize = 256 * 1024 * 1024;
+
 /// A bounded run of changes without gaps.
 #[derive(Debug)]
 pub(super) struct History {
     changes: VecDeque<Arc<Change>>,
     capacity: usize,
+    most_bytes: usize,
+    /// About what the objects of `changes` take.
+    bytes: usize,
     /// The newest revision whose change has been forgotten: nothing older can be shown any more.
     compacted: u64,
 }
@@ -57,20 +63,30 @@ pub(super) struct Compacted(pub(super) u64);
 
 impl History {
     pub(super) fn new(capacity: usize) -> History {
-        History { changes: VecDeque::new(), capacity, compacted: 0 }
+        History { changes: VecDeque::new(), capacity, most_bytes: MOST_BYTES, bytes: 0, compacted: 0 }
     }
 
     pub(super) fn record(&mut self, change: Arc<Change>) {
+        self.bytes += change.object.size();
         self.changes.push_back(change);
-        if self.changes.len() > self.capacity {
-            self.compacted = self.changes.pop_front().map_or(self.compacted, |oldest| oldest.revision);
+        while self.changes.len() > self.capacity || self.bytes > self.most_bytes {
+            self.forget_oldest();
         }
     }
 
     /// Forgets everything up to and including `revision`.
     pub(super) fn compact(&mut self, revision: u64) {
-        self.changes.retain(|change| change.revision > revision);
+        while self.changes.front().is_some_and(|oldest| oldest.revision <= revision) {
+            self.forget_oldest();
+        }
         self.compacted = self.compacted.max(revision);
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.changes.pop_front() {
+            self.bytes -= oldest.object.size();
+            self.compacted = oldest.revision;
+        }
     }
 
     /// The changes after `revision`, oldest first.
@@ -93,5 +109,26 @@ impl History {
     ) -> Result<BTreeMap<&str, Option<&Arc<Object>>>, Compacted> {
         let newest_first = self.since(revision)?.rev().filter(|change| std::ptr::eq(change.kind, kind));
         Ok(newest_first.map(|change| (change.key.as_str(), change.before.as_ref())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds;
+
+    #[test]
+    fn large_objects_push_out_the_history_sooner() {
+        let mut history = History { most_bytes: 100_000, ..History::new(1_000) };
+        for revision in 1..=10 {
+            let object = json!({ "metadata": { "name": "a" }, "data": { "text": "x".repeat(30_000) } });
+            let creation =
+                Change::creation(kinds::by_plural("configmaps").unwrap(), Arc::new(Object::new(object)));
+            history.record(Arc::new(Change { revision, ..creation }));
+        }
+        assert_eq!(history.since(7).ok().map(Iterator::count), Some(3));
+        assert_eq!(history.since(6).err(), Some(Compacted(7)));
     }
 }
