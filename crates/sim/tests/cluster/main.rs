@@ -8,6 +8,7 @@ mod common;
 mod events;
 mod kubelet;
 mod logs;
+mod mounts;
 mod nodes;
 mod quotas;
 mod scheduler;

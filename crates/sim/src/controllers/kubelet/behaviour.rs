@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::controllers::Delays;
+use super::mounts;
+use crate::controllers::Cluster;
 use crate::{images, object};
 
 const PREFIX: &str = "sim.kubesage.io/";
@@ -53,6 +54,8 @@ pub(super) struct Plan {
     /// `Always`, `IfNotPresent` or `Never`.
     pub(super) pull_policy: String,
     pub(super) pull: Image,
+    /// Why its environment cannot be made.
+    pub(super) unset_environment: Option<String>,
     /// How long it runs until it ends by itself; absent where it does not.
     pub(super) run: Option<Duration>,
     pub(super) exit_code: i64,
@@ -68,15 +71,15 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The plans of the init containers and of the containers of a pod.
-    pub(super) fn of_pod(pod: &Value, delays: &Delays) -> (Vec<Plan>, Vec<Plan>) {
+    pub(super) fn of_pod(pod: &Value, cluster: &Cluster<'_>) -> (Vec<Plan>, Vec<Plan>) {
         let containers = |field: &str| pod["spec"][field].as_array().into_iter().flatten();
         let init =
-            containers("initContainers").map(|container| Plan::of_init(pod, container, delays)).collect();
-        let main = containers("containers").map(|container| Plan::of_main(pod, container, delays)).collect();
+            containers("initContainers").map(|container| Plan::of_init(pod, container, cluster)).collect();
+        let main = containers("containers").map(|container| Plan::of_main(pod, container, cluster)).collect();
         (init, main)
     }
 
-    fn of_main(pod: &Value, container: &Value, delays: &Delays) -> Plan {
+    fn of_main(pod: &Value, container: &Value, cluster: &Cluster<'_>) -> Plan {
         let behaviour = told(pod, "behaviour").unwrap_or_default();
         let restart = match pod["spec"]["restartPolicy"].as_str() {
             Some("Never") => Restart::Never,
@@ -100,31 +103,31 @@ impl Plan {
         };
         let run = seconds
             .map(|seconds| Duration::from_secs(seconds.min(LONGEST_RUN)))
-            .or(ends.then_some(delays.run));
-        let ready_after = delays.ready + initial_delay(&container["readinessProbe"]);
+            .or(ends.then_some(cluster.delays.run));
+        let ready_after = cluster.delays.ready + initial_delay(&container["readinessProbe"]);
         Plan {
             run,
             exit_code,
             exit_reason,
             restart,
             ready_after: (behaviour != "never-ready").then_some(ready_after),
-            ..Plan::sound(container, pod)
+            ..Plan::sound(container, pod, cluster)
         }
     }
 
-    fn of_init(pod: &Value, container: &Value, delays: &Delays) -> Plan {
-        let plan = Plan { is_init: true, ..Plan::sound(container, pod) };
+    fn of_init(pod: &Value, container: &Value, cluster: &Cluster<'_>) -> Plan {
+        let plan = Plan { is_init: true, ..Plan::sound(container, pod, cluster) };
         if container["restartPolicy"] == "Always" {
-            let ready_after = Some(delays.ready + initial_delay(&container["readinessProbe"]));
+            let ready_after = Some(cluster.delays.ready + initial_delay(&container["readinessProbe"]));
             return Plan { restart: Restart::Always, ready_after, ..plan };
         }
         let never = pod["spec"]["restartPolicy"] == "Never";
         let restart = if never { Restart::Never } else { Restart::OnFailure };
-        Plan { run: Some(delays.ready), restart, ..plan }
+        Plan { run: Some(cluster.delays.ready), restart, ..plan }
     }
 
     /// A container that runs for ever.
-    fn sound(container: &Value, pod: &Value) -> Plan {
+    fn sound(container: &Value, pod: &Value, cluster: &Cluster<'_>) -> Plan {
         let image = container["image"].as_str().unwrap_or_default();
         let pull = match images::check(image) {
             Err(why) => Image::Invalid(why),
@@ -138,6 +141,7 @@ impl Plan {
             image: image.to_owned(),
             pull_policy: container["imagePullPolicy"].as_str().unwrap_or("IfNotPresent").to_owned(),
             pull,
+            unset_environment: mounts::unset_environment(pod, container, cluster.api),
             run: None,
             exit_code: 0,
             exit_reason: "Completed",

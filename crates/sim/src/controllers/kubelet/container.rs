@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::behaviour::{Image, Plan};
+use super::runtime::LOOK_AGAIN;
 use super::tell::Notice;
 use crate::controllers::later;
 
@@ -146,6 +147,12 @@ impl Container {
     fn pull(&mut self, waited_for: &str, at: Timestamp, noticed_after: Duration) {
         let image = &self.plan.image;
         match &self.plan.pull {
+            Image::Present if let Some(why) = &self.plan.unset_environment => {
+                note(&mut self.notices, Notice::NoEnvironment(why.clone()));
+                let (reason, message) = ("CreateContainerConfigError", Some(why.clone()));
+                self.state = State::Waiting { reason, message };
+                self.next = Some(later(at, LOOK_AGAIN));
+            }
             Image::Present => {
                 self.state = State::Running { since: at };
                 self.next = self.plan.run.map(|run| later(at, run));

@@ -3,6 +3,7 @@
 mod addresses;
 mod behaviour;
 mod container;
+mod mounts;
 mod node;
 mod runtime;
 mod status;
@@ -122,7 +123,10 @@ impl Kubelet {
             None => ready_again(&pod, cluster).map(|()| None),
             Some(runtime) => {
                 let delays = cluster.delays;
-                runtime.follow(&pod, delays, cluster.now);
+                runtime.follow(&pod, cluster);
+                for unmounted in runtime.mount(&pod, cluster) {
+                    self.teller.tell_of_mount(cluster, &pod, &unmounted);
+                }
                 runtime.advance(delays, cluster.now);
                 for container in runtime.init.iter_mut().chain(&mut runtime.main) {
                     for notice in container.take_notices() {
@@ -130,7 +134,7 @@ impl Kubelet {
                     }
                 }
                 let host = self.nodes.address(node);
-                if runtime.address.is_none() && runtime.sandbox_at(delays) <= cluster.now {
+                if runtime.address.is_none() && runtime.has_sandbox(delays, cluster.now) {
                     if pod["spec"]["hostNetwork"] == true {
                         runtime.address = host.map(str::to_owned);
                     } else {
@@ -157,7 +161,7 @@ impl Kubelet {
         if let Some(address) = &address {
             self.addresses.reserve(address);
         }
-        let runtime = (!is_known).then(|| Runtime::new(pod, cluster.delays, cluster.now));
+        let runtime = (!is_known).then(|| Runtime::new(pod, cluster));
         self.pods.insert(key.clone(), Pod { uid, address, runtime, told_to_stop: None });
     }
 }

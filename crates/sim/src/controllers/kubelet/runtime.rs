@@ -7,8 +7,12 @@ use serde_json::Value;
 
 use super::behaviour::{Plan, Restart};
 use super::container::{Container, State};
-use crate::controllers::{Delays, later};
+use super::mounts::{self, Unmounted};
+use crate::controllers::{Cluster, Delays, later};
 use crate::object;
+
+/// What a pod waits for is looked for again after this time.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// The containers of a pod.
 #[derive(Debug)]
@@ -16,6 +20,10 @@ pub(super) struct Runtime {
     pub(super) uid: String,
     /// When the kubelet took the pod.
     pub(super) started: Timestamp,
+    /// When its volumes were mounted.
+    mounted: Option<Timestamp>,
+    /// When that is tried again, once it has failed.
+    mount_again: Option<Timestamp>,
     /// The pod's address, once it has one.
     pub(super) address: Option<String>,
     pub(super) init: Vec<Container>,
@@ -26,33 +34,52 @@ pub(super) struct Runtime {
 }
 
 impl Runtime {
-    pub(super) fn new(pod: &Value, delays: &Delays, now: Timestamp) -> Runtime {
-        let (init, main) = Plan::of_pod(pod, delays);
+    pub(super) fn new(pod: &Value, cluster: &Cluster<'_>) -> Runtime {
+        let (init, main) = Plan::of_pod(pod, cluster);
         let waits = !init.is_empty();
         let deadline = pod["spec"]["activeDeadlineSeconds"].as_u64().map(Duration::from_secs);
         Runtime {
             uid: object::field(pod, "metadata.uid"),
-            started: now,
+            started: cluster.now,
+            mounted: None,
+            mount_again: None,
             address: None,
             init: init.into_iter().map(|plan| Container::new(plan, true)).collect(),
             main: main.into_iter().map(|plan| Container::new(plan, waits)).collect(),
-            deadline: deadline.map(|deadline| later(now, deadline)),
+            deadline: deadline.map(|deadline| later(cluster.now, deadline)),
             is_past_deadline: false,
         }
     }
 
-    /// Follows what may change in the specification of a pod that runs: images, and what its annotations tell.
-    pub(super) fn follow(&mut self, pod: &Value, delays: &Delays, now: Timestamp) {
-        let (init, main) = Plan::of_pod(pod, delays);
+    /// Follows what may change for a pod that runs: images, what its annotations tell, and what its environment is
+    /// made of.
+    pub(super) fn follow(&mut self, pod: &Value, cluster: &Cluster<'_>) {
+        let (init, main) = Plan::of_pod(pod, cluster);
         let changes = self.init.iter_mut().zip(init).chain(self.main.iter_mut().zip(main));
         for (container, plan) in changes {
-            container.follow(plan, now);
+            container.follow(plan, cluster.now);
         }
     }
 
-    /// When the pod's sandbox is there, and with it the pod's address.
-    pub(super) fn sandbox_at(&self, delays: &Delays) -> Timestamp {
-        later(self.started, delays.start)
+    /// Mounts the pod's volumes, unless they are; tells which of them cannot be.
+    pub(super) fn mount(&mut self, pod: &Value, cluster: &Cluster<'_>) -> Vec<Unmounted> {
+        if self.mounted.is_some() || self.mount_again.is_some_and(|at| at > cluster.now) {
+            return Vec::new();
+        }
+        let unmounted = mounts::unmounted(pod, cluster.api);
+        self.mounted = unmounted.is_empty().then_some(cluster.now);
+        self.mount_again = (!unmounted.is_empty()).then(|| later(cluster.now, LOOK_AGAIN));
+        unmounted
+    }
+
+    /// Whether the pod's sandbox is there, and with it the pod's address.
+    pub(super) fn has_sandbox(&self, delays: &Delays, now: Timestamp) -> bool {
+        self.sandbox_at(delays).is_some_and(|at| at <= now)
+    }
+
+    /// When the sandbox was made, or will be; absent before the volumes are mounted.
+    fn sandbox_at(&self, delays: &Delays) -> Option<Timestamp> {
+        self.mounted.map(|mounted| later(mounted, delays.start))
     }
 
     /// Goes through everything that has come to pass up to now.
@@ -61,7 +88,7 @@ impl Runtime {
             self.is_past_deadline = true;
             return self.stop(137, now);
         }
-        let mut ready_for_next = Some(self.sandbox_at(delays));
+        let mut ready_for_next = self.sandbox_at(delays);
         for container in &mut self.init {
             let Some(at) = ready_for_next else { return };
             container.begin(at);
@@ -86,7 +113,7 @@ impl Runtime {
     pub(super) fn next_change(&self, delays: &Delays, now: Timestamp) -> Option<Timestamp> {
         let containers =
             self.init.iter().chain(&self.main).filter_map(|container| container.next_change(now));
-        let others = [Some(self.sandbox_at(delays)), self.deadline].into_iter().flatten();
+        let others = [self.mount_again, self.sandbox_at(delays), self.deadline].into_iter().flatten();
         containers.chain(others.filter(|at| *at > now)).min()
     }
 

@@ -8,6 +8,7 @@ use std::hash::BuildHasher as _;
 use serde_json::Value;
 
 use super::behaviour::Plan;
+use super::mounts::Unmounted;
 use crate::controllers::events::Event;
 use crate::controllers::{Cluster, Recorder};
 
@@ -20,6 +21,8 @@ const MAX_IMAGES: usize = 65_536;
 pub(super) enum Notice {
     /// Its image was there or was pulled, and it was started.
     Started,
+    /// Its image was there or was pulled, but its environment cannot be made, and why.
+    NoEnvironment(String),
     /// Its image could not be pulled, and why.
     PullFailed(String),
     /// Its image will be pulled again after a pause.
@@ -64,24 +67,27 @@ impl Teller {
             };
             self.recorder.record(cluster, event);
         };
+        if matches!(notice, Notice::Started | Notice::NoEnvironment(_)) {
+            let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+            if self.images.len() >= MAX_IMAGES {
+                self.images.clear();
+            }
+            let is_new = self.images.insert(self.hasher.hash_one((node, image)));
+            match plan.pull_policy.as_str() {
+                "Always" => say_pulled(&mut say, cluster, image),
+                "IfNotPresent" if is_new => say_pulled(&mut say, cluster, image),
+                _ => {
+                    let present = "already present on machine and can be accessed by the pod";
+                    say("Normal", "Pulled", &format!("Container image \"{image}\" {present}"));
+                }
+            }
+        }
         match notice {
             Notice::Started => {
-                let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
-                if self.images.len() >= MAX_IMAGES {
-                    self.images.clear();
-                }
-                let is_new = self.images.insert(self.hasher.hash_one((node, image)));
-                match plan.pull_policy.as_str() {
-                    "Always" => say_pulled(&mut say, cluster, image),
-                    "IfNotPresent" if is_new => say_pulled(&mut say, cluster, image),
-                    _ => {
-                        let present = "already present on machine and can be accessed by the pod";
-                        say("Normal", "Pulled", &format!("Container image \"{image}\" {present}"));
-                    }
-                }
                 say("Normal", "Created", "Container created");
                 say("Normal", "Started", "Container started");
             }
+            Notice::NoEnvironment(why) => say("Warning", "Failed", &format!("Error: {why}")),
             Notice::PullFailed(error) => {
                 say("Normal", "Pulling", &format!("Pulling image \"{image}\""));
                 say("Warning", "Failed", &format!("Failed to pull image \"{image}\": {error}"));
@@ -106,9 +112,23 @@ impl Teller {
         }
     }
 
+    /// Tells that a volume of a pod cannot be mounted.
+    pub(super) fn tell_of_mount(&mut self, cluster: &Cluster<'_>, pod: &Value, unmounted: &Unmounted) {
+        let Unmounted { volume, why } = unmounted;
+        let event = Event {
+            about: pod,
+            field_path: "",
+            host: pod["spec"]["nodeName"].as_str().unwrap_or_default(),
+            event_type: "Warning",
+            reason: "FailedMount",
+            message: &format!("MountVolume.SetUp failed for volume \"{volume}\" : {why}"),
+        };
+        self.recorder.record(cluster, event);
+    }
+
     /// Tells that the containers of a pod which run are told to stop.
     pub(super) fn tell_of_stop(&mut self, cluster: &Cluster<'_>, pod: &Value) {
-        let (init, main) = Plan::of_pod(pod, cluster.delays);
+        let (init, main) = Plan::of_pod(pod, cluster);
         for (field, plans) in [("initContainerStatuses", init), ("containerStatuses", main)] {
             let statuses = pod["status"][field].as_array().into_iter().flatten();
             let running = statuses.filter(|status| status["state"]["running"].is_object());
