@@ -374,10 +374,7 @@ pub static KINDS: &[Kind] = &[
         .categories(ALL)
         .with(WITH_SCALE)
         .generation(),
-    Kind::namespaced("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
-        .short(&["hpa"])
-        .categories(ALL)
-        .with(WITH_STATUS),
+    autoscaler("v2"),
     Kind::namespaced("batch", "v1", "cronjobs", "CronJob")
         .short(&["cj"])
         .categories(ALL)
@@ -409,6 +406,16 @@ pub static KINDS: &[Kind] = &[
     Kind::cluster(STORAGE, "v1", "volumeattachments", "VolumeAttachment").returns_deleted().with(WITH_STATUS),
 ];
 
+/// Older versions of kinds, served beside those of [`KINDS`] and stored as they are (`crate::conversion`).
+pub static OLDER: &[Kind] = &[autoscaler("v1")];
+
+const fn autoscaler(version: &'static str) -> Kind {
+    Kind::namespaced("autoscaling", version, "horizontalpodautoscalers", "HorizontalPodAutoscaler")
+        .short(&["hpa"])
+        .categories(ALL)
+        .with(WITH_STATUS)
+}
+
 /// Kinds that a client only creates, to be told something; nothing of them is stored.
 pub static REVIEWS: &[Kind] = &[
     Kind::cluster(AUTHENTICATION, "v1", "selfsubjectreviews", "SelfSubjectReview").review(),
@@ -419,10 +426,11 @@ pub static REVIEWS: &[Kind] = &[
     Kind::cluster(AUTHORIZATION, "v1", "subjectaccessreviews", "SubjectAccessReview").review(),
 ];
 
-/// The kind behind a path, or `None` where nothing is served there.
+/// The kind behind a path, in the version that the path says, or `None` where nothing is served there.
 #[must_use]
 pub fn find(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
-    KINDS.iter().find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
+    let mut kinds = KINDS.iter().chain(OLDER);
+    kinds.find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
 }
 
 /// The review behind a path.

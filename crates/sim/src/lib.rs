@@ -8,6 +8,7 @@ mod api;
 mod auth;
 mod clock;
 mod controllers;
+mod conversion;
 mod defaults;
 mod faults;
 mod http;

@@ -178,6 +178,13 @@ impl ApiError {
         ApiError::forbidden("policy", "poddisruptionbudget", budget, why)
     }
 
+    /// 400: the body is of another version than the path.
+    pub(crate) fn other_version(found: &str, expected: &str) -> ApiError {
+        ApiError::bad_request(format!(
+            "the API version in the data ({found}) does not match the expected API version ({expected})"
+        ))
+    }
+
     pub(crate) fn bad_request(message: impl Into<String>) -> ApiError {
         ApiError::new(400, "BadRequest", message)
     }

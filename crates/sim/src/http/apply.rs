@@ -7,6 +7,7 @@ use super::guard;
 use super::objects::Call;
 use super::write::{self, META};
 use crate::api::{Manager, Part, WriteOptions};
+use crate::conversion;
 use crate::object;
 use crate::patch::apply::{self, Applier};
 use crate::schema::Root;
@@ -14,7 +15,6 @@ use crate::status::ApiError;
 
 pub(super) fn apply(
     call: &Call<'_>,
-    root: &'static Root,
     part: Part,
     mut options: WriteOptions,
 ) -> Result<Response, ApiError> {
@@ -24,7 +24,8 @@ pub(super) fn apply(
         return Err(ApiError::invalid(META, "PatchOptions", "", "fieldManager", "FieldValueRequired", why));
     }
     options.manager = Manager::Applier;
-    let config = read(call, root)?;
+    let root = Root::of(call.kind).ok_or_else(ApiError::unsupported_patch)?;
+    let config = read(call)?;
     let applier = Applier {
         manager: &call.options.field_manager,
         subresource: part.name(),
@@ -44,8 +45,10 @@ pub(super) fn apply(
 }
 
 /// What is applied, with the name and the namespace of the path.
-fn read(call: &Call<'_>, root: &'static Root) -> Result<Value, ApiError> {
-    let (path, mut config) = (call.path, apply::read(root, call.body)?);
+fn read(call: &Call<'_>) -> Result<Value, ApiError> {
+    let root = Root::of(call.spoken).ok_or_else(ApiError::unsupported_patch)?;
+    let (path, config) = (call.path, apply::read(root, call.body)?);
+    let mut config = conversion::to_stored(call.spoken, config);
     if !["", &path.name].contains(&object::name(&config)) {
         let (name, url) = (object::name(&config), &path.name);
         let message = format!("the name of the object ({name}) does not match the name on the URL ({url})");

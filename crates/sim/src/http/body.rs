@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::objects::Call;
+use crate::conversion;
 use crate::kinds::{self, Kind};
 use crate::object;
 use crate::patch::Patched;
@@ -49,8 +50,9 @@ impl Call<'_> {
     /// The object in the body: of the kind, the name and the namespace that the path says.
     pub(super) fn object(&self) -> Result<Sent, ApiError> {
         let mut object = self.json(self.kind.kind)?;
-        name_kind(self.kind, &mut object)?;
+        name_kind(self.spoken, &mut object)?;
         let mut sent = self.decode(object)?;
+        sent.object = conversion::to_stored(self.spoken, sent.object);
         self.set_namespace(&mut sent.object)?;
         Ok(sent)
     }
@@ -58,9 +60,9 @@ impl Call<'_> {
     /// Brings an object into the server's form.
     pub(super) fn decode(&self, object: Value) -> Result<Sent, ApiError> {
         let validation = FieldValidation::parse(&self.options.field_validation)?;
-        let mut decoded = schema::decode(self.kind, object)?;
+        let mut decoded = schema::decode(self.spoken, object)?;
         decoded.unknown.extend(schema::duplicates(self.body));
-        match (validation, Root::of(self.kind)) {
+        match (validation, Root::of(self.spoken)) {
             (FieldValidation::Strict, Some(root)) => {
                 Ok(Sent { object: decoded.strict(root)?, warnings: Vec::new() })
             }
@@ -150,7 +152,11 @@ fn name_kind(kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
 
 /// Texts of `transformDecodeError` and `apimachinery/pkg/runtime`.
 fn another_kind(expected: &Kind, api_version: &str, name: &str) -> ApiError {
+    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
     let version = api_version.rsplit('/').next().unwrap_or_default();
+    if name == expected.kind && kinds::find(group, version, expected.plural).is_some() {
+        return ApiError::other_version(api_version, &expected.api_version());
+    }
     let why = match kinds::named(api_version, name) {
         Some(kind) => format!(
             "converting ({version}.{name}) to ({}.{}): unknown conversion",

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::kinds::{KINDS, Kind, REVIEWS, Subresource, TypeName, group_version};
+use crate::kinds::{KINDS, Kind, OLDER, REVIEWS, Subresource, TypeName, group_version};
 use crate::status::ApiError;
 
 /// Groups in the order of their priority (`pkg/controlplane/instance.go`, `DefaultGenericAPIServicePriorities`):
@@ -158,7 +158,7 @@ fn name_on_command_lines(kind: &Kind, resource: &mut Value) {
 }
 
 fn served() -> impl Iterator<Item = &'static Kind> {
-    KINDS.iter().chain(REVIEWS)
+    KINDS.iter().chain(OLDER).chain(REVIEWS)
 }
 
 fn group_names() -> Vec<&'static str> {

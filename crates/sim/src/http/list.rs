@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::answer;
 use super::objects::Call;
+use crate::conversion;
 use crate::kinds::Kind;
 use crate::object::Object;
 use crate::status::ApiError;
@@ -22,12 +23,17 @@ pub(super) fn serve(call: &Call<'_>) -> Result<Response, ApiError> {
     let page = call.server.api.list(call.kind, &query)?;
     Ok(match call.rendering.list(call.kind, &page, call.server.api.clock().now())? {
         Some(rendered) => answer::json(200, &rendered),
-        None => respond(call.kind, page),
+        None => respond(call.spoken, page),
     })
 }
 
 /// A page as `PodList` and its like.
-pub(super) fn respond(kind: &Kind, page: Page) -> Response {
+pub(super) fn respond(kind: &Kind, mut page: Page) -> Response {
+    for item in &mut page.items {
+        if let Some(older) = conversion::older(kind, item) {
+            *item = Arc::new(older);
+        }
+    }
     let mut chunks = Chunks::new(kind, page).peekable();
     let first = chunks.next();
     if chunks.peek().is_none() {

@@ -12,6 +12,7 @@ use super::watch::Watch;
 use super::{ObjectPath, Server, answer, list, reviews, subresources, write};
 use crate::api::{Manager, WriteOptions};
 use crate::auth::User;
+use crate::conversion;
 use crate::kinds::{self, Kind};
 use crate::object::Object;
 use crate::status::ApiError;
@@ -22,7 +23,10 @@ pub(super) struct Call<'a> {
     pub(super) user: &'a User,
     pub(super) parts: &'a Parts,
     pub(super) path: &'a ObjectPath,
+    /// The kind as its objects are stored.
     pub(super) kind: &'static Kind,
+    /// The same kind in the version of the path.
+    pub(super) spoken: &'static Kind,
     pub(super) options: ObjectOptions,
     pub(super) rendering: Rendering,
     pub(super) body: &'a [u8],
@@ -37,13 +41,14 @@ pub(super) fn serve(
     verb: &str,
     body: &[u8],
 ) -> Result<Response, ApiError> {
-    let (kind, options) = (served(path)?, ObjectOptions::of(parts)?);
+    let (spoken, options) = (served(path)?, ObjectOptions::of(parts)?);
+    let kind = kinds::by_plural(spoken.plural).unwrap_or(spoken);
     // Logs are text, whatever else is accepted.
     let rendering = match path.subresource.as_str() {
         "log" => Rendering::PLAIN,
         _ => Rendering::of(parts, &options.include_object)?,
     };
-    let call = Call { server, user, parts, path, kind, options, rendering, body };
+    let call = Call { server, user, parts, path, kind, spoken, options, rendering, body };
     if !path.subresource.is_empty() {
         return subresources::serve(&call, verb);
     }
@@ -75,7 +80,10 @@ impl Call<'_> {
     pub(super) fn respond(&self, status: u16, object: &Object) -> Result<Response, ApiError> {
         Ok(match self.rendering.object(self.kind, object, self.server.api.clock().now())? {
             Some(rendered) => answer::json(status, &rendered),
-            None => answer::object(status, self.kind, object),
+            None => {
+                let older = conversion::older(self.spoken, object);
+                answer::object(status, self.spoken, older.as_ref().unwrap_or(object))
+            }
         })
     }
 

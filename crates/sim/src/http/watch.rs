@@ -16,6 +16,7 @@ use super::objects::Call;
 use super::options::WatchStart;
 use super::render::Rendering;
 use super::{Server, answer};
+use crate::conversion;
 use crate::kinds::Kind;
 use crate::object::{self, Object};
 use crate::selector::Selector;
@@ -30,6 +31,8 @@ const BOOKMARK_BEFORE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Watch {
     server: Arc<Server>,
     kind: &'static Kind,
+    /// The same kind in the version that the client speaks.
+    spoken: &'static Kind,
     namespace: Option<String>,
     selector: Selector,
     rendering: Rendering,
@@ -63,6 +66,7 @@ impl Watch {
         let mut watch = Watch {
             server: Arc::clone(server),
             kind,
+            spoken: call.spoken,
             namespace: call.namespace(),
             selector: options.selector(kind)?,
             rendering: call.rendering,
@@ -193,7 +197,10 @@ impl Watch {
         let first = !std::mem::replace(&mut self.begun, true);
         match self.rendering.watched(self.kind, object, first, self.server.api.clock().now()) {
             Some(rendered) => line(event, &rendered.to_string()),
-            None => line(event, &object.json(self.kind)),
+            None => {
+                let older = conversion::older(self.spoken, object);
+                line(event, &older.as_ref().unwrap_or(object).json(self.spoken))
+            }
         }
     }
 
@@ -210,8 +217,8 @@ impl Watch {
 
     fn bookmark_line(&mut self, annotations: &Value) -> String {
         let mut bookmark = json!({
-            "kind": self.kind.kind,
-            "apiVersion": self.kind.api_version(),
+            "kind": self.spoken.kind,
+            "apiVersion": self.spoken.api_version(),
             "metadata": { "resourceVersion": self.revision.to_string() },
         });
         object::set_or_remove(&mut bookmark["metadata"], "annotations", annotations);

@@ -9,6 +9,7 @@ use super::body::Sent;
 use super::objects::Call;
 use super::{answer, apply, guard, list};
 use crate::api::{DeleteOptions, Deleted, Part, Preconditions, Propagation, WriteOptions};
+use crate::conversion;
 use crate::kinds::Kind;
 use crate::object::{self, Object};
 use crate::patch;
@@ -68,15 +69,17 @@ pub(super) fn patch(call: &Call<'_>) -> Result<Response, ApiError> {
 /// `PATCH` of an object or of one of its parts.
 pub(super) fn patch_part(call: &Call<'_>, part: Part) -> Result<Response, ApiError> {
     let options = call.write_options()?;
-    let root = Root::of(call.kind).ok_or_else(ApiError::unsupported_patch)?;
     if call.media_type() == patch::apply::MEDIA_TYPE {
-        return apply::apply(call, root, part, options);
+        return apply::apply(call, part, options);
     }
+    let root = Root::of(call.spoken).ok_or_else(ApiError::unsupported_patch)?;
     if call.options.force.is_some() {
         let why = "Forbidden: may not be specified for non-apply patch";
         return Err(ApiError::invalid(META, "PatchOptions", "", "force", "FieldValueForbidden", why));
     }
-    let (updated, warnings) = change_copy(call, part, &options, |object| apply_patch(call, root, object))?;
+    let (updated, warnings) = change_copy(call, part, &options, |object| {
+        conversion::change(call.spoken, object, |object| apply_patch(call, root, object))
+    })?;
     Ok(answer::with_warnings(call.respond(200, &updated)?, &warnings))
 }
 
@@ -143,7 +146,7 @@ pub(super) fn delete_collection(call: &Call<'_>) -> Result<Response, ApiError> {
     let (options, dry_run) = delete_options(call)?;
     let mut write = call.write_options()?;
     write.dry_run |= dry_run;
-    Ok(list::respond(call.kind, call.server.api.delete_collection(call.kind, &query, &options, &write)?))
+    Ok(list::respond(call.spoken, call.server.api.delete_collection(call.kind, &query, &options, &write)?))
 }
 
 /// The `DeleteOptions` of a body, which may be empty, and of the query; and whether they are for a dry run.

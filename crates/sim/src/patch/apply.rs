@@ -32,9 +32,7 @@ pub(crate) fn read(root: &'static Root, body: &[u8]) -> Result<Value, ApiError> 
     let expected = crate::kinds::group_version(root.group, root.version);
     let found = object::field(&config, "apiVersion");
     if found != expected {
-        return Err(ApiError::bad_request(format!(
-            "the API version in the data ({found}) does not match the expected API version ({expected})"
-        )));
+        return Err(ApiError::other_version(&found, &expected));
     }
     if config["metadata"]["managedFields"].as_array().is_some_and(|entries| !entries.is_empty()) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));

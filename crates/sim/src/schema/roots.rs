@@ -89,7 +89,7 @@ fn register(generator: &mut SchemaGenerator) -> Vec<(Key, String)> {
         authorization: LocalSubjectAccessReview SelfSubjectAccessReview SelfSubjectRulesReview
             SubjectAccessReview;
         autoscaling: HorizontalPodAutoscaler;
-        autoscaling_v1: Scale;
+        autoscaling_v1: HorizontalPodAutoscaler Scale;
         batch: CronJob Job;
         certificates: CertificateSigningRequest;
         coordination: Lease;

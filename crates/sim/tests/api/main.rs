@@ -13,4 +13,5 @@ mod seeds;
 mod simulator;
 mod tls;
 mod tokens;
+mod versions;
 mod watches;

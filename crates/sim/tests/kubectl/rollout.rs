@@ -88,24 +88,11 @@ async fn exposes(kubectl: Kubectl) -> Result<()> {
     Ok(())
 }
 
-/// `kubectl autoscale` before 1.33 speaks autoscaling/v1 only, which the simulator does not serve.
 async fn autoscales(kubectl: Kubectl) -> Result<()> {
     kubectl.deployment("web", 1).await?;
-    kubectl
-        .apply(
-            "apiVersion: autoscaling/v2
-kind: HorizontalPodAutoscaler
-metadata: {name: web}
-spec:
-  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
-  minReplicas: 1
-  maxReplicas: 4
-  metrics:
-  - type: Resource
-    resource: {name: cpu, target: {type: Utilization, averageUtilization: 80}}
-",
-        )
-        .await?;
+    let made =
+        kubectl.ok(&["autoscale", "deployment", "web", "--min=1", "--max=4", "--cpu-percent=80"]).await?;
+    assert_eq!(made, "horizontalpodautoscaler.autoscaling/web autoscaled\n");
     let table = kubectl.table(&["get", "hpa", "web"]).await?;
     assert_eq!([table.cell("REFERENCE")?, table.cell("MAXPODS")?], ["Deployment/web", "4"]);
     has(table.cell("TARGETS")?, &["cpu: ", "/80%"])
