@@ -5,6 +5,7 @@
 mod initial;
 mod job;
 mod qos;
+mod service;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -35,7 +36,7 @@ pub(crate) fn prepare_update(kind: &Kind, new: &mut Value, old: &Value) {
             let finalizers = old["spec"]["finalizers"].clone();
             put(new, "spec", "finalizers", finalizers);
         }
-        "services" => keep_addresses(new, old),
+        "services" => service::update(new, old),
         "daemonsets" => {
             let changed = new["spec"]["template"] != old["spec"]["template"];
             let generation = initial::template_generation_of(old);
@@ -102,33 +103,6 @@ fn counts<'a>(kind: &Kind, object: &'a Value) -> Vec<&'a Value> {
         "mutatingwebhookconfigurations" | "validatingwebhookconfigurations" => vec![&object["webhooks"]],
         "priorityclasses" => vec![],
         _ => vec![&object["spec"]],
-    }
-}
-
-/// `patchAllocatedValues`: what a service was given it keeps, although clients leave it out.
-fn keep_addresses(new: &mut Value, old: &Value) {
-    let is_external = |service: &Value| service["spec"]["type"] == "ExternalName";
-    if is_external(new) || is_external(old) {
-        return;
-    }
-    for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-        if new["spec"][field].is_null() {
-            put(new, "spec", field, old["spec"][field].clone());
-        }
-    }
-    if !matches!(new["spec"]["type"].as_str(), Some("NodePort" | "LoadBalancer")) {
-        return;
-    }
-    let given = |port: &Value| {
-        let ports = old["spec"]["ports"].as_array().into_iter().flatten();
-        let same = |other: &&Value| other["port"] == port["port"] && other["protocol"] == port["protocol"];
-        ports.into_iter().find(same).map(|other| other["nodePort"].clone())
-    };
-    let ports = new.get_mut("spec").and_then(|spec| spec.get_mut("ports")).and_then(Value::as_array_mut);
-    for port in ports.into_iter().flatten() {
-        if let Some(number @ Value::Number(_)) = given(port).filter(|_| port["nodePort"].is_null()) {
-            set(port, "nodePort", number);
-        }
     }
 }
 

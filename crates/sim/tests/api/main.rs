@@ -10,6 +10,7 @@ mod properties;
 mod reviews;
 mod rules;
 mod seeds;
+mod services;
 mod simulator;
 mod tls;
 mod tokens;
