@@ -33,6 +33,7 @@ mod strategy;
 mod table;
 mod tls;
 mod validation;
+mod yaml;
 
 pub use self::api::{Api, DeleteOptions, Deleted, Preconditions, Propagation, WriteOptions};
 pub use self::clock::Clock;

@@ -282,6 +282,13 @@ impl ApiError {
         ApiError::new(415, "UnsupportedMediaType", message)
     }
 
+    /// The types are those of every API server (`NegotiateInputSerializer`).
+    pub(crate) fn unsupported_body() -> ApiError {
+        let message = "the body of the request was in an unknown format - accepted media types include: \
+                       application/json, application/yaml, application/vnd.kubernetes.protobuf";
+        ApiError::new(415, "UnsupportedMediaType", message)
+    }
+
     pub(crate) fn too_many_operations(limit: usize, found: usize) -> ApiError {
         let message = format!(
             "Request entity too large: The allowed maximum operations in a JSON patch is {limit}, got {found}"

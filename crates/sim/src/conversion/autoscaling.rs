@@ -78,7 +78,8 @@ pub(super) fn to_v2(mut scaler: Value) -> Value {
         }
     }
     if let Some(status) = part(&mut scaler, "status") {
-        let own = status.remove(CURRENT_CPU).filter(|cpu| !cpu.is_null()).map(|own| vec![cpu("current", own)]);
+        let own =
+            status.remove(CURRENT_CPU).filter(|cpu| !cpu.is_null()).map(|own| vec![cpu("current", own)]);
         if let Some(metrics) = all(current, "current").or(own) {
             status.insert("currentMetrics".to_owned(), metrics.into());
         }
@@ -102,7 +103,9 @@ fn take_list(part: &mut Map<String, Value>, name: &str) -> Vec<Value> {
 
 fn is_cpu(metric: &Value, verb: &str) -> bool {
     let resource = &metric["resource"];
-    metric["type"] == "Resource" && resource["name"] == "cpu" && resource[verb]["averageUtilization"].is_number()
+    metric["type"] == "Resource"
+        && resource["name"] == "cpu"
+        && resource[verb]["averageUtilization"].is_number()
 }
 
 /// The fields of a source of metrics: their names in version 1, and where they stand in version 2. `verb` is `target` in

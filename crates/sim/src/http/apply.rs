@@ -13,11 +13,7 @@ use crate::patch::apply::{self, Applier};
 use crate::schema::Root;
 use crate::status::ApiError;
 
-pub(super) fn apply(
-    call: &Call<'_>,
-    part: Part,
-    mut options: WriteOptions,
-) -> Result<Response, ApiError> {
+pub(super) fn apply(call: &Call<'_>, part: Part, mut options: WriteOptions) -> Result<Response, ApiError> {
     let (kind, path, api) = (call.kind, call.path, &call.server.api);
     if call.options.field_manager.is_empty() {
         let why = "Required value: is required for apply patch";

@@ -11,7 +11,9 @@ use crate::object;
 use crate::patch::Patched;
 use crate::schema::{self, Decoded, Root};
 use crate::status::ApiError;
+use crate::{protobuf, yaml};
 
+const YAML: &str = "application/yaml";
 /// How many bytes of a body an error shows (`summarizeData` of `apiserver/pkg/endpoints/handlers/rest.go`).
 const SUMMARY: usize = 30;
 
@@ -49,7 +51,7 @@ pub(super) struct Sent {
 impl Call<'_> {
     /// The object in the body: of the kind, the name and the namespace that the path says.
     pub(super) fn object(&self) -> Result<Sent, ApiError> {
-        let mut object = self.json(self.kind.kind)?;
+        let mut object = self.document(self.kind.kind)?;
         name_kind(self.spoken, &mut object)?;
         let mut sent = self.decode(object)?;
         sent.object = conversion::to_stored(self.spoken, sent.object);
@@ -61,7 +63,9 @@ impl Call<'_> {
     pub(super) fn decode(&self, object: Value) -> Result<Sent, ApiError> {
         let validation = FieldValidation::parse(&self.options.field_validation)?;
         let mut decoded = schema::decode(self.spoken, object)?;
-        decoded.unknown.extend(schema::duplicates(self.body));
+        if self.media_type() != YAML {
+            decoded.unknown.extend(schema::duplicates(self.body));
+        }
         match (validation, Root::of(self.spoken)) {
             (FieldValidation::Strict, Some(root)) => {
                 Ok(Sent { object: decoded.strict(root)?, warnings: Vec::new() })
@@ -90,19 +94,25 @@ impl Call<'_> {
         version: &'static str,
         kind: &'static str,
     ) -> Result<Value, ApiError> {
-        let body = self.json(kind)?;
+        let body = self.document(kind)?;
         match Root::find(group, version, kind) {
             Some(root) => Ok(schema::decode_root(root, body)?.object),
             None => Ok(body),
         }
     }
 
-    fn json(&self, expected: &str) -> Result<Value, ApiError> {
-        serde_json::from_slice(self.body).map_err(|error| {
+    /// What the body says, in any of the types that the server reads; protobuf has become JSON by now.
+    fn document(&self, expected: &str) -> Result<Value, ApiError> {
+        let read = match self.media_type() {
+            "" | "application/json" | protobuf::MEDIA_TYPE => serde_json::from_slice(self.body)
+                .map_err(|error| format!("couldn't get version/kind; json parse error: {error}")),
+            YAML => yaml::parse(self.body).map_err(|error| format!("error converting YAML to JSON: {error}")),
+            _ => return Err(ApiError::unsupported_body()),
+        };
+        read.map_err(|why| {
             let summary = summarize(self.body);
             ApiError::bad_request(format!(
-                "the object provided is unrecognized (must be of type {expected}): couldn't get version/kind; json \
-                 parse error: {error} ({summary})"
+                "the object provided is unrecognized (must be of type {expected}): {why} ({summary})"
             ))
         })
     }

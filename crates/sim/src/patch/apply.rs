@@ -9,12 +9,10 @@ use crate::managed::{self, Entry, FieldSet};
 use crate::object;
 use crate::schema::{self, Dialect, Root};
 use crate::status::ApiError;
+use crate::yaml;
 
 /// The type of the body of an apply.
 pub(crate) const MEDIA_TYPE: &str = "application/apply-patch+yaml";
-
-/// Twice as deep as any kind is; the parser of YAML takes much more of the stack for each level than that of JSON.
-const MAX_YAML_DEPTH: usize = 48;
 
 /// Who applies, and how.
 #[derive(Debug, Clone, Copy)]
@@ -46,15 +44,8 @@ fn parse(body: &[u8]) -> Result<Value, ApiError> {
     if let Ok(config) = serde_json::from_slice(body) {
         return Ok(config);
     }
-    let text = std::str::from_utf8(body).map_err(|error| unreadable(&error))?;
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_depth: MAX_YAML_DEPTH, flow_nesting_limit: MAX_YAML_DEPTH },
-    };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| unreadable(&error))
-}
-
-fn unreadable(error: &dyn std::fmt::Display) -> ApiError {
-    ApiError::bad_request(format!("error decoding YAML: {error}"))
+    let unreadable = |error| ApiError::bad_request(format!("error decoding YAML: {error}"));
+    yaml::parse(body).map_err(unreadable)
 }
 
 fn check_types(root: &'static Root, config: &Value) -> Result<(), ApiError> {

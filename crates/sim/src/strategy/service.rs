@@ -85,7 +85,8 @@ fn needs_node_port(service: &Value) -> bool {
 /// `ExternallyAccessible`
 fn is_accessible(service: &Value) -> bool {
     let has_addresses = || service["spec"]["externalIPs"].as_array().is_some_and(|list| !list.is_empty());
-    matches!(type_of(service), "NodePort" | "LoadBalancer") || type_of(service) == "ClusterIP" && has_addresses()
+    matches!(type_of(service), "NodePort" | "LoadBalancer")
+        || type_of(service) == "ClusterIP" && has_addresses()
 }
 
 fn needs_health_check(service: &Value) -> bool {

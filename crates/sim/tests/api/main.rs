@@ -1,6 +1,7 @@
 //! The simulator as its users see it: over HTTP, with the real Kubernetes client, and through its store.
 
 mod access;
+mod bodies;
 mod common;
 mod contract;
 mod escalation;

@@ -19,7 +19,8 @@ async fn patch(cluster: &Anywhere, spec: &Value) -> Result<Value> {
 async fn a_service_gets_and_loses_what_its_type_needs() -> Result<()> {
     let cluster = Anywhere::start().await?;
     let ports = json!([{ "name": "http", "port": 80 }, { "name": "admin", "port": 81 }]);
-    let service = json!({ "metadata": { "name": "web" }, "spec": { "selector": { "a": "b" }, "ports": ports } });
+    let service =
+        json!({ "metadata": { "name": "web" }, "spec": { "selector": { "a": "b" }, "ports": ports } });
     let created = cluster.creates(&cluster.core("services"), service).await?;
     let address = created["spec"]["clusterIP"].clone();
     assert!(address.is_string());
@@ -36,7 +37,10 @@ async fn a_service_gets_and_loses_what_its_type_needs() -> Result<()> {
 
     let closed = patch(&cluster, &json!({ "type": "ClusterIP" })).await?;
     assert_eq!(closed["clusterIP"], address);
-    assert!(closed["ports"][0]["nodePort"].is_null() && closed["externalTrafficPolicy"].is_null(), "{closed}");
+    assert!(
+        closed["ports"][0]["nodePort"].is_null() && closed["externalTrafficPolicy"].is_null(),
+        "{closed}"
+    );
 
     let named = patch(&cluster, &json!({ "type": "ExternalName", "externalName": "example.com" })).await?;
     for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
@@ -52,7 +56,8 @@ async fn a_service_gets_and_loses_what_its_type_needs() -> Result<()> {
 #[tokio::test]
 async fn a_balanced_service_gives_its_ports_back() -> Result<()> {
     let cluster = Anywhere::start().await?;
-    let spec = json!({ "type": "LoadBalancer", "ports": [{ "port": 80 }], "loadBalancerClass": "example.com/none" });
+    let spec =
+        json!({ "type": "LoadBalancer", "ports": [{ "port": 80 }], "loadBalancerClass": "example.com/none" });
     let service = json!({ "metadata": { "name": "web" }, "spec": spec });
     let created = cluster.creates(&cluster.core("services"), service).await?;
     assert_eq!(created["spec"]["allocateLoadBalancerNodePorts"], true);
