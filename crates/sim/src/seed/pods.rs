@@ -144,7 +144,6 @@ fn conditions(pod: &Pod<'_>) -> Vec<Value> {
         State::CrashLoop | State::ImagePull | State::Unschedulable => Some("ContainersNotReady"),
     };
     [
-        ("PodReadyToStartContainers", "True", None),
         ("Initialized", "True", None),
         ("Ready", ready, reason),
         ("ContainersReady", ready, reason),
@@ -160,6 +159,10 @@ fn conditions(pod: &Pod<'_>) -> Vec<Value> {
         });
         if let Some(reason) = reason {
             condition["reason"] = reason.into();
+        }
+        if reason == Some("ContainersNotReady") {
+            let name = pod.template["containers"][0]["name"].as_str().unwrap_or_default();
+            condition["message"] = format!("containers with unready status: [{name}]").into();
         }
         condition
     })
