@@ -8,9 +8,6 @@ use crate::object;
 use crate::status::ApiError;
 use crate::store::Transaction;
 
-/// The classes that every cluster has (`pkg/apis/scheduling/v1/helpers.go`).
-const SYSTEM: [(&str, i64); 2] =
-    [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
 const PREEMPTS: &str = "PreemptLowerPriority";
 
 pub(super) fn pod(store: &Transaction<'_>, kind: &Kind, pod: &mut Value) -> Result<(), ApiError> {
@@ -25,16 +22,14 @@ pub(super) fn pod(store: &Transaction<'_>, kind: &Kind, pod: &mut Value) -> Resu
     } else {
         store.get(PRIORITY_CLASSES, &name).cloned()
     };
-    let system = SYSTEM.iter().find(|(system, _)| *system == name);
-    let (priority, preemption) = match (class, system) {
-        (Some(class), _) => {
+    let (priority, preemption) = match class {
+        Some(class) => {
             object::name(&class).clone_into(&mut name);
             let preemption = class["preemptionPolicy"].as_str().unwrap_or(PREEMPTS).to_owned();
             (class["value"].as_i64().unwrap_or_default(), preemption)
         }
-        (None, Some((_, value))) => (*value, PREEMPTS.to_owned()),
-        (None, None) if name.is_empty() => (0, PREEMPTS.to_owned()),
-        (None, None) => {
+        None if name.is_empty() => (0, PREEMPTS.to_owned()),
+        None => {
             return Err(forbidden(kind, pod, &format!("no PriorityClass with name {name} was found")));
         }
     };

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::bootstrap::namespace;
+use super::bootstrap::{default_storage_class, namespace};
 use super::nodes::{INSTANCE_TYPES, node};
 use super::pods::{self, Container, Pod, State};
 use super::workloads::{Controller, Workload};
@@ -77,6 +77,7 @@ const CONFIG_MAPS: &[(&str, &str, &str, &str)] = &[
 ];
 
 pub(super) fn plant(garden: &Garden<'_>) -> Result<(), ApiError> {
+    default_storage_class(garden)?;
     let (since, now) = (garden.ago(41 * DAY), garden.ago(0));
     for index in 0..NODES {
         garden.plant(node(index, &since, &now), 41 * DAY)?;

@@ -2,6 +2,7 @@
 
 mod access;
 mod bodies;
+mod bootstrap;
 mod common;
 mod contract;
 mod escalation;

@@ -3,8 +3,11 @@
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::scheduling::v1::PriorityClass;
+use k8s_openapi::api::storage::v1::StorageClass;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -83,6 +86,10 @@ async fn every_object_of_the_shop_is_one_of_its_type() -> Result<()> {
         check::<CronJob>(store, "cronjobs")?,
         check::<ClusterRole>(store, "clusterroles")?,
         check::<ClusterRoleBinding>(store, "clusterrolebindings")?,
+        check::<Endpoints>(store, "endpoints")?,
+        check::<EndpointSlice>(store, "endpointslices")?,
+        check::<PriorityClass>(store, "priorityclasses")?,
+        check::<StorageClass>(store, "storageclasses")?,
     ];
     assert!(checked.iter().all(|count| *count > 0), "{checked:?}");
     assert_eq!(checked.iter().sum::<usize>(), names(store)?.len(), "a kind is not checked");
