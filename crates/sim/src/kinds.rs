@@ -243,6 +243,7 @@ well_known! {
     DAEMON_SETS = "daemonsets";
     DEPLOYMENTS = "deployments";
     REPLICA_SETS = "replicasets";
+    REPLICATION_CONTROLLERS = "replicationcontrollers";
     STATEFUL_SETS = "statefulsets";
     CONTROLLER_REVISIONS = "controllerrevisions";
     JOBS = "jobs";

@@ -30,7 +30,7 @@ pub(crate) fn of(workload: &Value) -> Value {
     if let Some(replicas) = workload["spec"]["replicas"].as_i64().filter(|replicas| *replicas != 0) {
         scale["spec"]["replicas"] = replicas.into();
     }
-    if let Some(selector) = LabelSelector::of(&workload["spec"]["selector"]) {
+    if let Some(selector) = LabelSelector::of_workload(workload) {
         scale["status"]["selector"] = selector.to_string().into();
     }
     scale

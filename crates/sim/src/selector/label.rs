@@ -38,6 +38,16 @@ impl LabelSelector {
         parser::parse(text).map(LabelSelector).map_err(ApiError::bad_request)
     }
 
+    /// The selector of a workload; a replication controller's is a plain map of labels.
+    #[must_use]
+    pub fn of_workload(workload: &Value) -> Option<LabelSelector> {
+        let selector = &workload["spec"]["selector"];
+        if workload["kind"] == "ReplicationController" {
+            return LabelSelector::of(&serde_json::json!({ "matchLabels": selector }));
+        }
+        LabelSelector::of(selector)
+    }
+
     /// The selector that an object holds as `matchLabels` and `matchExpressions`; `None` where there is none or it is
     /// none that can be read, so that it selects nothing (`LabelSelectorAsSelector` of `apimachinery/pkg/apis/meta/v1`).
     #[must_use]

@@ -11,6 +11,7 @@ tests! { "rollout" on AnyCluster:
     exposes,
     autoscales,
     of_a_daemon_set_and_a_stateful_set,
+    of_a_replication_controller,
 }
 
 async fn scales(kubectl: Kubectl) -> Result<()> {
@@ -127,4 +128,27 @@ spec:
     let table = kubectl.table(&["get", "daemonset", "daemonset"]).await?;
     assert_eq!(table.cell("DESIRED")?, table.cell("READY")?);
     Ok(())
+}
+
+async fn of_a_replication_controller(kubectl: Kubectl) -> Result<()> {
+    kubectl
+        .apply(&format!(
+            "apiVersion: v1
+kind: ReplicationController
+metadata: {{name: web}}
+spec:
+  replicas: 1
+  template:
+    metadata: {{labels: {{app: web}}}}
+    spec:
+      containers: [{{name: main, image: '{IMAGE}'}}]
+"
+        ))
+        .await?;
+    let scaled = kubectl.ok(&["scale", "rc", "web", "--replicas=2"]).await?;
+    assert_eq!(scaled, "replicationcontroller/web scaled\n");
+    kubectl.ok(&["wait", "--for=jsonpath={.status.readyReplicas}=2", "rc/web", "--timeout=30s"]).await?;
+    let table = kubectl.table(&["get", "rc", "web"]).await?;
+    assert_eq!([table.cell("DESIRED")?, table.cell("CURRENT")?, table.cell("READY")?], ["2", "2", "2"]);
+    has(&kubectl.ok(&["describe", "rc", "web"]).await?, &["app=web", "2 Running", "Created pod: web-"])
 }

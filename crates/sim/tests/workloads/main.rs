@@ -7,4 +7,5 @@ mod deployments;
 mod jobs;
 mod properties;
 mod replica_sets;
+mod replication_controllers;
 mod stateful_sets;

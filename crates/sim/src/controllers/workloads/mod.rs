@@ -31,6 +31,7 @@ pub(super) fn crew() -> Vec<Box<dyn Controller>> {
         Box::new(Deployments::new()),
         Box::new(Jobs::new()),
         Box::new(ReplicaSets::new()),
+        Box::new(ReplicaSets::replication_controllers()),
         Box::new(StatefulSets::new()),
     ]
 }

@@ -71,7 +71,7 @@ impl Owned {
     fn observe_owner(&mut self, change: &Change) {
         let (namespace, name) = (object::namespace(&change.object), object::name(&change.object));
         let selectors = self.selectors.entry(namespace.to_owned()).or_default();
-        match change.after().and_then(|owner| LabelSelector::of(&owner["spec"]["selector"])) {
+        match change.after().and_then(|owner| LabelSelector::of_workload(owner)) {
             Some(selector) => drop(selectors.insert(name.to_owned(), selector)),
             None => drop(selectors.remove(name)),
         }
@@ -160,7 +160,7 @@ impl Owned {
         owner: &Value,
         cluster: &Cluster<'_>,
     ) -> Result<Vec<Arc<Object>>, ApiError> {
-        let Some(selector) = LabelSelector::of(&owner["spec"]["selector"]) else { return Ok(Vec::new()) };
+        let Some(selector) = LabelSelector::of_workload(owner) else { return Ok(Vec::new()) };
         let namespace = object::namespace(owner);
         let (mut claimed, foreign): (Vec<_>, Vec<_>) =
             self.of(owner, cluster).into_iter().partition(|object| selector.matches(object));

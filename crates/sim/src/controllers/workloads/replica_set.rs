@@ -1,4 +1,5 @@
-//! Keeps as many pods as a replica set asks for (`pkg/controller/replicaset`).
+//! Keeps as many pods as a replica set or, the same in older words, a replication controller asks for
+//! (`pkg/controller/replicaset`, `pkg/controller/replication`).
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use super::fields::{count, earlier, nonzero, number, text, uid};
 use super::owned::{Owned, controller_of};
 use super::{Again, Cluster, Controller, Key, Queue, Recorder, pod, ranking};
 use crate::api::{DeleteOptions, Preconditions};
-use crate::kinds::{PODS, REPLICA_SETS};
+use crate::kinds::{Kind, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS};
 use crate::object::{self, Object};
 use crate::status::ApiError;
 use crate::store::Change;
@@ -20,13 +21,22 @@ const BURST: usize = 500;
 pub(crate) const MAX_PODS: i64 = 150_000;
 
 pub(crate) struct ReplicaSets {
+    kind: &'static Kind,
     pods: Owned,
     recorder: Recorder,
 }
 
 impl ReplicaSets {
     pub(crate) fn new() -> ReplicaSets {
-        ReplicaSets { pods: Owned::new(PODS, REPLICA_SETS), recorder: Recorder::new("replicaset-controller") }
+        ReplicaSets::of(REPLICA_SETS, "replicaset-controller")
+    }
+
+    pub(crate) fn replication_controllers() -> ReplicaSets {
+        ReplicaSets::of(REPLICATION_CONTROLLERS, "replication-controller")
+    }
+
+    fn of(kind: &'static Kind, component: &'static str) -> ReplicaSets {
+        ReplicaSets { kind, pods: Owned::new(PODS, kind), recorder: Recorder::new(component) }
     }
 }
 
@@ -36,12 +46,12 @@ impl Controller for ReplicaSets {
     }
 
     fn reconcile(&mut self, key: &Key, cluster: &Cluster<'_>) -> Result<Again, ApiError> {
-        let Ok(set) = cluster.api.get(REPLICA_SETS, &key.namespace, &key.name) else { return Ok(None) };
+        let Ok(set) = cluster.api.get(self.kind, &key.namespace, &key.name) else { return Ok(None) };
         let claimed = self.pods.claim(&set, cluster)?;
         let active: Vec<_> = claimed.iter().filter(|pod| pod::is_active(pod)).cloned().collect();
         let managed = if object::is_terminating(&set) { Ok(()) } else { self.manage(&set, &active, cluster) };
         let stopping = count(claimed.iter().filter(|pod| pod::is_stopping(pod)));
-        write_status(&set, &active, stopping, managed.as_ref().err(), cluster)?;
+        self.write_status(&set, &active, stopping, managed.as_ref().err(), cluster)?;
         managed.map_err(|(_, error)| error)?;
         Ok(next_available(&set, &active, cluster))
     }
@@ -116,6 +126,44 @@ impl ReplicaSets {
         });
         siblings.flat_map(|sibling| self.pods.of(sibling, cluster)).collect()
     }
+
+    /// `calculateStatus` in `replica_set_utils.go`.
+    fn write_status(
+        &self,
+        set: &Value,
+        active: &[Arc<Object>],
+        stopping: i64,
+        failure: Option<&(&'static str, ApiError)>,
+        cluster: &Cluster<'_>,
+    ) -> Result<(), ApiError> {
+        let template_labels = set["spec"]["template"]["metadata"]["labels"].as_object();
+        let fully_labeled = |pod: &&Arc<Object>| {
+            let labels = &pod["metadata"]["labels"];
+            template_labels.into_iter().flatten().all(|(key, value)| labels[key.as_str()] == *value)
+        };
+        let min_ready = number(set, "/spec/minReadySeconds");
+        let available =
+            |pod: &&Arc<Object>| pod::available_at(pod, min_ready).is_some_and(|at| at <= cluster.now);
+        let mut status = nonzero([
+            ("fullyLabeledReplicas", count(active.iter().filter(fully_labeled))),
+            ("readyReplicas", count(active.iter().filter(|pod| pod::is_ready(pod)))),
+            ("availableReplicas", count(active.iter().filter(available))),
+            ("observedGeneration", number(set, "/metadata/generation")),
+        ]);
+        status.insert("replicas".to_owned(), count(active).into());
+        if std::ptr::eq(self.kind, REPLICA_SETS) {
+            status.insert("terminatingReplicas".to_owned(), stopping.into());
+        }
+        let conditions = conditions(set, failure, cluster);
+        if !conditions.is_empty() {
+            status.insert("conditions".to_owned(), conditions.into());
+        }
+        cluster.api.update_status(self.kind, object::namespace(set), object::name(set), |present| {
+            present["metadata"]["uid"] = uid(set).into();
+            present["status"] = status.into();
+        })?;
+        Ok(())
+    }
 }
 
 /// Deletes a pod, and not another one that has its name by now. One that is gone is fine.
@@ -127,41 +175,6 @@ pub(crate) fn delete_exactly(pod: &Value, cluster: &Cluster<'_>) -> Result<(), A
         Err(error) if error.code == 404 => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-/// `calculateStatus` in `replica_set_utils.go`.
-fn write_status(
-    set: &Value,
-    active: &[Arc<Object>],
-    stopping: i64,
-    failure: Option<&(&'static str, ApiError)>,
-    cluster: &Cluster<'_>,
-) -> Result<(), ApiError> {
-    let template_labels = set["spec"]["template"]["metadata"]["labels"].as_object();
-    let fully_labeled = |pod: &&Arc<Object>| {
-        let labels = &pod["metadata"]["labels"];
-        template_labels.into_iter().flatten().all(|(key, value)| labels[key.as_str()] == *value)
-    };
-    let min_ready = number(set, "/spec/minReadySeconds");
-    let available =
-        |pod: &&Arc<Object>| pod::available_at(pod, min_ready).is_some_and(|at| at <= cluster.now);
-    let mut status = nonzero([
-        ("fullyLabeledReplicas", count(active.iter().filter(fully_labeled))),
-        ("readyReplicas", count(active.iter().filter(|pod| pod::is_ready(pod)))),
-        ("availableReplicas", count(active.iter().filter(available))),
-        ("observedGeneration", number(set, "/metadata/generation")),
-    ]);
-    status.insert("replicas".to_owned(), count(active).into());
-    status.insert("terminatingReplicas".to_owned(), stopping.into());
-    let conditions = conditions(set, failure, cluster);
-    if !conditions.is_empty() {
-        status.insert("conditions".to_owned(), conditions.into());
-    }
-    cluster.api.update_status(REPLICA_SETS, object::namespace(set), object::name(set), |present| {
-        present["metadata"]["uid"] = uid(set).into();
-        present["status"] = status.into();
-    })?;
-    Ok(())
 }
 
 /// The conditions with `ReplicaFailure` as long as something fails.
