@@ -69,24 +69,23 @@ pub(super) fn template(app: &str, container: Container, restart_policy: &str) ->
     })
 }
 
-pub(super) fn pod(pod: &Pod<'_>) -> Value {
-    let mut spec = pod.template.clone();
-    if pod.state != State::Unschedulable {
-        spec["nodeName"] = nodes::name(pod.node).into();
-    }
-    json!({
+// Large parts are put into the object and not named in `json!`, which would copy them: there are thousands of pods.
+pub(super) fn pod(pod: Pod<'_>) -> Value {
+    let status = status(&pod);
+    let mut object = json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {
-            "name": pod.name,
-            "namespace": pod.namespace,
-            "labels": pod.labels,
-            "annotations": pod.annotations,
-            "ownerReferences": [pod.owner],
-        },
-        "spec": spec,
-        "status": status(pod),
-    })
+        "metadata": { "name": pod.name, "namespace": pod.namespace },
+    });
+    object["metadata"]["labels"] = pod.labels;
+    object["metadata"]["annotations"] = pod.annotations;
+    object["metadata"]["ownerReferences"] = vec![pod.owner].into();
+    object["spec"] = pod.template.clone();
+    if pod.state != State::Unschedulable {
+        object["spec"]["nodeName"] = nodes::name(pod.node).into();
+    }
+    object["status"] = status;
+    object
 }
 
 /// The annotations of a template whose pods fare like this, for the kubelets that start more of them.
@@ -123,7 +122,7 @@ fn status(pod: &Pod<'_>) -> Value {
         State::Running | State::CrashLoop | State::Unschedulable => "Running",
     };
     let address = address(pod);
-    json!({
+    let mut status = json!({
         "phase": phase,
         "qosClass": "Burstable",
         "hostIP": nodes::address(pod.node),
@@ -131,9 +130,10 @@ fn status(pod: &Pod<'_>) -> Value {
         "podIP": address,
         "podIPs": [{ "ip": address }],
         "startTime": pod.started,
-        "conditions": conditions(pod),
-        "containerStatuses": [container_status(pod)],
-    })
+    });
+    status["conditions"] = conditions(pod).into();
+    status["containerStatuses"] = vec![container_status(pod)].into();
+    status
 }
 
 fn conditions(pod: &Pod<'_>) -> Vec<Value> {
@@ -201,7 +201,7 @@ fn container_status(pod: &Pod<'_>) -> Value {
         }
     };
     let running = pod.state == State::Running;
-    json!({
+    let mut status = json!({
         "name": container["name"],
         "image": image,
         "imageID": if pod.state == State::ImagePull { String::new() } else { format!("{image}@sha256:{digest:08x}") },
@@ -209,9 +209,10 @@ fn container_status(pod: &Pod<'_>) -> Value {
         "ready": running,
         "started": running,
         "restartCount": restarts,
-        "state": state,
-        "lastState": last_state,
-    })
+    });
+    status["state"] = state;
+    status["lastState"] = last_state;
+    status
 }
 
 /// An address of the VPC that follows from the name.

@@ -187,5 +187,5 @@ fn plant_nightly_report(garden: &Garden<'_>) -> Result<(), ApiError> {
         state: State::Completed,
         started: &at,
     };
-    garden.plant(pods::pod(&pod), age_hours).map(drop)
+    garden.plant(pods::pod(pod), age_hours).map(drop)
 }

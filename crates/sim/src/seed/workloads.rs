@@ -63,7 +63,7 @@ impl Workload<'_> {
                 state: if index + 1 == self.replicas { self.last } else { State::Running },
                 started: &started,
             };
-            garden.plant(pods::pod(&pod), self.age_hours.min(24 * 6))?;
+            garden.plant(pods::pod(pod), self.age_hours.min(24 * 6))?;
         }
         Ok(())
     }
