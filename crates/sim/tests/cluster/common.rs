@@ -37,7 +37,8 @@ pub(crate) fn cluster_objects(cluster: &Cluster, api_version: &str, kind: &str) 
     Api::all_with(cluster.client(), &resource(api_version, kind))
 }
 
-fn resource(api_version: &str, kind: &str) -> ApiResource {
+/// Any kind, by `apiVersion` and `kind`.
+pub(crate) fn resource(api_version: &str, kind: &str) -> ApiResource {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk(group, version, kind))
 }

@@ -5,6 +5,7 @@
 mod budgets;
 mod cleanup;
 mod common;
+mod crash_loops;
 mod events;
 mod kubelet;
 mod logs;

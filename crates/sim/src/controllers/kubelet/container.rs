@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::behaviour::{Image, Plan};
 use super::runtime::LOOK_AGAIN;
@@ -13,6 +14,10 @@ use crate::controllers::later;
 /// (`MaxContainerBackOff` in `pkg/kubelet/kubelet.go` and its neighbours).
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// After so many failures the pause does not grow any more.
+const MANY: u32 = 10;
+/// Why a container waits that will be tried again.
+pub(super) const RETRIED: [&str; 2] = ["CrashLoopBackOff", "ImagePullBackOff"];
 /// A container that has run for as long begins with the first pause again.
 const RUNS_WELL: Duration = Duration::from_secs(600);
 /// So many steps are made up for when the clock has jumped; the rest is skipped.
@@ -67,6 +72,33 @@ impl Container {
             has_begun: false,
             notices: Vec::new(),
         }
+    }
+
+    /// A container that was there before its kubelet, as its status tells: one that runs, or has failed for long and will
+    /// be tried again. Of others the status stays.
+    pub(super) fn found(plan: Plan, status: &Value, now: Timestamp) -> Option<Container> {
+        let time = |value: &Value| value.as_str().and_then(|text| text.parse().ok()).unwrap_or(now);
+        let waiting = &status["state"]["waiting"];
+        let (state, next) = match RETRIED.into_iter().find(|reason| waiting["reason"] == *reason) {
+            Some(reason) => {
+                let message = waiting["message"].as_str().map(str::to_owned);
+                (State::Waiting { reason, message }, Some(later(now, LONGEST_PAUSE)))
+            }
+            None => {
+                let since = time(status["state"]["running"].get("startedAt")?);
+                (State::Running { since }, plan.run.map(|run| later(since, run)))
+            }
+        };
+        let last = status["lastState"].get("terminated").map(|last| Ended {
+            code: last["exitCode"].as_i64().unwrap_or_default(),
+            reason: plan.exit_reason,
+            started: time(&last["startedAt"]),
+            finished: time(&last["finishedAt"]),
+        });
+        let restarts =
+            status["restartCount"].as_u64().and_then(|count| count.try_into().ok()).unwrap_or_default();
+        let begun = Container { state, last, restarts, failures: MANY, next, ..Container::new(plan, false) };
+        Some(Container { has_begun: true, ..begun })
     }
 
     /// Its turn has come: it starts at this time, unless it has already.

@@ -40,7 +40,7 @@ pub(crate) struct Kubelet {
 struct Pod {
     uid: String,
     address: Option<String>,
-    /// Absent for a pod that was there with a status before its kubelet: that status stays.
+    /// Absent for a pod that was there before its kubelet with a status that stays.
     runtime: Option<Runtime>,
     /// When it was told to stop.
     told_to_stop: Option<Timestamp>,
@@ -161,7 +161,10 @@ impl Kubelet {
         if let Some(address) = &address {
             self.addresses.reserve(address);
         }
-        let runtime = (!is_known).then(|| Runtime::new(pod, cluster));
+        let runtime = match is_known {
+            true => Runtime::found(pod, cluster),
+            false => Some(Runtime::new(pod, cluster)),
+        };
         self.pods.insert(key.clone(), Pod { uid, address, runtime, told_to_stop: None });
     }
 }

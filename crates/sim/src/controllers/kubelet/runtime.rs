@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::behaviour::{Plan, Restart};
-use super::container::{Container, State};
+use super::container::{Container, RETRIED, State};
 use super::mounts::{self, Unmounted};
 use crate::controllers::{Cluster, Delays, later};
 use crate::object;
@@ -49,6 +49,34 @@ impl Runtime {
             deadline: deadline.map(|deadline| later(cluster.now, deadline)),
             is_past_deadline: false,
         }
+    }
+
+    /// What runs of a pod that was there before its kubelet; `None` where that does not change any more.
+    pub(super) fn found(pod: &Value, cluster: &Cluster<'_>) -> Option<Runtime> {
+        let statuses = pod["status"]["containerStatuses"].as_array()?;
+        let is_retried = |status: &Value| {
+            status["state"]["waiting"]["reason"].as_str().is_some_and(|reason| RETRIED.contains(&reason))
+        };
+        if !statuses.iter().any(is_retried) {
+            return None;
+        }
+        let (init, main) = Plan::of_pod(pod, cluster);
+        if !init.is_empty() {
+            return None;
+        }
+        let containers = main.into_iter().map(|plan| {
+            let status = statuses.iter().find(|status| status["name"] == plan.name.as_str())?;
+            Container::found(plan, status, cluster.now)
+        });
+        let started = pod["status"]["startTime"].as_str().and_then(|time| time.parse().ok());
+        let started = started.unwrap_or(cluster.now);
+        Some(Runtime {
+            started,
+            mounted: Some(started),
+            address: pod["status"]["podIP"].as_str().map(str::to_owned),
+            main: containers.collect::<Option<_>>()?,
+            ..Runtime::new(pod, cluster)
+        })
     }
 
     /// Follows what may change for a pod that runs: images, what its annotations tell, and what its environment is
