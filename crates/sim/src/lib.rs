@@ -4,6 +4,7 @@
 //! container runs. Every answer says so in the header [`SIMULATED_HEADER`].
 
 mod admission;
+mod annotations;
 mod api;
 mod auth;
 mod clock;

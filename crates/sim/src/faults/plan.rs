@@ -7,6 +7,21 @@ use serde::{Deserialize, Serialize};
 
 use super::RequestLine;
 
+/// What requests are counted as: the verbs of authorization, and the methods of requests that are about no object.
+const VERBS: [&str; 12] = [
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "head",
+    "list",
+    "options",
+    "patch",
+    "post",
+    "put",
+    "update",
+    "watch",
+];
 /// A plan has at most this many faults, stuck pods and dead nodes each.
 const MAX_ENTRIES: usize = 10_000;
 /// No answer is held back for longer.
@@ -55,6 +70,9 @@ pub enum FaultError {
     /// No HTTP status of a failure.
     #[error("a fault's status must be from 400 to 599")]
     Status,
+    /// No request has this verb.
+    #[error("a fault's verb must be one of {}", VERBS.join(", "))]
+    Verb,
     /// An answer would take too long.
     #[error("an answer must not take longer than {} seconds", MAX_LATENCY.as_secs())]
     Latency,
@@ -71,6 +89,10 @@ impl FaultPlan {
         let latencies = self.requests.iter().map(|fault| fault.latency_millis).chain([self.latency_millis]);
         if latencies.map(Duration::from_millis).any(|latency| latency > MAX_LATENCY) {
             return Err(FaultError::Latency);
+        }
+        let mut verbs = self.requests.iter().filter_map(|fault| fault.verb.as_deref());
+        if verbs.any(|verb| !VERBS.contains(&verb)) {
+            return Err(FaultError::Verb);
         }
         let mut statuses = self.requests.iter().filter_map(|fault| fault.status);
         if statuses.any(|status| !(400..600).contains(&status)) {

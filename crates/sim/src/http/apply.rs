@@ -25,19 +25,19 @@ pub(super) fn apply(call: &Call<'_>, part: Part, mut options: WriteOptions) -> R
     let applier = Applier {
         manager: &call.options.field_manager,
         subresource: part.name(),
-        force: call.options.force.unwrap_or_default(),
+        force: call.options.force().unwrap_or_default(),
         now: api.clock().now(),
     };
     if part == Part::Main && api.get(kind, &path.namespace, &path.name).is_err() {
         let object = apply::apply(root, None, &config, applier)?;
         guard::creation_by_write(call, &object)?;
-        return call.respond(201, &*api.create_with(object, &options)?);
+        return write::written(call, 201, &*api.create_with(object, &options)?, Vec::new());
     }
     let (updated, ()) = write::change_copy(call, part, &options, |object| {
         *object = apply::apply(root, Some(object), &config, applier)?;
         Ok(())
     })?;
-    call.respond(200, &updated)
+    write::written(call, 200, &updated, Vec::new())
 }
 
 /// What is applied, with the name and the namespace of the path.

@@ -1,10 +1,11 @@
 //! The query parameters of requests about objects.
 
+use std::num::{IntErrorKind, ParseIntError};
 use std::time::Duration;
 
-use axum::extract::Query;
 use http::request::Parts;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use crate::kinds::Kind;
 use crate::logs::LogOptions;
@@ -22,6 +23,7 @@ const LONGEST_WATCH: Duration = Duration::from_secs(60 * 60);
 pub(super) struct ObjectOptions {
     label_selector: String,
     field_selector: String,
+    #[serde(deserialize_with = "integer")]
     limit: i64,
     #[serde(rename = "continue")]
     continue_token: String,
@@ -30,22 +32,27 @@ pub(super) struct ObjectOptions {
     watch: Option<String>,
     allow_watch_bookmarks: Option<String>,
     send_initial_events: Option<String>,
-    timeout_seconds: Option<u64>,
+    #[serde(deserialize_with = "some_integer")]
+    timeout_seconds: Option<i64>,
     dry_run: String,
     pub(super) include_object: String,
     container: String,
+    #[serde(deserialize_with = "some_integer")]
     tail_lines: Option<i64>,
+    #[serde(deserialize_with = "some_integer")]
     limit_bytes: Option<i64>,
     previous: Option<String>,
     follow: Option<String>,
+    #[serde(deserialize_with = "some_integer")]
     since_seconds: Option<i64>,
     since_time: Option<String>,
     timestamps: Option<String>,
+    #[serde(deserialize_with = "some_integer")]
     pub(super) grace_period_seconds: Option<i64>,
     pub(super) propagation_policy: String,
     pub(super) field_validation: String,
     pub(super) field_manager: String,
-    pub(super) force: Option<bool>,
+    force: Option<String>,
 }
 
 /// With what a watch begins.
@@ -63,9 +70,8 @@ pub(super) enum WatchStart {
 
 impl ObjectOptions {
     pub(super) fn of(parts: &Parts) -> Result<ObjectOptions, ApiError> {
-        Query::try_from_uri(&parts.uri)
-            .map(|Query(options)| options)
-            .map_err(|error| ApiError::bad_request(error.body_text()))
+        serde_urlencoded::from_str(parts.uri.query().unwrap_or_default())
+            .map_err(|error| ApiError::bad_request(error.to_string()))
     }
 
     /// Whether a request for objects is one for a watch. Options that cannot be read are refused later.
@@ -194,10 +200,15 @@ impl ObjectOptions {
         is_true(self.allow_watch_bookmarks.as_deref())
     }
 
+    /// Whether an apply takes over what others own, where that is said.
+    pub(super) fn force(&self) -> Option<bool> {
+        self.force.as_deref().map(|force| is_true(Some(force)))
+    }
+
     /// How long a watch stays open: what is asked, within the API server's own bound.
     pub(super) fn timeout(&self) -> Duration {
-        let asked = self.timeout_seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs);
-        asked.unwrap_or(LONGEST_WATCH).min(LONGEST_WATCH)
+        let asked = self.timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        asked.filter(|seconds| *seconds > 0).map_or(LONGEST_WATCH, Duration::from_secs).min(LONGEST_WATCH)
     }
 
     /// Whether nothing is to be kept.
@@ -220,6 +231,22 @@ fn forbidden(field: &str, why: &str) -> ApiError {
 
 fn invalid(field: &str, cause: &str, why: &str) -> ApiError {
     ApiError::invalid("meta.k8s.io", "ListOptions", "", field, cause, why)
+}
+
+/// Whole numbers as `strconv.ParseInt` reads them, with its words.
+fn integer<'de, D: Deserializer<'de>>(value: D) -> Result<i64, D::Error> {
+    let text = String::deserialize(value)?;
+    text.parse().map_err(|error: ParseIntError| {
+        let why = match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        D::Error::custom(format!("strconv.ParseInt: parsing {text:?}: {why}"))
+    })
+}
+
+fn some_integer<'de, D: Deserializer<'de>>(value: D) -> Result<Option<i64>, D::Error> {
+    integer(value).map(Some)
 }
 
 /// Booleans as `apimachinery/pkg/runtime` reads them from a query: present is true unless it says `0` or `false`.

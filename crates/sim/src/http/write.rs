@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::body::Sent;
 use super::objects::Call;
 use super::{answer, apply, guard, list};
+use crate::annotations;
 use crate::api::{DeleteOptions, Deleted, Part, Preconditions, Propagation, WriteOptions};
 use crate::conversion;
 use crate::kinds::Kind;
@@ -27,7 +28,7 @@ pub(super) fn create(call: &Call<'_>) -> Result<Response, ApiError> {
     let Sent { object, warnings } = call.object()?;
     guard::creation(call, &object)?;
     let created = call.server.api.create_with(object, &call.write_options()?)?;
-    Ok(answer::with_warnings(call.respond(201, &created)?, &warnings))
+    written(call, 201, &created, warnings)
 }
 
 /// `PUT` of an object.
@@ -49,7 +50,7 @@ pub(super) fn replace(call: &Call<'_>, part: Part) -> Result<Response, ApiError>
     if kind.create_on_update && part == Part::Main && api.get(kind, &path.namespace, &path.name).is_err() {
         guard::creation_by_write(call, &object)?;
         let created = api.create_with(object, &options)?;
-        return Ok(answer::with_warnings(call.respond(201, &created)?, &warnings));
+        return written(call, 201, &created, warnings);
     }
     if part == Part::Main {
         guard::change(call, &*call.get()?, &object)?;
@@ -58,7 +59,18 @@ pub(super) fn replace(call: &Call<'_>, part: Part) -> Result<Response, ApiError>
         *present = object;
         Ok(())
     })?;
-    Ok(answer::with_warnings(call.respond(200, &updated)?, &warnings))
+    written(call, 200, &updated, warnings)
+}
+
+/// Answers with an object that was written, and with what the client is to be warned of.
+pub(super) fn written(
+    call: &Call<'_>,
+    status: u16,
+    object: &Object,
+    mut warnings: Vec<String>,
+) -> Result<Response, ApiError> {
+    warnings.extend(annotations::warnings(object));
+    Ok(answer::with_warnings(call.respond(status, object)?, &warnings))
 }
 
 /// `PATCH` of an object.
@@ -73,14 +85,14 @@ pub(super) fn patch_part(call: &Call<'_>, part: Part) -> Result<Response, ApiErr
         return apply::apply(call, part, options);
     }
     let root = Root::of(call.spoken).ok_or_else(ApiError::unsupported_patch)?;
-    if call.options.force.is_some() {
+    if call.options.force().is_some() {
         let why = "Forbidden: may not be specified for non-apply patch";
         return Err(ApiError::invalid(META, "PatchOptions", "", "force", "FieldValueForbidden", why));
     }
     let (updated, warnings) = change_copy(call, part, &options, |object| {
         conversion::change(call.spoken, object, |object| apply_patch(call, root, object))
     })?;
-    Ok(answer::with_warnings(call.respond(200, &updated)?, &warnings))
+    written(call, 200, &updated, warnings)
 }
 
 /// Changes a copy of the object and puts it in the object's place if that has not changed meanwhile, else begins anew:

@@ -1,6 +1,7 @@
 //! The simulator as its users see it: over HTTP, with the real Kubernetes client, and through its store.
 
 mod access;
+mod annotations;
 mod bodies;
 mod bootstrap;
 mod common;
@@ -9,6 +10,7 @@ mod escalation;
 mod lists;
 mod patches;
 mod properties;
+mod queries;
 mod reviews;
 mod rules;
 mod seeds;

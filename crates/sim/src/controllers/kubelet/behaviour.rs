@@ -12,19 +12,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::mounts;
+use crate::annotations::told;
 use crate::controllers::Cluster;
 use crate::{images, object};
 
-const PREFIX: &str = "sim.kubesage.io/";
 /// No container runs for longer before it ends: a hundred years.
 const LONGEST_RUN: u64 = 100 * 365 * 24 * 60 * 60;
 /// `128 + SIGKILL`, as which a container's end for lack of memory is reported.
 const KILLED: i64 = 137;
-
-/// The value of an annotation that tells the simulator something.
-pub(super) fn told<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
-    object["metadata"]["annotations"][format!("{PREFIX}{name}").as_str()].as_str()
-}
 
 /// When a container is started again after it has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::behaviour::told;
+use crate::annotations::told;
 use crate::controllers::{Again, Cluster, Key, Queue, later};
 use crate::kinds::{LEASES, NODES};
 use crate::object;
