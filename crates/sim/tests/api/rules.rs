@@ -152,7 +152,7 @@ async fn a_pod_learns_where_it_is() -> Result<()> {
 
 #[tokio::test]
 async fn a_pod_has_the_priority_of_its_class() -> Result<()> {
-    let mut cluster = Anywhere::start().await?;
+    let cluster = Anywhere::start().await?;
     let pods = cluster.core("pods");
     let classes = "/apis/scheduling.k8s.io/v1/priorityclasses";
     let name = cluster.cluster.unique("high");

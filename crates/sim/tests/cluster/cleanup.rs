@@ -4,10 +4,11 @@ use anyhow::Result;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use testkit::{Cluster, eventually};
+use testkit::{Cluster, eventually_within};
 
 use crate::common::{
-    at_once, cluster_objects, condition, create, is_true, objects, pod, until, until_gone, with_nodes,
+    PATIENCE, at_once, cluster_objects, condition, create, is_true, objects, pod, until, until_gone,
+    with_nodes,
 };
 
 fn config_map(name: &str, owners: &[(String, String)]) -> Value {
@@ -98,7 +99,7 @@ fn family() -> impl Strategy<Value = Family> {
 }
 
 async fn descendants_are_collected(family: Family) -> Result<()> {
-    let cluster = Cluster::simulated(at_once()).await?;
+    let cluster = Cluster::simulated_or_real(at_once()).await?;
     let maps = objects(&cluster, "v1", "ConfigMap");
     let mut uids: Vec<String> = Vec::new();
     for (index, parent) in family.parents.iter().enumerate() {
@@ -128,7 +129,7 @@ async fn descendants_are_collected(family: Family) -> Result<()> {
         gone.iter().enumerate().filter(|(_, gone)| !**gone).map(|(index, _)| format!("m{index}")).collect();
     expected.push("kube-root-ca.crt".to_owned());
     expected.sort();
-    eventually("only what has an owner is left", async || {
+    eventually_within(PATIENCE, "only what has an owner is left", async || {
         let left = maps.list(&Default::default()).await.ok()?;
         let left: Vec<String> = left.items.into_iter().filter_map(|map| map.metadata.name).collect();
         (left == expected).then_some(())

@@ -11,7 +11,10 @@ use testkit::{Cluster, eventually_within};
 
 /// How long a cluster may take for what it shall do. A real one starts containers meanwhile, and looks at a namespace
 /// with finalizers in it every few seconds only.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A real node has to fetch it.
+pub(crate) const IMAGE: &str = "nginx:1.27";
 
 /// A simulator without objects, in which everything happens at once.
 pub(crate) fn at_once() -> Options {
@@ -56,7 +59,7 @@ pub(crate) async fn create(cluster: &Cluster, object: Value) -> Result<DynamicOb
     Ok(api.create(&PostParams::default(), &serde_json::from_value(object)?).await?)
 }
 
-/// A node of the test's own, which nothing but pods that ask for it come to.
+/// A node of a simulator, whose kubelet runs what is bound to it.
 pub(crate) async fn node(cluster: &Cluster, name: &str) -> Result<String> {
     let name = cluster.unique(name);
     create(cluster, json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name } })).await?;
@@ -69,7 +72,7 @@ pub(crate) fn pod(name: &str, spec: Value) -> Value {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": { "name": name, "labels": { "app": name } },
-        "spec": { "containers": [{ "name": "c", "image": "nginx:1.27" }] },
+        "spec": { "containers": [{ "name": "c", "image": IMAGE }] },
     });
     if let Value::Object(fields) = spec {
         for (field, value) in fields {

@@ -1,3 +1,5 @@
+//! What kubelets tell of; the stand-ins of a real cluster may tell nothing.
+
 use std::time::Duration;
 
 use anyhow::Result;

@@ -1,3 +1,5 @@
+//! What kubelets do. The nodes of a real cluster may be stand-ins, which do less: all of this is about the simulator.
+
 use std::time::Duration;
 
 use anyhow::Result;

@@ -1,3 +1,5 @@
+//! Nodes that are cordoned, silent or gone. What makes a node silent is a fault, which only a simulator can have.
+
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,26 +16,34 @@ fn taints(node: &Value) -> Vec<&str> {
     taints.filter_map(|taint| taint["key"].as_str()).collect()
 }
 
+/// The keys of the taints that the cluster gives.
+fn given_taints(node: &Value) -> Vec<&str> {
+    taints(node).into_iter().filter(|taint| taint.starts_with("node.kubernetes.io/")).collect()
+}
+
 #[tokio::test]
 async fn a_cordon_is_a_taint_a_moment_later() -> Result<()> {
-    let cluster = Cluster::simulated(at_once()).await?;
-    let name = node(&cluster, "a").await?;
+    let cluster = Cluster::simulated_or_real(at_once()).await?;
+    let name = cluster.node("a", &[]).await?;
     let nodes = cluster_objects(&cluster, "v1", "Node");
-    let fresh =
-        until(&nodes, &name, |node| is_true(node, "Ready") && node["spec"]["taints"].is_null()).await?;
-    assert_eq!(fresh["metadata"]["annotations"]["node.alpha.kubernetes.io/ttl"], "0");
+    let is_fresh = |node: &Value| {
+        let ttl = &node["metadata"]["annotations"]["node.alpha.kubernetes.io/ttl"];
+        is_true(node, "Ready") && given_taints(node).is_empty() && ttl.is_string()
+    };
+    until(&nodes, &name, is_fresh).await?;
     let cordon = async |value: Value| {
         let patch = Patch::Merge(json!({ "spec": { "unschedulable": value } }));
         nodes.patch(&name, &PatchParams::default(), &patch).await
     };
     cordon(true.into()).await?;
-    let cordoned = until(&nodes, &name, |node| !taints(node).is_empty()).await?;
-    let taint = &cordoned["spec"]["taints"][0];
-    assert_eq!(taint["key"], "node.kubernetes.io/unschedulable");
+    let cordoned = until(&nodes, &name, |node| !given_taints(node).is_empty()).await?;
+    assert_eq!(given_taints(&cordoned), ["node.kubernetes.io/unschedulable"]);
+    let taints = cordoned["spec"]["taints"].as_array().unwrap();
+    let taint = taints.iter().find(|taint| taint["key"] == "node.kubernetes.io/unschedulable").unwrap();
     assert_eq!(taint["effect"], "NoSchedule");
     assert!(taint["timeAdded"].is_string());
     cordon(Value::Null).await?;
-    until(&nodes, &name, |node| node["spec"]["taints"].is_null()).await?;
+    until(&nodes, &name, |node| given_taints(node).is_empty()).await?;
     Ok(())
 }
 
@@ -84,23 +94,20 @@ async fn a_silent_node_loses_its_pods_in_time() -> Result<()> {
 
 #[tokio::test]
 async fn pods_go_with_their_node() -> Result<()> {
-    let cluster = Cluster::simulated(at_once()).await?;
-    let sim = cluster.sim().unwrap();
+    let cluster = Cluster::simulated_or_real(at_once()).await?;
     let (nodes, pods) = (cluster_objects(&cluster, "v1", "Node"), objects(&cluster, "v1", "Pod"));
-    let name = node(&cluster, "a").await?;
-    create(&cluster, pod("orphan", json!({ "nodeName": name }))).await?;
-    until(&pods, "orphan", |pod| is_true(pod, "Ready")).await?;
-    sim.change_faults(|plan| plan.dead_nodes.extend([name.clone()]))?;
-    pods.delete("orphan", &DeleteParams::default()).await?;
+    let name = cluster.node("a", &[]).await?;
+    create(&cluster, pod("orphan", cluster.for_own_nodes())).await?;
+    until(&pods, "orphan", |pod| pod["spec"]["nodeName"] == *name).await?;
     nodes.delete(&name, &DeleteParams::default()).await?;
     until_gone(&nodes, &name).await?;
-    assert!(pods.get_opt("orphan").await?.is_some());
-    // The node's leave may be noted a moment later than the clock is moved.
-    sim.api().clock().advance(Duration::from_secs(60));
-    sim.api().clock().advance(Duration::from_secs(60));
-    testkit::eventually("the pod is gone", async || {
-        sim.api().clock().advance(Duration::from_secs(10));
-        pods.get_opt("orphan").await.ok()?.is_none().then_some(())
-    })
-    .await
+    assert!(pods.get_opt("orphan").await?.is_some(), "it is left alone for forty seconds");
+    // A real controller looks at them every twenty seconds.
+    for _ in 0..12 {
+        cluster.pass(Duration::from_secs(10)).await;
+        if pods.get_opt("orphan").await?.is_none() {
+            return Ok(());
+        }
+    }
+    until_gone(&pods, "orphan").await
 }

@@ -1,11 +1,15 @@
 //! Volumes, and the endpoints of services.
 
 use anyhow::Result;
-use kube::api::DeleteParams;
+use k8s_openapi::api::core::v1::PersistentVolume;
+use kube::ResourceExt as _;
+use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 use testkit::Cluster;
 
-use crate::common::{at_once, cluster_objects, create, is_true, node, objects, pod, told, until, until_gone};
+use crate::common::{
+    IMAGE, at_once, cluster_objects, create, is_true, node, objects, pod, told, until, until_gone, with_nodes,
+};
 
 fn claim(name: &str, class: &str) -> Value {
     json!({
@@ -33,6 +37,47 @@ async fn class(cluster: &Cluster, name: &str, mode: &str) -> Result<String> {
     Ok(name)
 }
 
+async fn volume(cluster: &Cluster, name: &str, size: &str, class: &str) -> Result<String> {
+    let volume = json!({
+        "metadata": { "name": cluster.unique(name) },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "capacity": { "storage": size },
+            "hostPath": { "path": "/tmp" },
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": class,
+        },
+    });
+    Ok(cluster.create::<PersistentVolume>(&serde_json::from_value(volume)?).await?.name_any())
+}
+
+#[tokio::test]
+async fn a_claim_gets_a_volume_that_is_there_and_keeps_it_while_it_is_used() -> Result<()> {
+    let cluster = with_nodes().await?;
+    let (claims, pods) = (objects(&cluster, "v1", "PersistentVolumeClaim"), objects(&cluster, "v1", "Pod"));
+    let volumes = cluster_objects(&cluster, "v1", "PersistentVolume");
+    let class = cluster.unique("by-hand");
+    let (_large, fitting) =
+        (volume(&cluster, "large", "9Gi", &class).await?, volume(&cluster, "fitting", "2Gi", &class).await?);
+    create(&cluster, claim("data", &class)).await?;
+    let bound = until(&claims, "data", |claim| claim["status"]["phase"] == "Bound").await?;
+    assert_eq!(bound["spec"]["volumeName"], fitting.as_str());
+    assert_eq!(bound["status"]["capacity"]["storage"], "2Gi", "it has all of it");
+    let taken = until(&volumes, &fitting, |volume| volume["status"]["phase"] == "Bound").await?;
+    assert_eq!(taken["spec"]["claimRef"]["uid"], bound["metadata"]["uid"]);
+
+    let uses = json!([{ "name": "v", "persistentVolumeClaim": { "claimName": "data" } }]);
+    create(&cluster, pod("consumer", json!({ "volumes": uses, "terminationGracePeriodSeconds": 1 }))).await?;
+    until(&pods, "consumer", |pod| is_true(pod, "Ready")).await?;
+    claims.delete("data", &DeleteParams::default()).await?;
+    assert!(claims.get("data").await?.metadata.deletion_timestamp.is_some());
+    pods.delete("consumer", &DeleteParams::default()).await?;
+    until_gone(&claims, "data").await?;
+    until(&volumes, &fitting, |volume| volume["status"]["phase"] == "Released").await?;
+    Ok(())
+}
+
+/// Nobody in a real cluster makes the volumes of this class.
 #[tokio::test]
 async fn claims_are_bound_used_and_given_back() -> Result<()> {
     let cluster = Cluster::simulated(at_once()).await?;
@@ -67,26 +112,58 @@ async fn claims_are_bound_used_and_given_back() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn services_know_which_of_their_pods_are_ready() -> Result<()> {
-    let cluster = Cluster::simulated(at_once()).await?;
-    let node = node(&cluster, "a").await?;
-    for (name, behaviour) in [("good", "none"), ("bad", "never-ready")] {
-        let container = json!([{ "name": "c", "image": "nginx:1.27", "ports": [{ "name": "web", "containerPort": 8080 }] }]);
-        let mut pod = told(
-            pod(name, json!({ "nodeName": node, "containers": container })),
-            &[("behaviour", behaviour)],
-        );
-        pod["metadata"]["labels"]["app"] = "web".into();
-        create(&cluster, pod).await?;
-    }
-    let service = json!({
+fn web(name: &str, mut spec: Value) -> Value {
+    spec["containers"] =
+        json!([{ "name": "c", "image": IMAGE, "ports": [{ "name": "web", "containerPort": 8080 }] }]);
+    let mut pod = pod(name, spec);
+    pod["metadata"]["labels"]["app"] = "web".into();
+    pod
+}
+
+fn service() -> Value {
+    json!({
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": { "name": "web" },
         "spec": { "selector": { "app": "web" }, "ports": [{ "name": "http", "port": 80, "targetPort": "web" }] },
-    });
-    create(&cluster, service).await?;
+    })
+}
+
+#[tokio::test]
+async fn services_know_their_pods() -> Result<()> {
+    let cluster = with_nodes().await?;
+    let (pods, endpoints) = (objects(&cluster, "v1", "Pod"), objects(&cluster, "v1", "Endpoints"));
+    create(&cluster, service()).await?;
+    create(&cluster, web("one", json!({ "terminationGracePeriodSeconds": 1 }))).await?;
+    let pod = until(&pods, "one", |pod| is_true(pod, "Ready")).await?;
+    let found = until(&endpoints, "web", |all| all["subsets"][0]["addresses"].is_array()).await?;
+    let subset = &found["subsets"][0];
+    assert_eq!(subset["addresses"][0]["targetRef"]["uid"], pod["metadata"]["uid"]);
+    assert_eq!(subset["addresses"][0]["ip"], pod["status"]["podIP"]);
+    assert_eq!(subset["addresses"][0]["nodeName"], pod["spec"]["nodeName"]);
+    assert_eq!(subset["ports"], json!([{ "name": "http", "port": 8080, "protocol": "TCP" }]));
+    let slices = objects(&cluster, "discovery.k8s.io/v1", "EndpointSlice");
+    let of_service = ListParams::default().labels("kubernetes.io/service-name=web");
+    let slice = slices.list(&of_service).await?.items.remove(0).name_any();
+    let is_ready = |slice: &Value| slice["endpoints"][0]["conditions"]["ready"] == true;
+    let told = until(&slices, &slice, is_ready).await?;
+    assert_eq!(told["endpoints"][0]["addresses"], json!([pod["status"]["podIP"]]));
+
+    pods.delete("one", &DeleteParams::default()).await?;
+    until(&endpoints, "web", |all| all["subsets"].is_null()).await?;
+    objects(&cluster, "v1", "Service").delete("web", &DeleteParams::default()).await?;
+    until_gone(&endpoints, "web").await?;
+    until_gone(&slices, &slice).await
+}
+
+/// What keeps a pod from being ready is an annotation of the simulator.
+#[tokio::test]
+async fn services_know_which_of_their_pods_are_ready() -> Result<()> {
+    let cluster = Cluster::simulated(at_once()).await?;
+    let node = node(&cluster, "a").await?;
+    create(&cluster, web("good", json!({ "nodeName": node }))).await?;
+    create(&cluster, told(web("bad", json!({ "nodeName": node })), &[("behaviour", "never-ready")])).await?;
+    create(&cluster, service()).await?;
     let endpoints = objects(&cluster, "v1", "Endpoints");
     let found = until(&endpoints, "web", |endpoints| {
         endpoints["subsets"][0]["addresses"].is_array()
@@ -96,12 +173,8 @@ async fn services_know_which_of_their_pods_are_ready() -> Result<()> {
     let subset = &found["subsets"][0];
     assert_eq!(subset["addresses"][0]["targetRef"]["name"], "good");
     assert_eq!(subset["notReadyAddresses"][0]["targetRef"]["name"], "bad");
-    assert_eq!(subset["ports"], json!([{ "name": "http", "port": 8080, "protocol": "TCP" }]));
     let slices = objects(&cluster, "discovery.k8s.io/v1", "EndpointSlice");
     let slice = slices.list(&Default::default()).await?.items.remove(0);
     assert_eq!(slice.data["endpoints"].as_array().map(Vec::len), Some(2));
-    assert_eq!(slice.metadata.labels.unwrap_or_default()["kubernetes.io/service-name"], "web");
-    objects(&cluster, "v1", "Service").delete("web", &DeleteParams::default()).await?;
-    until_gone(&endpoints, "web").await?;
-    until_gone(&slices, slice.metadata.name.as_deref().unwrap_or_default()).await
+    Ok(())
 }

@@ -27,7 +27,7 @@ async fn a_deployment(kubectl: Kubectl) -> Result<()> {
     Ok(())
 }
 
-async fn a_namespace(mut kubectl: Kubectl) -> Result<()> {
+async fn a_namespace(kubectl: Kubectl) -> Result<()> {
     let name = kubectl.cluster.unique("more");
     kubectl.cluster.remove_at_end::<Namespace>(&name);
     assert_eq!(kubectl.ok(&["create", "namespace", &name]).await?, format!("namespace/{name} created\n"));

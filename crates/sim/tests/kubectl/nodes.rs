@@ -1,5 +1,9 @@
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::{Node, Taint};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use testkit::eventually;
 
 use crate::common::{IMAGE, Kubectl, has, tests};
 
@@ -11,20 +15,8 @@ tests! { "nodes" on AnyCluster:
     a_drain_needs_consent,
 }
 
-/// A node of the test's own, which the pods of others keep away from.
-async fn own_node(kubectl: &mut Kubectl) -> Result<String> {
-    let name = kubectl.cluster.unique("node");
-    let mut node = Node::default();
-    node.metadata.name = Some(name.clone());
-    let mut taint = Taint::default();
-    (taint.key, taint.effect) = ("kubesage.io/test".to_owned(), "NoSchedule".to_owned());
-    node.spec.get_or_insert_default().taints = Some(vec![taint]);
-    kubectl.cluster.create(&node).await?;
-    Ok(name)
-}
-
-async fn cordons_and_uncordons(mut kubectl: Kubectl) -> Result<()> {
-    let node = own_node(&mut kubectl).await?;
+async fn cordons_and_uncordons(kubectl: Kubectl) -> Result<()> {
+    let node = kubectl.cluster.node("node", &[]).await?;
     assert_eq!(kubectl.ok(&["cordon", &node]).await?, format!("node/{node} cordoned\n"));
     has(kubectl.table(&["get", "node", &node]).await?.cell("STATUS")?, &["SchedulingDisabled"])?;
     assert_eq!(kubectl.ok(&["cordon", &node]).await?, format!("node/{node} already cordoned\n"));
@@ -34,8 +26,8 @@ async fn cordons_and_uncordons(mut kubectl: Kubectl) -> Result<()> {
     Ok(())
 }
 
-async fn taints(mut kubectl: Kubectl) -> Result<()> {
-    let node = own_node(&mut kubectl).await?;
+async fn taints(kubectl: Kubectl) -> Result<()> {
+    let node = kubectl.cluster.node("node", &[]).await?;
     assert_eq!(
         kubectl.ok(&["taint", "node", &node, "a=b:NoSchedule"]).await?,
         format!("node/{node} tainted\n")
@@ -47,78 +39,89 @@ async fn taints(mut kubectl: Kubectl) -> Result<()> {
     Ok(())
 }
 
-/// The node of the first pod of an application.
-async fn node_of(kubectl: &Kubectl, app: &str) -> Result<String> {
-    // No pod of a daemon set, which may be where none of the others are.
-    let selector = format!("app={app},part!=each");
-    let node = "jsonpath={.items[0].spec.nodeName}";
-    kubectl.ok(&["get", "pods", "-l", &selector, "-o", node]).await
+/// A node of the test's own, and what the pods of a workload say to come to it. They end at once, because it may have
+/// no kubelet.
+async fn node(kubectl: &Kubectl) -> Result<(String, Value)> {
+    let node = kubectl.cluster.node("node", &[]).await?;
+    let mut spec = kubectl.cluster.for_own_nodes();
+    spec["containers"] = json!([{ "name": "main", "image": IMAGE }]);
+    spec["terminationGracePeriodSeconds"] = 0.into();
+    Ok((node, spec))
 }
 
-/// Only pods of the test's own label are drained: others may be using the node. The label is the namespace's name.
-fn drain<'a>(node: &'a str, selector: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
-    [&["drain", node, selector, "--ignore-daemonsets", "--delete-emptydir-data"], rest].concat()
+/// A deployment or a daemon set with pods on the test's node.
+async fn workload(kubectl: &Kubectl, kind: &str, name: &str, pod: &Value) -> Result<String> {
+    let labels = json!({ "app": name });
+    let workload = json!({
+        "apiVersion": "apps/v1", "kind": kind, "metadata": { "name": name },
+        "spec": {
+            "selector": { "matchLabels": labels },
+            "template": { "metadata": { "labels": labels }, "spec": pod },
+        },
+    });
+    kubectl.apply(&workload.to_string()).await?;
+    bound(kubectl, name).await
+}
+
+/// The name of the pod of an application, once it has a node.
+async fn bound(kubectl: &Kubectl, app: &str) -> Result<String> {
+    let selector = format!("app={app}");
+    let name = ["get", "pods", "-l", &selector, "-o", "jsonpath={.items[0].metadata.name}"];
+    let name = eventually("the pod", async || kubectl.ok(&name).await.ok().filter(|name| !name.is_empty()));
+    let name = name.await?;
+    let has_node = ["wait", "--for=condition=PodScheduled", "--timeout=30s", "pod", &name];
+    kubectl.ok(&has_node).await?;
+    Ok(name)
+}
+
+fn drain<'a>(node: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    [&["drain", node, "--ignore-daemonsets", "--delete-emptydir-data"], rest].concat()
 }
 
 async fn drains(kubectl: Kubectl) -> Result<()> {
-    let app = kubectl.namespace();
-    let selector = format!("--pod-selector=app={app}");
-    kubectl.deployment(app, 2).await?;
-    kubectl
-        .apply(&format!(
-            "apiVersion: apps/v1
-kind: DaemonSet
-metadata: {{name: each}}
-spec:
-  selector: {{matchLabels: {{app: {app}, part: each}}}}
-  template:
-    metadata: {{labels: {{app: {app}, part: each}}}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{{name: main, image: '{IMAGE}'}}]
-"
-        ))
-        .await?;
-    kubectl.ok(&["rollout", "status", "daemonset/each", "--timeout=30s"]).await?;
-    let node = node_of(&kubectl, app).await?;
-    let said = kubectl.say(&drain(&node, &selector, &["--timeout=30s"])).await?;
-    // Others must be able to use the node again before anything is looked at.
-    kubectl.ok(&["uncordon", &node]).await?;
+    let (node, spec) = node(&kubectl).await?;
+    let pod = workload(&kubectl, "Deployment", "web", &spec).await?;
+    let stays = workload(&kubectl, "DaemonSet", "each", &spec).await?;
+    let said = kubectl.say(&drain(&node, &["--timeout=30s"])).await?;
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
-    has(&said.out, &["cordoned", "evicting pod", "drained"])?;
-    has(&said.err, &["ignoring DaemonSet-managed Pods"])?;
-    kubectl.ok(&["rollout", "status", "deployment", app, "--timeout=30s"]).await?;
+    has(&said.out, &["cordoned", &format!("evicting pod {}/{pod}", kubectl.namespace()), "drained"])?;
+    has(&said.err, &["ignoring DaemonSet-managed Pods", &stays])?;
+    kubectl.object("pod", &stays).await?;
+    has(&kubectl.fails(&["get", "pod", &pod]).await?, &["NotFound"])?;
+    // Another one comes as soon as there is a node for it.
+    kubectl.ok(&["uncordon", &node]).await?;
+    bound(&kubectl, "web").await?;
     Ok(())
 }
 
+/// A budget protects pods that run, which the test says in place of the kubelet that its node may lack.
 async fn a_budget_holds_up_a_drain(kubectl: Kubectl) -> Result<()> {
-    let app = kubectl.namespace();
-    let (pods, selector) = (format!("--selector=app={app}"), format!("--pod-selector=app={app}"));
-    kubectl.deployment(app, 1).await?;
-    kubectl.ok(&["create", "pdb", "guard", &pods, "--min-available=1"]).await?;
+    let (node, spec) = node(&kubectl).await?;
+    let pod = workload(&kubectl, "Deployment", "web", &spec).await?;
+    let pods: Api<Pod> = kubectl.cluster.namespaced();
+    let ready = json!({ "type": "Ready", "status": "True" });
+    let running = Patch::Strategic(json!({ "status": { "phase": "Running", "conditions": [ready] } }));
+    pods.patch_status(&pod, &PatchParams::default(), &running).await?;
+    kubectl.ok(&["create", "pdb", "guard", "--selector=app=web", "--min-available=1"]).await?;
     let healthy = "--for=jsonpath={.status.currentHealthy}=1";
     kubectl.ok(&["wait", healthy, "pdb/guard", "--timeout=30s"]).await?;
-    let node = node_of(&kubectl, app).await?;
-    let said = kubectl.say(&drain(&node, &selector, &["--timeout=2s"])).await?;
-    kubectl.ok(&["uncordon", &node]).await?;
-    ensure!(said.code != 0, "{}", said.out);
-    has(&said.err, &["Cannot evict pod as it would violate the pod's disruption budget."])?;
+    let error = kubectl.fails(&drain(&node, &["--timeout=2s"])).await?;
+    has(&error, &["Cannot evict pod as it would violate the pod's disruption budget."])?;
     assert_eq!(kubectl.table(&["get", "pods"]).await?.cell("STATUS")?, "Running");
     Ok(())
 }
 
 async fn a_drain_needs_consent(kubectl: Kubectl) -> Result<()> {
-    let app = kubectl.namespace();
-    let selector = format!("--pod-selector=app={app}");
-    kubectl.pod(app).await?;
-    let node = node_of(&kubectl, app).await?;
-    let refused = kubectl.say(&drain(&node, &selector, &["--timeout=30s"])).await?;
-    let forced = kubectl.say(&drain(&node, &selector, &["--force", "--timeout=30s"])).await?;
-    kubectl.ok(&["uncordon", &node]).await?;
-    ensure!(refused.code != 0, "{}", refused.out);
-    has(&refused.err, &["cannot delete", "use --force to override"])?;
+    let (node, spec) = node(&kubectl).await?;
+    let metadata = json!({ "name": "solo", "labels": { "app": "solo" } });
+    let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec });
+    kubectl.apply(&pod.to_string()).await?;
+    bound(&kubectl, "solo").await?;
+    let refused = kubectl.fails(&drain(&node, &["--timeout=30s"])).await?;
+    has(&refused, &["cannot delete", "use --force to override"])?;
+    let forced = kubectl.say(&drain(&node, &["--force", "--timeout=30s"])).await?;
     assert_eq!(forced.code, 0, "{}", forced.err);
     has(&forced.err, &["Warning: deleting Pods that declare no controller"])?;
-    let error = kubectl.fails(&["get", "pod", app]).await?;
+    let error = kubectl.fails(&["get", "pod", "solo"]).await?;
     has(&error, &["NotFound"]).context("a pod without a controller does not come back")
 }

@@ -25,7 +25,7 @@ pub(crate) async fn cluster() -> Result<Cluster> {
     Ok(cluster)
 }
 
-/// A simulator with three nodes where nothing takes time, for tests that move its clock.
+/// A simulator with three nodes where nothing takes time, for tests in which more happens than stand-in nodes do.
 pub(crate) async fn simulated() -> Result<Cluster> {
     let cluster = Cluster::simulated(options()).await?;
     add_nodes(&cluster).await?;
@@ -86,6 +86,11 @@ pub(crate) fn template(app: &str, image: &str) -> Value {
         "metadata": { "labels": { "app": app } },
         "spec": { "terminationGracePeriodSeconds": 1, "containers": [{ "name": "main", "image": image }] },
     })
+}
+
+/// The node selector of pods that no node is for.
+pub(crate) fn nowhere() -> Value {
+    json!({ "kubernetes.io/hostname": "nowhere" })
 }
 
 /// The objects of a kind, as JSON.

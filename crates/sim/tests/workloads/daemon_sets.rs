@@ -8,7 +8,7 @@ use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use testkit::Cluster;
 
-use crate::common::{self, Objects, ready, template};
+use crate::common::{self, Objects, template};
 
 fn daemon_set(name: &str) -> Value {
     json!({
@@ -55,50 +55,72 @@ fn is_settled(set: &Value, pods: i64) -> bool {
         && counts.iter().all(|count| status[*count] == pods)
 }
 
+/// A set for the nodes of the test's own, whose pods may never run: they end at once.
+fn for_own_nodes(cluster: &Cluster) -> Value {
+    let mut set = daemon_set("agent");
+    let spec = &mut set["spec"]["template"]["spec"];
+    json_patch::merge(spec, &cluster.for_own_nodes());
+    spec["terminationGracePeriodSeconds"] = 0.into();
+    set
+}
+
+/// Whether there is one pod on each of these nodes, and none elsewhere.
+fn are_on<'a>(pods: &[Value], nodes: impl IntoIterator<Item = &'a String>) -> bool {
+    let nodes: BTreeSet<&str> = nodes.into_iter().map(String::as_str).collect();
+    pods.len() == nodes.len() && nodes_of(pods) == nodes
+}
+
+fn is_scheduled(set: &Value, pods: i64) -> bool {
+    let status = &set["status"];
+    status["observedGeneration"] == set["metadata"]["generation"]
+        && ["desiredNumberScheduled", "currentNumberScheduled"].iter().all(|count| status[*count] == pods)
+}
+
 #[tokio::test]
 async fn every_node_has_its_pod() -> Result<()> {
-    let cluster = common::simulated().await?;
+    let cluster = common::cluster().await?;
     let (sets, pods) = (daemon_sets(&cluster), Objects::of(&cluster, "v1", "Pod"));
     let nodes = Objects::all(&cluster, "v1", "Node");
-    sets.create(daemon_set("agent")).await?;
-    sets.until("agent", |set| is_settled(set, 3)).await?;
-    let all = pods.until_all("app=agent", |pods| ready(pods, 3)).await?;
-    assert_eq!(nodes_of(&all), BTreeSet::from(["node-0", "node-1", "node-2"]));
+    let (a, b, c) =
+        (cluster.node("a", &[]).await?, cluster.node("b", &[]).await?, cluster.node("c", &[]).await?);
+    sets.create(for_own_nodes(&cluster)).await?;
+    sets.until("agent", |set| is_scheduled(set, 3)).await?;
+    let all = pods.until_all("app=agent", |pods| are_on(pods, [&a, &b, &c])).await?;
     let tolerations = all[0]["spec"]["tolerations"].as_array().context("tolerations")?;
     assert!(tolerations.iter().any(|toleration| toleration["key"] == "node.kubernetes.io/unschedulable"));
     common::until_told(&cluster, "DaemonSet", "agent", "SuccessfulCreate", "Created pod: agent-").await?;
 
-    nodes.create(common::node("node-3")).await?;
-    pods.until_all("app=agent", |pods| ready(pods, 4) && nodes_of(pods).contains("node-3")).await?;
-    nodes.patch("node-1", json!({ "spec": { "unschedulable": true } })).await?;
-    nodes.delete("node-2", &DeleteParams::default()).await?;
+    let d = cluster.node("d", &[]).await?;
+    pods.until_all("app=agent", |pods| are_on(pods, [&a, &b, &c, &d])).await?;
+    nodes.patch(&b, json!({ "spec": { "unschedulable": true } })).await?;
+    nodes.delete(&c, &DeleteParams::default()).await?;
     // Pods of a node that is gone are left alone for forty seconds.
-    cluster.sim().context("a simulator")?.api().clock().advance(Duration::from_secs(60));
-    pods.until_all("app=agent", |pods| pods.len() == 3 && !nodes_of(pods).contains("node-2")).await?;
-    sets.until("agent", |set| is_settled(set, 3)).await?;
+    cluster.pass(Duration::from_secs(60)).await;
+    pods.until_all("app=agent", |pods| are_on(pods, [&a, &b, &d])).await?;
+    sets.until("agent", |set| is_scheduled(set, 3)).await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn taints_and_selectors_keep_pods_away() -> Result<()> {
-    let cluster = common::simulated().await?;
+    let cluster = common::cluster().await?;
     let (sets, pods) = (daemon_sets(&cluster), Objects::of(&cluster, "v1", "Pod"));
-    let nodes = Objects::all(&cluster, "v1", "Node");
-    let taint =
-        |effect: &str| json!({ "spec": { "taints": [{ "key": "only", "value": "x", "effect": effect }] } });
-    nodes.patch("node-0", taint("NoSchedule")).await?;
-    sets.create(daemon_set("agent")).await?;
-    let all = pods.until_all("app=agent", |pods| ready(pods, 2)).await?;
-    assert_eq!(nodes_of(&all), BTreeSet::from(["node-1", "node-2"]));
-    nodes.patch("node-1", taint("NoExecute")).await?;
-    pods.until_all("app=agent", |pods| nodes_of(pods) == BTreeSet::from(["node-2"])).await?;
-    sets.until("agent", |set| is_settled(set, 1)).await?;
-    let selector = json!({ "kubernetes.io/hostname": "node-0" });
-    let toleration = json!([{ "key": "only", "operator": "Exists" }]);
-    let spec = json!({ "nodeSelector": selector, "tolerations": toleration });
+    let (a, b, c) =
+        (cluster.node("a", &[]).await?, cluster.node("b", &[]).await?, cluster.node("c", &[]).await?);
+    cluster.taint(&a, "only", "NoSchedule").await?;
+    let mut wanted = for_own_nodes(&cluster);
+    sets.create(wanted.clone()).await?;
+    pods.until_all("app=agent", |pods| are_on(pods, [&b, &c])).await?;
+    cluster.taint(&b, "only", "NoExecute").await?;
+    pods.until_all("app=agent", |pods| are_on(pods, [&c])).await?;
+    sets.until("agent", |set| is_scheduled(set, 1)).await?;
+
+    let spec = &mut wanted["spec"]["template"]["spec"];
+    spec["nodeSelector"]["kubernetes.io/hostname"] = a.clone().into();
+    let tolerations = spec["tolerations"].as_array_mut().context("tolerations")?;
+    tolerations.push(json!({ "key": "only", "operator": "Exists" }));
     sets.patch("agent", json!({ "spec": { "template": { "spec": spec } } })).await?;
-    pods.until_all("app=agent", |pods| ready(pods, 1) && nodes_of(pods) == BTreeSet::from(["node-0"]))
-        .await?;
+    pods.until_all("app=agent", |pods| are_on(pods, [&a])).await?;
     Ok(())
 }
 

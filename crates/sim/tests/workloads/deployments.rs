@@ -232,14 +232,14 @@ async fn a_rollout_that_takes_too_long_is_told() -> Result<()> {
 /// Only a simulator's clock can be moved.
 #[tokio::test]
 async fn a_pod_counts_as_available_after_a_while() -> Result<()> {
-    let cluster = common::simulated().await?;
+    let cluster = common::cluster().await?;
     let deployments = Objects::of(&cluster, "apps/v1", "Deployment");
     let mut wanted = deployment("web", 2);
-    wanted["spec"]["minReadySeconds"] = 300.into();
+    wanted["spec"]["minReadySeconds"] = 20.into();
     deployments.create(wanted).await?;
     let waiting = deployments.until("web", |deployment| deployment["status"]["readyReplicas"] == 2).await?;
     assert_eq!(waiting["status"]["availableReplicas"], Value::Null);
-    cluster.sim().context("a simulator")?.api().clock().advance(Duration::from_secs(301));
+    cluster.pass(Duration::from_secs(20)).await;
     deployments.until("web", |deployment| is_rolled_out(deployment, 2)).await?;
     Ok(())
 }

@@ -1,10 +1,12 @@
-//! Jobs: completions, failures, deadlines, indexes. How containers end other than by success is told to the simulator
-//! by annotations; the tests that do so, and those that move its clock, run nowhere else.
+//! Jobs: completions, failures, deadlines, indexes. Where a test says how a pod fares, the pod finds no node, so that no
+//! kubelet has another opinion.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use kube::api::{DeleteParams, PropagationPolicy};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
 use serde_json::{Value, json};
 use testkit::Cluster;
 
@@ -14,16 +16,22 @@ use crate::common::{self, Objects, condition};
 const IMAGE: &str = "registry.k8s.io/e2e-test-images/busybox:1.36.1-1";
 const FINALIZER: &str = "batch.kubernetes.io/job-tracking";
 
-fn job(name: &str, spec: &Value, annotations: &Value) -> Value {
+fn job(name: &str, spec: &Value) -> Value {
     let mut job = json!({ "metadata": { "name": name }, "spec": spec });
     job["spec"]["template"] = json!({
-        "metadata": { "annotations": annotations },
         "spec": {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 1,
             "containers": [{ "name": "main", "image": IMAGE, "command": ["true"] }],
         },
     });
+    job
+}
+
+/// A job whose pods wait for ever.
+fn waiting_job(name: &str, spec: &Value) -> Value {
+    let mut job = job(name, spec);
+    job["spec"]["template"]["spec"]["nodeSelector"] = common::nowhere();
     job
 }
 
@@ -36,12 +44,18 @@ async fn pods_of(cluster: &Cluster, name: &str) -> Result<Vec<Value>> {
     Objects::of(cluster, "v1", "Pod").list(&format!("batch.kubernetes.io/job-name={name}")).await
 }
 
-fn long() -> Value {
-    json!({ "sim.kubesage.io/run-seconds": "100000" })
+/// The name of the job's pod that has not failed.
+async fn pod_at_work(cluster: &Cluster, job: &str) -> Result<String> {
+    let pods = pods_of(cluster, job).await?;
+    let pod = pods.iter().find(|pod| pod["status"]["phase"] == "Pending").context("a pod")?;
+    Ok(pod["metadata"]["name"].as_str().context("a name")?.to_owned())
 }
 
-fn advance(cluster: &Cluster, seconds: u64) -> Result<()> {
-    cluster.sim().context("a simulator")?.api().clock().advance(Duration::from_secs(seconds));
+/// Says that a pod has failed, as its kubelet would.
+async fn fail(cluster: &Cluster, pod: &str) -> Result<()> {
+    let pods: Api<Pod> = cluster.namespaced();
+    let failed = Patch::Merge(json!({ "status": { "phase": "Failed" } }));
+    pods.patch_status(pod, &PatchParams::default(), &failed).await?;
     Ok(())
 }
 
@@ -50,7 +64,7 @@ fn advance(cluster: &Cluster, seconds: u64) -> Result<()> {
 async fn a_job_completes() -> Result<()> {
     let cluster = common::cluster().await?;
     let jobs = jobs(&cluster);
-    jobs.create(job("plan", &json!({ "backoffLimit": 0 }), &json!({}))).await?;
+    jobs.create(job("plan", &json!({ "backoffLimit": 0 }))).await?;
     let done = jobs.until("plan", |job| condition(job, "Complete")["status"] == "True").await?;
     let mut status = done["status"].clone();
     for time in ["startTime", "completionTime"] {
@@ -80,7 +94,7 @@ async fn a_job_completes() -> Result<()> {
 async fn a_job_has_so_many_pods_at_a_time() -> Result<()> {
     let cluster = common::cluster().await?;
     let jobs = jobs(&cluster);
-    jobs.create(job("many", &json!({ "parallelism": 2, "completions": 5 }), &json!({}))).await?;
+    jobs.create(job("many", &json!({ "parallelism": 2, "completions": 5 }))).await?;
     let done = jobs
         .until("many", |job| {
             assert!(job["status"]["active"].as_i64().unwrap_or_default() <= 2);
@@ -94,14 +108,17 @@ async fn a_job_has_so_many_pods_at_a_time() -> Result<()> {
 
 #[tokio::test]
 async fn failures_count_up_to_the_limit_with_patience() -> Result<()> {
-    let cluster = common::simulated().await?;
+    let cluster = common::cluster().await?;
     let jobs = jobs(&cluster);
-    let fails = json!({ "sim.kubesage.io/behaviour": "fail" });
-    jobs.create(job("bad", &json!({ "backoffLimit": 1 }), &fails)).await?;
+    jobs.create(waiting_job("bad", &json!({ "backoffLimit": 1 }))).await?;
+    jobs.until("bad", |job| job["status"]["active"] == 1).await?;
+    fail(&cluster, &pod_at_work(&cluster, "bad").await?).await?;
     let first = jobs.until("bad", |job| job["status"]["failed"] == 1).await?;
     assert!(condition(&first, "Failed").is_null());
     assert_eq!(pods_of(&cluster, "bad").await?.len(), 1, "the next one waits");
-    advance(&cluster, 11)?;
+    cluster.pass(Duration::from_secs(11)).await;
+    jobs.until("bad", |job| job["status"]["active"] == 1).await?;
+    fail(&cluster, &pod_at_work(&cluster, "bad").await?).await?;
     let failed = jobs.until("bad", |job| condition(job, "Failed")["status"] == "True").await?;
     for kind in ["FailureTarget", "Failed"] {
         assert_eq!(condition(&failed, kind)["reason"], "BackoffLimitExceeded");
@@ -114,11 +131,11 @@ async fn failures_count_up_to_the_limit_with_patience() -> Result<()> {
 
 #[tokio::test]
 async fn a_job_that_takes_too_long_fails() -> Result<()> {
-    let cluster = common::simulated().await?;
+    let cluster = common::cluster().await?;
     let jobs = jobs(&cluster);
-    jobs.create(job("slow", &json!({ "activeDeadlineSeconds": 60 }), &long())).await?;
-    jobs.until("slow", |job| job["status"]["ready"] == 1).await?;
-    advance(&cluster, 61)?;
+    jobs.create(waiting_job("slow", &json!({ "activeDeadlineSeconds": 10 }))).await?;
+    jobs.until("slow", |job| job["status"]["active"] == 1).await?;
+    cluster.pass(Duration::from_secs(11)).await;
     let failed = jobs.until("slow", |job| condition(job, "Failed")["status"] == "True").await?;
     assert_eq!(condition(&failed, "Failed")["reason"], "DeadlineExceeded");
     assert_eq!(condition(&failed, "Failed")["message"], "Job was active longer than specified deadline");
@@ -130,7 +147,7 @@ async fn a_job_that_takes_too_long_fails() -> Result<()> {
 async fn a_suspended_job_has_no_pods() -> Result<()> {
     let cluster = common::cluster().await?;
     let jobs = jobs(&cluster);
-    jobs.create(job("later", &json!({ "suspend": true }), &json!({}))).await?;
+    jobs.create(job("later", &json!({ "suspend": true }))).await?;
     let suspended = jobs.until("later", |job| condition(job, "Suspended")["status"] == "True").await?;
     assert_eq!(condition(&suspended, "Suspended")["reason"], "JobSuspended");
     assert_eq!(suspended["status"]["startTime"], Value::Null);
@@ -146,7 +163,7 @@ async fn each_index_is_done_once() -> Result<()> {
     let cluster = common::cluster().await?;
     let jobs = jobs(&cluster);
     let spec = json!({ "completionMode": "Indexed", "completions": 4, "parallelism": 3 });
-    jobs.create(job("shards", &spec, &json!({}))).await?;
+    jobs.create(job("shards", &spec)).await?;
     let done = jobs.until("shards", |job| condition(job, "Complete")["status"] == "True").await?;
     assert_eq!(
         (&done["status"]["completedIndexes"], &done["status"]["succeeded"]),
@@ -167,25 +184,23 @@ async fn each_index_is_done_once() -> Result<()> {
 
 #[tokio::test]
 async fn a_finished_job_goes_after_its_time() -> Result<()> {
-    let cluster = common::simulated().await?;
+    let cluster = common::cluster().await?;
     let jobs = jobs(&cluster);
-    jobs.create(job("brief", &json!({ "ttlSecondsAfterFinished": 3000 }), &json!({}))).await?;
+    jobs.create(job("brief", &json!({ "ttlSecondsAfterFinished": 30 }))).await?;
     jobs.until("brief", |job| condition(job, "Complete")["status"] == "True").await?;
-    advance(&cluster, 2900)?;
+    cluster.pass(Duration::from_secs(15)).await;
     assert!(jobs.find("brief").await?.is_some());
-    advance(&cluster, 101)?;
-    let goes = |jobs: &[Value]| jobs.iter().all(|job| job["metadata"]["deletionTimestamp"].is_string());
-    jobs.until_all("job-name=brief", goes).await?;
-    Ok(())
+    cluster.pass(Duration::from_secs(16)).await;
+    jobs.until_gone("brief").await
 }
 
 #[tokio::test]
 async fn the_pods_of_a_deleted_job_go_with_it() -> Result<()> {
-    let cluster = common::simulated().await?;
+    let cluster = common::cluster().await?;
     let (jobs, pods) = (jobs(&cluster), Objects::of(&cluster, "v1", "Pod"));
     for (name, policy) in [("fore", PropagationPolicy::Foreground), ("back", PropagationPolicy::Background)] {
-        jobs.create(job(name, &json!({}), &long())).await?;
-        jobs.until(name, |job| job["status"]["ready"] == 1).await?;
+        jobs.create(waiting_job(name, &json!({}))).await?;
+        jobs.until(name, |job| job["status"]["active"] == 1).await?;
         let params = DeleteParams { propagation_policy: Some(policy), ..DeleteParams::default() };
         jobs.delete(name, &params).await?;
         jobs.until_gone(name).await?;
@@ -196,17 +211,16 @@ async fn the_pods_of_a_deleted_job_go_with_it() -> Result<()> {
 
 #[tokio::test]
 async fn a_deleted_pod_counts_as_failed_and_is_replaced() -> Result<()> {
-    let cluster = common::simulated().await?;
+    let cluster = common::cluster().await?;
     let (jobs, pods) = (jobs(&cluster), Objects::of(&cluster, "v1", "Pod"));
-    jobs.create(job("long", &json!({}), &long())).await?;
-    jobs.until("long", |job| job["status"]["ready"] == 1).await?;
-    let first = pods_of(&cluster, "long").await?.remove(0);
-    assert_eq!(first["metadata"]["finalizers"], json!([FINALIZER]));
-    let name = first["metadata"]["name"].as_str().context("a name")?;
-    pods.delete(name, &DeleteParams::default()).await?;
-    pods.until_gone(name).await?;
+    jobs.create(waiting_job("long", &json!({}))).await?;
+    jobs.until("long", |job| job["status"]["active"] == 1).await?;
+    let name = pod_at_work(&cluster, "long").await?;
+    assert_eq!(pods.get(&name).await?["metadata"]["finalizers"], json!([FINALIZER]));
+    pods.delete(&name, &DeleteParams::default()).await?;
+    pods.until_gone(&name).await?;
     jobs.until("long", |job| job["status"]["failed"] == 1).await?;
-    advance(&cluster, 11)?;
-    jobs.until("long", |job| job["status"]["ready"] == 1 && job["status"]["failed"] == 1).await?;
+    cluster.pass(Duration::from_secs(11)).await;
+    jobs.until("long", |job| job["status"]["active"] == 1 && job["status"]["failed"] == 1).await?;
     Ok(())
 }

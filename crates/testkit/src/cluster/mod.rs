@@ -1,6 +1,7 @@
 //! The Kubernetes cluster of a test: a simulator of its own, or a namespace of its own in a real cluster.
 
 mod cleanup;
+mod node;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,8 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Mutex,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -25,6 +28,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use sim::{Options, Sim};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use self::cleanup::Cleanup;
@@ -39,10 +43,13 @@ const LABEL: &str = "kubesage.io/test";
 pub struct Cluster {
     client: Client,
     kubeconfig: PathBuf,
+    context: String,
     namespace: String,
     // Dropped in this order: a real cluster is cleaned up by the file that names it.
     cleanup: Option<Cleanup>,
     sim: Option<Sim>,
+    /// What lets the test's own nodes go on in a real cluster.
+    heartbeats: Mutex<JoinSet<()>>,
     _directory: TempDir,
 }
 
@@ -73,9 +80,7 @@ impl Cluster {
     async fn real(path: &Path) -> Result<Self> {
         let kubeconfig = Kubeconfig::read_from(path).with_context(|| REAL_CLUSTER)?;
         let mut cluster = Self::new(kubeconfig, None).await?;
-        let mut cleanup = Cleanup::new(&cluster.kubeconfig);
-        cleanup.remove(ApiResource::erase::<Namespace>(&()), &cluster.namespace);
-        cluster.cleanup = Some(cleanup);
+        cluster.cleanup = Some(Cleanup::new(&cluster.kubeconfig, &cluster.namespace));
         cluster.make_namespace().await?;
         Ok(cluster)
     }
@@ -96,7 +101,16 @@ impl Cluster {
         let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
         file.write_all(serde_json::to_string_pretty(&kubeconfig)?.as_bytes())?;
         let client = client(kubeconfig).await?;
-        Ok(Self { client, kubeconfig: path, namespace, cleanup: None, sim, _directory: directory })
+        Ok(Self {
+            client,
+            kubeconfig: path,
+            context: current,
+            namespace,
+            cleanup: None,
+            sim,
+            heartbeats: Mutex::default(),
+            _directory: directory,
+        })
     }
 
     async fn make_namespace(&self) -> Result<()> {
@@ -121,6 +135,11 @@ impl Cluster {
         &self.kubeconfig
     }
 
+    /// The name of the current context of the kubeconfig.
+    pub fn context(&self) -> &str {
+        &self.context
+    }
+
     /// The test's own namespace.
     pub fn namespace(&self) -> &str {
         &self.namespace
@@ -143,7 +162,7 @@ impl Cluster {
     ///
     /// # Errors
     /// What the cluster answers.
-    pub async fn create<K>(&mut self, object: &K) -> Result<K>
+    pub async fn create<K>(&self, object: &K) -> Result<K>
     where
         K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + Serialize + DeserializeOwned,
         K: std::fmt::Debug,
@@ -154,12 +173,28 @@ impl Cluster {
     }
 
     /// Removes an object outside of namespaces at the end, where the test has made it in another way.
-    pub fn remove_at_end<K>(&mut self, name: &str)
+    pub fn remove_at_end<K>(&self, name: &str)
     where
         K: Resource<Scope = ClusterResourceScope, DynamicType = ()>,
     {
-        if let Some(cleanup) = &mut self.cleanup {
+        if let Some(cleanup) = &self.cleanup {
             cleanup.remove(ApiResource::erase::<K>(&()), name);
+        }
+    }
+
+    /// Lets so much of the cluster's time pass: a simulator's clock is moved, for a real cluster there is no way but to
+    /// wait.
+    pub async fn pass(&self, time: Duration) {
+        match &self.sim {
+            Some(sim) => sim.clock().advance(time),
+            None => tokio::time::sleep(time).await,
+        }
+    }
+
+    /// Ends the API server, if it is a simulator.
+    pub async fn stop(&mut self) {
+        if let Some(sim) = self.sim.take() {
+            sim.stop().await;
         }
     }
 

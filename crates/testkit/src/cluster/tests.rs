@@ -19,7 +19,7 @@ fn empty() -> Options {
 
 #[tokio::test]
 async fn a_test_has_a_namespace_and_a_kubeconfig_of_its_own() -> Result<()> {
-    let mut cluster = Cluster::simulated_or_real(empty()).await?;
+    let cluster = Cluster::simulated_or_real(empty()).await?;
     let mut config = ConfigMap::default();
     config.metadata.name = Some("mine".to_owned());
     let created = cluster.namespaced().create(&PostParams::default(), &config).await?;
@@ -39,7 +39,7 @@ async fn a_real_cluster_is_left_as_it_was() -> Result<()> {
     let real = Cluster::simulated(empty()).await?;
     let namespaces = Api::<Namespace>::all(real.client());
     let before = namespaces.list_metadata(&ListParams::default()).await?.items.len();
-    let mut cluster = Cluster::real(real.kubeconfig()).await?;
+    let cluster = Cluster::real(real.kubeconfig()).await?;
     assert!(cluster.sim().is_none());
     assert_eq!(namespaces.list_metadata(&ListParams::default()).await?.items.len(), before + 1);
     let mut class = StorageClass { provisioner: "example.com/none".to_owned(), ..StorageClass::default() };

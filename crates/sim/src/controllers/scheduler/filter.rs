@@ -11,7 +11,6 @@ use super::verdict::Misfit;
 use super::volumes::Volumes;
 use crate::api::Api;
 use crate::controllers::taints;
-use crate::object;
 
 /// A pod that looks for a node.
 pub(super) struct Candidate<'a> {
@@ -59,9 +58,8 @@ impl<'a> Candidate<'a> {
             }
         }
         let mut taints = taints::of(object).filter(|taint| taints::repels(taint));
-        if let Some(taint) = taints.find(|taint| !taints::is_tolerated(self.pod, taint)) {
-            let (key, value) = (object::field(taint, "key"), object::field(taint, "value"));
-            return Err(Misfit::lasting(&format!("node(s) had untolerated taint {{{key}: {value}}}")));
+        if taints.any(|taint| !taints::is_tolerated(self.pod, taint)) {
+            return Err(Misfit::lasting("node(s) had untolerated taint(s)"));
         }
         if !self.selector.matches(object) {
             return Err(Misfit::lasting("node(s) didn't match Pod's node affinity/selector"));

@@ -75,12 +75,12 @@ mod tests {
     fn messages_count_the_nodes_by_reason() {
         let misfits = vec![
             Misfit::passing("Insufficient memory"),
-            Misfit::lasting("node(s) had untolerated taint {a: b}"),
+            Misfit::lasting("node(s) had untolerated taint(s)"),
             Misfit::passing("Insufficient memory"),
         ];
         assert_eq!(
             Unschedulable::Nodes(misfits).message(false),
-            "0/3 nodes are available: 1 node(s) had untolerated taint {a: b}, 2 Insufficient memory. preemption: 0/3 \
+            "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient memory. preemption: 0/3 \
              nodes are available: 1 Preemption is not helpful for scheduling, 2 No preemption victims found for \
              incoming pod."
         );
