@@ -3,12 +3,13 @@
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use contracts::{Token, TokenKind};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::PostParams;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use sim::{Seed, Sim};
+use sim::Sim;
 use store::testing::TestDatabase;
-use tempfile::TempDir;
-use testkit::{Process, Proxy, TestBus, amqp_address, amqp_url_at, eventually};
+use testkit::{Cluster, Process, Proxy, TestBus, amqp_address, amqp_url_at, eventually};
 
 use crate::{Answer, Client};
 
@@ -21,18 +22,20 @@ pub struct Options {
     pub websocket_timeout: u32,
     /// What the processes log, in place of `info`.
     pub rust_log: Option<String>,
+    /// Use a simulated cluster even where tests are to run on a real one, for its faults and its seed.
+    pub simulated: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { without_prefix: false, websocket_timeout: 10, rust_log: None }
+        Self { without_prefix: false, websocket_timeout: 10, rust_log: None, simulated: false }
     }
 }
 
 /// The running system.
 pub struct System {
-    /// The simulated cluster.
-    pub sim: Sim,
+    /// The cluster of the agent. The test's own namespace has one pod, `waits`, which never gets a node.
+    pub kubernetes: Cluster,
     /// Between each service and the broker.
     pub broker: Brokers,
     /// The processes.
@@ -55,7 +58,6 @@ pub struct System {
     urls: Urls,
     options: Options,
     database: TestDatabase,
-    directory: TempDir,
     _bus: TestBus,
 }
 
@@ -91,7 +93,11 @@ impl System {
     /// # Errors
     /// When a process does not come up; the error holds its log.
     pub async fn start_services(options: Options) -> Result<Self> {
-        let sim = Sim::start(sim::Options { seed: Seed::Shop, ..sim::Options::default() }).await?;
+        let kubernetes = match options.simulated {
+            true => Cluster::simulated(sim::Options::default()).await?,
+            false => Cluster::simulated_or_real(sim::Options::default()).await?,
+        };
+        kubernetes.namespaced::<Pod>().create(&PostParams::default(), &waiting_pod()?).await?;
         let database = TestDatabase::postgres().await;
         let (upstream, bus) = (amqp_address()?, TestBus::rabbitmq());
         let broker = Brokers {
@@ -152,7 +158,7 @@ impl System {
             ready(&admin, url).await?;
         }
         let mut system = Self {
-            sim,
+            kubernetes,
             broker,
             user_auth,
             cluster,
@@ -167,7 +173,6 @@ impl System {
             urls,
             options,
             database,
-            directory: TempDir::new()?,
             _bus: bus,
         };
         system.make_cluster().await?;
@@ -186,13 +191,12 @@ impl System {
         Ok(())
     }
 
-    /// Starts the agent on the simulated cluster, as its administrator, and waits until it is connected.
+    /// Starts the agent on the cluster, as its administrator, and waits until it is connected.
     ///
     /// # Errors
     /// When it does not connect; the error holds its log.
     pub async fn connect_agent(&mut self) -> Result<()> {
-        let kubeconfig = self.directory.path().join("kubeconfig");
-        std::fs::write(&kubeconfig, self.sim.kubeconfig(self.sim.admin_token()))?;
+        let kubeconfig = self.kubernetes.kubeconfig();
         let mut variables = vec![
             ("HOST", "127.0.0.1".to_owned()),
             ("PORT", "0".to_owned()),
@@ -237,6 +241,14 @@ impl System {
         self.admin.get(&self.cluster_url(&path)).await
     }
 
+    /// The simulated cluster of a system that asked for one.
+    ///
+    /// # Panics
+    /// Where the cluster is real.
+    pub fn sim(&self) -> &Sim {
+        self.kubernetes.sim().expect("the options say that it is simulated")
+    }
+
     /// A path of user-auth.
     pub fn user_auth_url(&self, path: &str) -> String {
         format!("{}{path}", self.urls.user_auth)
@@ -267,6 +279,14 @@ impl System {
     pub fn database(&self) -> &TestDatabase {
         &self.database
     }
+}
+
+fn waiting_pod() -> Result<Pod> {
+    let spec = json!({
+        "nodeSelector": {"kubernetes.io/hostname": "nowhere"},
+        "containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10"}],
+    });
+    Ok(serde_json::from_value(json!({"metadata": {"name": "waits"}, "spec": spec}))?)
 }
 
 async fn ready(client: &Client, url: &str) -> Result<()> {

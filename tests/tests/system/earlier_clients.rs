@@ -66,6 +66,6 @@ async fn requests_without_a_reply_queue_are_answered_on_the_named_results_queues
     let answer = ask(&channel, "cluster_namespace_requests", "cluster_namespace_results", &request).await?;
     assert_eq!(answer["agent_id"], system.agent_id);
     assert!(answer["error"].is_null(), "{answer}");
-    assert!(names(&answer["result"]["namespaces"]).contains(&"checkout"), "{answer}");
+    assert!(names(&answer["result"]["namespaces"]).contains(&system.kubernetes.namespace()), "{answer}");
     Ok(())
 }

@@ -8,13 +8,13 @@ use testkit::eventually;
 
 #[tokio::test]
 async fn a_broker_that_goes_away_in_the_middle_of_a_request_is_told_and_comes_back() -> Result<()> {
-    let system = System::start(Options::default()).await?;
-    system.sim.set_latency(Duration::from_secs(8));
+    let system = System::start(Options { simulated: true, ..Options::default() }).await?;
+    system.sim().set_latency(Duration::from_secs(8));
     let slow = system.query("pods", "");
     let cut = async {
         eventually("the cluster to be asked", async || {
             let asked =
-                system.sim.requests().iter().any(|(line, count)| line.resource == "pods" && *count > 0);
+                system.sim().requests().iter().any(|(line, count)| line.resource == "pods" && *count > 0);
             asked.then_some(())
         })
         .await?;
@@ -26,7 +26,7 @@ async fn a_broker_that_goes_away_in_the_middle_of_a_request_is_told_and_comes_ba
     let answer = answer?;
     assert_eq!((answer.status, answer.code()), (503, "broker_unavailable"), "{answer:?}");
     assert!(answer.took < Duration::from_secs(5), "{:?}", answer.took);
-    system.sim.set_latency(Duration::ZERO);
+    system.sim().set_latency(Duration::ZERO);
 
     let away = system.namespaces().await?;
     assert_eq!((away.status, away.code()), (503, "broker_unavailable"), "{away:?}");
@@ -75,8 +75,9 @@ async fn keys_are_verified_over_http_while_user_auth_has_no_broker() -> Result<(
 
 #[tokio::test]
 async fn a_slow_agent_is_given_up_at_the_timeout() -> Result<()> {
-    let system = System::start(Options { websocket_timeout: 1, ..Options::default() }).await?;
-    system.sim.set_latency(Duration::from_secs(5));
+    let system =
+        System::start(Options { websocket_timeout: 1, simulated: true, ..Options::default() }).await?;
+    system.sim().set_latency(Duration::from_secs(5));
     let answer = system.query("pods", "").await?;
     assert_eq!((answer.status, answer.code()), (504, "agent_timeout"), "{answer:?}");
     // Onboarding gives up a little earlier, so that its answer is back in time.

@@ -1,4 +1,4 @@
-//! Tests of the whole system: four processes, RabbitMQ, PostgreSQL, and a simulated cluster.
+//! Tests of the whole system: four processes, RabbitMQ, PostgreSQL, and a cluster.
 
 mod earlier_clients;
 mod faults;

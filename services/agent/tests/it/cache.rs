@@ -7,8 +7,13 @@ use contracts::{
     ErrorCode,
     query::{Command, Params},
 };
+use k8s_openapi::api::core::v1::{Namespace, Node};
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams},
+};
 use serde_json::{Value, json};
-use sim::{DeleteOptions, Seed, kinds};
+use sim::Seed;
 
 use crate::{
     relay::Connection,
@@ -38,7 +43,7 @@ fn has(answer: &Value, name: &str) -> bool {
 
 #[tokio::test]
 async fn the_cache_answers_without_the_api_server_and_fresh_asks_it() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::simulated(Seed::Shop).await?;
     let (_running, mut agent) = world.open().await?;
     for (command, plural) in [(Command::GetNamespaces, "namespaces"), (Command::GetNodes, "nodes")] {
         cached(&mut agent, command.clone(), |_| true).await?;
@@ -60,36 +65,41 @@ async fn the_cache_answers_without_the_api_server_and_fresh_asks_it() -> Result<
 
 #[tokio::test]
 async fn the_cache_follows_what_happens() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::anywhere().await?;
     let (_running, mut agent) = world.open().await?;
     cached(&mut agent, Command::GetNamespaces, |_| true).await?;
     let lists = world.asked("list", "namespaces");
 
-    world.sim.api().create(namespace("new"))?;
-    cached(&mut agent, Command::GetNamespaces, |answer| has(answer, "new")).await?;
-    let namespaces = kinds::by_plural("namespaces").unwrap();
-    world.sim.api().delete(namespaces, "", "new", &DeleteOptions::default())?;
-    cached(&mut agent, Command::GetNamespaces, |answer| !has(answer, "new")).await?;
+    let new = world.cluster.unique("new");
+    world.cluster.create::<Namespace>(&serde_json::from_value(namespace(&new))?).await?;
+    cached(&mut agent, Command::GetNamespaces, |answer| has(answer, &new)).await?;
+    let namespaces: Api<Namespace> = Api::all(world.cluster.client());
+    namespaces.delete(&new, &DeleteParams::default()).await?;
+    cached(&mut agent, Command::GetNamespaces, |answer| !has(answer, &new)).await?;
 
-    let nodes = cached(&mut agent, Command::GetNodes, |_| true).await?;
-    let node = names(&nodes, "nodes").remove(0);
-    let kind = kinds::by_plural("nodes").unwrap();
-    world.sim.api().update(kind, "", &node, |node| node["spec"]["unschedulable"] = true.into())?;
-    cached(&mut agent, Command::GetNodes, |answer| answer["nodes"][0]["unschedulable"] == true).await?;
+    let node = world.cluster.node("node", &[]).await?;
+    let is_cordoned = |answer: &Value, is_so: bool| {
+        let nodes = answer["nodes"].as_array().into_iter().flatten();
+        nodes.into_iter().any(|found| found["name"] == *node && found["unschedulable"] == is_so)
+    };
+    cached(&mut agent, Command::GetNodes, |answer| is_cordoned(answer, false)).await?;
+    let cordon = Patch::Merge(json!({ "spec": { "unschedulable": true } }));
+    Api::<Node>::all(world.cluster.client()).patch(&node, &PatchParams::default(), &cordon).await?;
+    cached(&mut agent, Command::GetNodes, |answer| is_cordoned(answer, true)).await?;
     assert_eq!(world.asked("list", "namespaces"), lists, "listed instead of watched");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_cut_watch_goes_on_where_it_was() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::simulated(Seed::Shop).await?;
     let (_running, mut agent) = world.open().await?;
     cached(&mut agent, Command::GetNamespaces, |_| true).await?;
     let lists = world.asked("list", "namespaces");
     for round in 0..3 {
         let name = format!("round-{round}");
-        world.sim.drop_watches();
-        world.sim.api().create(namespace(&name))?;
+        world.sim().drop_watches();
+        world.sim().api().create(namespace(&name))?;
         cached(&mut agent, Command::GetNamespaces, |answer| has(answer, &name)).await?;
     }
     assert_eq!(world.asked("list", "namespaces"), lists, "listed instead of resumed");
@@ -98,16 +108,16 @@ async fn a_cut_watch_goes_on_where_it_was() -> Result<()> {
 
 #[tokio::test]
 async fn a_version_that_has_expired_is_listed_anew() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::simulated(Seed::Shop).await?;
     let (_running, mut agent) = world.open().await?;
     cached(&mut agent, Command::GetNamespaces, |_| true).await?;
     let lists = world.asked("list", "namespaces");
     // While no watch can be opened, the history goes on and is forgotten.
-    world.sim.set_latency(Duration::from_millis(100));
-    world.sim.drop_watches();
-    world.sim.api().create(namespace("missed"))?;
-    world.sim.compact();
-    world.sim.set_latency(Duration::ZERO);
+    world.sim().set_latency(Duration::from_millis(100));
+    world.sim().drop_watches();
+    world.sim().api().create(namespace("missed"))?;
+    world.sim().compact();
+    world.sim().set_latency(Duration::ZERO);
     cached(&mut agent, Command::GetNamespaces, |answer| has(answer, "missed")).await?;
     assert!(world.asked("list", "namespaces") > lists);
     Ok(())
@@ -115,7 +125,7 @@ async fn a_version_that_has_expired_is_listed_anew() -> Result<()> {
 
 #[tokio::test]
 async fn a_quiet_cluster_is_confirmed_again_and_again() -> Result<()> {
-    let mut world = World::new(Seed::Empty).await?;
+    let mut world = World::simulated(Seed::Empty).await?;
     world.config.timing.watch = Duration::from_secs(1);
     let (_running, mut agent) = world.open().await?;
     cached(&mut agent, Command::GetNamespaces, |_| true).await?;
@@ -129,11 +139,11 @@ async fn a_quiet_cluster_is_confirmed_again_and_again() -> Result<()> {
 
 #[tokio::test]
 async fn what_is_too_old_is_not_told() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::simulated(Seed::Shop).await?;
     world.config.timing.cache_max_age = Duration::from_secs(2);
     let (_running, mut agent) = world.open().await?;
     cached(&mut agent, Command::GetNamespaces, |_| true).await?;
-    world.sim.stop().await;
+    world.cluster.stop().await;
     // For a while the cache answers, and says how old it is.
     let error =
         until("an error", async || match agent.ask(Command::GetNamespaces, Params::default()).await? {

@@ -5,19 +5,25 @@ use contracts::{
     ErrorCode,
     query::{Command, Params},
 };
+use k8s_openapi::api::{
+    apps::v1::{DaemonSet, Deployment, StatefulSet},
+    batch::v1::{CronJob, Job},
+    core::v1::{Namespace, Pod, Service},
+};
+use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 use sim::{ListQuery, Seed, kinds};
 
 use crate::{
     relay::Connection,
-    world::{World, names, namespace, set_rules, until},
+    world::{World, names, namespace, until, waiting_pod, waiting_spec},
 };
 
-/// What the cluster holds.
+/// What a simulator holds.
 fn held(world: &World, plural: &str, namespace: Option<&str>) -> Vec<String> {
     let kind = kinds::by_plural(plural).expect("a kind that is served");
     let query = ListQuery { namespace: namespace.map(str::to_owned), ..ListQuery::default() };
-    let page = world.sim.api().list(kind, &query).expect("a list without token cannot fail");
+    let page = world.sim().api().list(kind, &query).expect("a list without token cannot fail");
     let name = |item: &Value| item["metadata"]["name"].as_str().expect("objects have names").to_owned();
     page.items.iter().map(|item| name(item)).collect()
 }
@@ -26,16 +32,23 @@ fn page(limit: u32, continue_token: Option<String>) -> Params {
     Params { limit: Some(limit), continue_token, ..Params::default() }
 }
 
+fn fresh() -> Params {
+    Params { fresh: true, ..Params::default() }
+}
+
 fn in_namespace(name: &str) -> Params {
     Params { namespace: Some(name.to_owned()), ..Params::default() }
 }
 
-async fn all_pages(agent: &mut Connection, command: &Command, field: &str, limit: u32) -> Result<Vec<Value>> {
+/// All pods, of a namespace if one is named, by pages of a size.
+async fn all_pages(agent: &mut Connection, of: &Params, limit: u32) -> Result<Vec<Value>> {
     let mut items = Vec::new();
     let mut token = None;
     loop {
-        let answer = agent.get(command.clone(), page(limit, token)).await?;
-        items.extend(answer[field].as_array().cloned().unwrap_or_default());
+        let answer = agent
+            .get(Command::GetPods, Params { namespace: of.namespace.clone(), ..page(limit, token) })
+            .await?;
+        items.extend(answer["pods"].as_array().cloned().unwrap_or_default());
         token = answer["continue"].as_str().map(str::to_owned);
         if token.is_none() {
             return Ok(items);
@@ -46,7 +59,7 @@ async fn all_pages(agent: &mut Connection, command: &Command, field: &str, limit
 
 #[tokio::test]
 async fn lists_tell_what_the_cluster_holds_and_that_it_is_simulated() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::simulated(Seed::Shop).await?;
     let (_running, mut agent) = world.open().await?;
     for (command, plural) in [
         (Command::GetNamespaces, "namespaces"),
@@ -69,8 +82,32 @@ async fn lists_tell_what_the_cluster_holds_and_that_it_is_simulated() -> Result<
 }
 
 #[tokio::test]
+async fn what_is_in_a_namespace_is_listed() -> Result<()> {
+    let mut world = World::anywhere().await?;
+    let node = world.cluster.node("node", &[]).await?;
+    one_of_each(&world).await?;
+    let (_running, mut agent) = world.open().await?;
+    let namespace = world.cluster.namespace().to_owned();
+    for (command, field, held) in [
+        (Command::GetPods, "pods", "waits"),
+        (Command::GetDeployments, "deployments", "one"),
+        (Command::GetServices, "services", "one"),
+    ] {
+        let answer = agent.get(command, in_namespace(&namespace)).await?;
+        assert_eq!((names(&answer, field), &answer["total_count"]), (vec![held.to_owned()], &json!(1)));
+    }
+    for (command, field, held) in
+        [(Command::GetNamespaces, "namespaces", &namespace), (Command::GetNodes, "nodes", &node)]
+    {
+        let answer = agent.get(command, fresh()).await?;
+        assert!(names(&answer, field).contains(held), "{answer}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn resources_are_counted_by_kind() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::simulated(Seed::Shop).await?;
     let (_running, mut agent) = world.open().await?;
     let answer = agent.get(Command::GetClusterResources, Params::default()).await?;
     let kinds = [
@@ -88,46 +125,83 @@ async fn resources_are_counted_by_kind() -> Result<()> {
     for kind in kinds {
         assert_eq!(answer["resources"][kind], held(&world, kind, None).len(), "{kind}");
     }
-
-    let only_nodes = json!([{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}]);
-    set_rules(&world.sim, &only_nodes)?;
-    let answer = agent.get(Command::GetClusterResources, Params::default()).await?;
-    assert_eq!(answer["resources"], json!({"nodes": held(&world, "nodes", None).len()}));
     Ok(())
 }
 
 #[tokio::test]
-async fn resources_are_counted_in_a_namespace_and_by_labels() -> Result<()> {
-    let mut world = World::new(Seed::Sized { nodes: 3, pods: 1200 }).await?;
-    let labelled = |api: &str, kind: &str, namespace: &str| {
-        let metadata = json!({"name": "labelled", "namespace": namespace, "labels": {"team": "blue"}});
-        json!({"apiVersion": api, "kind": kind, "metadata": metadata})
-    };
-    for namespace in ["team-000", "team-001"] {
-        let mut service = labelled("v1", "Service", namespace);
-        service["spec"] = json!({"ports": [{"port": 80}]});
-        world.sim.api().create(service)?;
-    }
+async fn kinds_that_may_not_be_listed_are_not_counted() -> Result<()> {
+    let mut world = World::anywhere().await?;
     let (_running, mut agent) = world.open().await?;
-    agent.heartbeat(|beat| beat.pods.is_some()).await?;
+    let only_nodes = json!([{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}]);
+    world.set_rules(&only_nodes).await?;
+    until("a count of nodes alone", async || {
+        let answer = agent.get(Command::GetClusterResources, Params::default()).await?;
+        let counted = answer["resources"].as_object().into_iter().flatten();
+        Ok(counted.map(|(kind, _)| kind).eq(["nodes"]).then_some(()))
+    })
+    .await
+}
 
-    let answer = agent.get(Command::GetClusterResources, in_namespace("team-000")).await?;
-    let kinds = ["pods", "services", "deployments", "daemonsets", "statefulsets", "jobs", "cronjobs"];
-    assert_eq!(answer["total_count"], kinds.len());
-    for kind in kinds {
-        assert_eq!(answer["resources"][kind], held(&world, kind, Some("team-000")).len(), "{kind}");
-    }
-    assert!(answer["resources"]["pods"].as_u64() < Some(1200), "{answer}");
+/// Makes one object of each kind in the test's namespace; none of them makes a pod.
+async fn one_of_each(world: &World) -> Result<()> {
+    let team = json!({"team": world.cluster.namespace()});
+    let metadata = json!({"name": "one", "labels": team});
+    let (selector, template) =
+        (json!({"matchLabels": team}), json!({"metadata": {"labels": team}, "spec": waiting_spec()}));
+    let mut job = template.clone();
+    job["spec"]["restartPolicy"] = "Never".into();
+    let job = json!({"suspend": true, "template": job});
+    let set = json!({"replicas": 0, "serviceName": "one", "selector": selector, "template": template});
+    let object = |spec: Value| json!({"metadata": metadata, "spec": spec});
+    world.make::<Service>(object(json!({"ports": [{"port": 80}]}))).await?;
+    world.make::<DaemonSet>(object(json!({"selector": selector, "template": template}))).await?;
+    world
+        .make::<Deployment>(object(json!({"replicas": 0, "selector": selector, "template": template})))
+        .await?;
+    world.make::<StatefulSet>(object(set)).await?;
+    world.make::<Job>(object(job.clone())).await?;
+    world
+        .make::<CronJob>(object(
+            json!({"suspend": true, "schedule": "0 0 1 1 *", "jobTemplate": {"spec": job}}),
+        ))
+        .await
+}
 
-    let blue = Params { label_selector: Some("team=blue".to_owned()), ..Params::default() };
-    let answer = agent.get(Command::GetClusterResources, blue.clone()).await?;
+#[tokio::test]
+async fn resources_are_counted_in_a_namespace_and_by_labels() -> Result<()> {
+    let mut world = World::anywhere().await?;
+    one_of_each(&world).await?;
+    let (namespace, other) = (world.cluster.namespace().to_owned(), world.cluster.unique("other"));
+    world.cluster.create::<Namespace>(&serde_json::from_value(self::namespace(&other))?).await?;
+    let service = json!({
+        "metadata": {"name": "one", "labels": {"team": namespace}}, "spec": {"ports": [{"port": 80}]}
+    });
+    let services: Api<Service> = Api::namespaced(world.cluster.client(), &other);
+    services.create(&PostParams::default(), &serde_json::from_value(service)?).await?;
+    let (_running, mut agent) = world.open().await?;
+
+    let answer = agent.get(Command::GetClusterResources, in_namespace(&namespace)).await?;
+    let each = json!({
+        "pods": 1, "services": 1, "deployments": 1, "daemonsets": 1, "statefulsets": 1, "jobs": 1, "cronjobs": 1
+    });
+    assert_eq!((&answer["resources"], &answer["total_count"]), (&each, &json!(7)));
+
+    let team = Params { label_selector: Some(format!("team={namespace}")), ..Params::default() };
+    let answer = agent.get(Command::GetClusterResources, team.clone()).await?;
     assert_eq!((&answer["resources"]["services"], &answer["resources"]["pods"]), (&json!(2), &json!(0)));
     assert_eq!(answer["resources"]["nodes"], 0);
-    let both = Params { namespace: Some("team-001".to_owned()), ..blue };
+    let both = Params { namespace: Some(other), ..team };
     let answer = agent.get(Command::GetClusterResources, both).await?;
     assert_eq!((&answer["resources"]["services"], &answer["resources"]["nodes"]), (&json!(1), &Value::Null));
+    Ok(())
+}
 
-    // More than a page of them, of which the API server does not say how many remain.
+/// With a label selector the API server does not say how many remain.
+#[tokio::test]
+async fn more_than_a_page_is_counted_by_labels() -> Result<()> {
+    let mut world = World::simulated(Seed::Sized { nodes: 3, pods: 1200 }).await?;
+    let (_running, mut agent) = world.open().await?;
+    agent.heartbeat(|beat| beat.pods.is_some()).await?;
     let before = world.asked("list", "pods");
     let any = Params { label_selector: Some("pod-template-hash".to_owned()), ..Params::default() };
     let answer = agent.get(Command::GetClusterResources, any).await?;
@@ -138,7 +212,7 @@ async fn resources_are_counted_in_a_namespace_and_by_labels() -> Result<()> {
 
 #[tokio::test]
 async fn what_does_not_apply_is_refused_and_not_ignored() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::anywhere().await?;
     let (_running, mut agent) = world.open().await?;
     let next = Params { continue_token: Some("token".to_owned()), ..Params::default() };
     for (command, params, said) in [
@@ -155,33 +229,40 @@ async fn what_does_not_apply_is_refused_and_not_ignored() -> Result<()> {
 
 #[tokio::test]
 async fn selectors_and_pages_are_the_api_servers() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
-    for (name, team) in [("t-1", "blue"), ("t-2", "red"), ("t-3", "blue")] {
+    let mut world = World::anywhere().await?;
+    let [first, second, third] = ["t-1", "t-2", "t-3"].map(|name| world.cluster.unique(name));
+    let team = |name: &str| format!("{name}-{}", world.cluster.namespace());
+    for (name, team) in [(&first, team("blue")), (&second, team("red")), (&third, team("blue"))] {
         let mut object = namespace(name);
         object["metadata"]["labels"] = json!({"team": team});
-        world.sim.api().create(object)?;
+        world.cluster.create::<Namespace>(&serde_json::from_value(object)?).await?;
+    }
+    let blue = Params { label_selector: Some(format!("team in ({})", team("blue"))), ..Params::default() };
+    for number in 1..5 {
+        world.make::<Pod>(waiting_pod(&format!("waits-{number}"))).await?;
     }
     let (_running, mut agent) = world.open().await?;
 
-    let blue = Params { label_selector: Some("team in (blue)".to_owned()), ..Params::default() };
     let answer = agent.get(Command::GetNamespaces, blue).await?;
-    assert_eq!(names(&answer, "namespaces"), ["t-1", "t-3"]);
+    assert_eq!(names(&answer, "namespaces"), [first, third]);
     assert_eq!(answer["source"], "api");
 
     let wrong = Params { label_selector: Some("team in (".to_owned()), ..Params::default() };
     assert_eq!(agent.refusal(Command::GetNamespaces, wrong).await?.code, ErrorCode::BadRequest);
 
-    let total = held(&world, "pods", None).len();
-    let answer = agent.get(Command::GetPods, page(7, None)).await?;
-    assert_eq!((&answer["total_count"], &answer["remaining_count"]), (&json!(7), &json!(total - 7)));
-    let whole = agent.get(Command::GetPods, Params::default()).await?;
-    assert_eq!(json!(all_pages(&mut agent, &Command::GetPods, "pods", 7).await?), whole["pods"]);
+    let of = in_namespace(world.cluster.namespace());
+    let some = Params { namespace: of.namespace.clone(), ..page(2, None) };
+    let answer = agent.get(Command::GetPods, some).await?;
+    assert_eq!((&answer["total_count"], &answer["remaining_count"]), (&json!(2), &json!(3)));
+    let pages = json!({"pods": all_pages(&mut agent, &of, 2).await?});
+    assert_eq!(names(&pages, "pods"), names(&agent.get(Command::GetPods, of).await?, "pods"));
+    assert_eq!(names(&pages, "pods"), ["waits", "waits-1", "waits-2", "waits-3", "waits-4"]);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_large_list_is_fetched_in_pages_and_sent_in_parts() -> Result<()> {
-    let mut world = World::new(Seed::Sized { nodes: 3, pods: 1200 }).await?;
+    let mut world = World::simulated(Seed::Sized { nodes: 3, pods: 1200 }).await?;
     let (_running, mut agent) = world.open().await?;
     let before = world.asked("list", "pods");
     let whole = agent.get(Command::GetPods, Params::default()).await?;
@@ -191,7 +272,7 @@ async fn a_large_list_is_fetched_in_pages_and_sent_in_parts() -> Result<()> {
         "too small to be sent in parts"
     );
     // Small pages come inside their response: what came in parts must be the same.
-    assert_eq!(json!(all_pages(&mut agent, &Command::GetPods, "pods", 100).await?), whole["pods"]);
+    assert_eq!(json!(all_pages(&mut agent, &Params::default(), 100).await?), whole["pods"]);
 
     // A limit above the size of a page is kept, too.
     let most = agent.get(Command::GetPods, page(700, None)).await?;
@@ -201,12 +282,12 @@ async fn a_large_list_is_fetched_in_pages_and_sent_in_parts() -> Result<()> {
 
 #[tokio::test]
 async fn an_old_page_is_expired_and_a_list_that_expires_half_way_begins_anew() -> Result<()> {
-    let mut world = World::new(Seed::Sized { nodes: 1, pods: 900 }).await?;
+    let mut world = World::simulated(Seed::Sized { nodes: 1, pods: 900 }).await?;
     let (_running, mut agent) = world.open().await?;
     agent.heartbeat(|beat| beat.pods.is_some()).await?;
     let expire = |world: &World, name: &str| {
-        world.sim.api().create(namespace(name)).unwrap();
-        world.sim.compact();
+        world.sim().api().create(namespace(name)).unwrap();
+        world.sim().compact();
     };
 
     let first = agent.get(Command::GetPods, page(5, None)).await?;
@@ -219,7 +300,7 @@ async fn an_old_page_is_expired_and_a_list_that_expires_half_way_begins_anew() -
 
     // The second page is asked for and held back by the latency while what it continues expires. The count of pods
     // for a heartbeat is over by then.
-    world.sim.set_latency(std::time::Duration::from_millis(300));
+    world.sim().set_latency(std::time::Duration::from_millis(300));
     let before = world.asked("list", "pods");
     agent.request(Command::GetPods, Params::default(), crate::relay::PATIENCE).await?;
     until("second page", async || Ok((world.asked("list", "pods") >= before + 2).then_some(()))).await?;
@@ -231,9 +312,10 @@ async fn an_old_page_is_expired_and_a_list_that_expires_half_way_begins_anew() -
     Ok(())
 }
 
+/// Nodes of a real cluster may be stand-ins, which have no logs.
 #[tokio::test]
 async fn logs_need_a_right_of_their_own() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::simulated(Seed::Shop).await?;
     let (_running, mut agent) = world.open().await?;
     let pod = held(&world, "pods", Some("cart")).remove(0);
     let of_pod = |lines| Params { name: Some(pod.clone()), lines, ..in_namespace("cart") };
@@ -243,7 +325,7 @@ async fn logs_need_a_right_of_their_own() -> Result<()> {
     assert!(error.detail.contains("pods/log"), "{}", error.detail);
 
     let rules = json!([{"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]}]);
-    set_rules(&world.sim, &rules)?;
+    world.set_rules(&rules).await?;
     let answer = agent.get(Command::GetPodLogs, of_pod(None)).await?;
     assert_eq!((&answer["pod"], &answer["total_count"]), (&json!(pod), &json!(100)));
     let three = agent.get(Command::GetPodLogs, of_pod(Some(3))).await?;
@@ -259,7 +341,7 @@ async fn logs_need_a_right_of_their_own() -> Result<()> {
 
 #[tokio::test]
 async fn names_cannot_lead_to_other_paths() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::anywhere().await?;
     let (_running, mut agent) = world.open().await?;
     for params in [in_namespace("x/../../secrets"), in_namespace("cart?watch=true"), in_namespace("")] {
         assert_eq!(agent.refusal(Command::GetPods, params).await?.code, ErrorCode::Invalid);
@@ -275,8 +357,9 @@ async fn names_cannot_lead_to_other_paths() -> Result<()> {
 
 #[tokio::test]
 async fn what_is_not_allowed_or_not_known_is_an_error() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
-    set_rules(&world.sim, &json!([]))?;
+    let mut world = World::anywhere().await?;
+    world.set_rules(&json!([])).await?;
+    world.until_allowed(false).await?;
     let (_running, mut agent) = world.open().await?;
     for command in [Command::GetNamespaces, Command::GetPods] {
         let error = agent.refusal(command, Params::default()).await?;
@@ -290,13 +373,12 @@ async fn what_is_not_allowed_or_not_known_is_an_error() -> Result<()> {
 
 #[tokio::test]
 async fn an_api_server_that_is_gone_is_unreachable() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::simulated(Seed::Shop).await?;
     let (_running, mut agent) = world.open().await?;
     agent.get(Command::GetPods, Params::default()).await?;
-    world.sim.stop().await;
+    world.cluster.stop().await;
     let error = agent.refusal(Command::GetPods, Params::default()).await?;
     assert_eq!(error.code, ErrorCode::ClusterUnreachable);
-    let fresh = Params { fresh: true, ..Params::default() };
-    assert_eq!(agent.refusal(Command::GetNodes, fresh).await?.code, ErrorCode::ClusterUnreachable);
+    assert_eq!(agent.refusal(Command::GetNodes, fresh()).await?.code, ErrorCode::ClusterUnreachable);
     Ok(())
 }

@@ -25,7 +25,7 @@ fn router(running: &Running) -> Router {
 
 #[tokio::test]
 async fn the_agent_is_ready_while_relay_and_api_server_answer() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::simulated(Seed::Shop).await?;
     world.config.timing.ping = Duration::from_millis(100);
     world.config.timing.ready = Duration::from_secs(2);
     let running = world.start().await?;
@@ -51,6 +51,6 @@ async fn the_agent_is_ready_while_relay_and_api_server_answer() -> Result<()> {
     let mut agent = world.relay.session().await?;
     let _reading = tokio::spawn(async move { while agent.receive().await.is_ok() {} });
     until("ready again", async || Ok((readyz(&router).await?.0 == StatusCode::OK).then_some(()))).await?;
-    world.sim.stop().await;
+    world.cluster.stop().await;
     until("the cluster's check fails", async || failing("cluster").await).await
 }

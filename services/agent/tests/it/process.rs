@@ -6,7 +6,6 @@ use anyhow::{Context, Result};
 use contracts::agent::{RefusalCode, Refused};
 use http::StatusCode;
 use secrecy::ExposeSecret;
-use sim::Seed;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -63,7 +62,7 @@ async fn logged(child: &mut Child, text: &str) -> Result<String> {
 
 #[tokio::test]
 async fn a_signal_ends_it_politely_and_no_log_holds_the_key() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::anywhere().await?;
     let child = agent(&world, &world.relay.url).spawn()?;
     let id = child.id().context("it runs")?;
     let ended = tokio::spawn(ended(child));
@@ -81,7 +80,7 @@ async fn a_signal_ends_it_politely_and_no_log_holds_the_key() -> Result<()> {
 
 #[tokio::test]
 async fn it_says_why_the_relay_does_not_accept_it() -> Result<()> {
-    let world = World::new(Seed::Empty).await?;
+    let world = World::anywhere().await?;
     world.relay.refuse_upgrades(Some(StatusCode::FORBIDDEN));
     let mut child = agent(&world, &world.relay.url).env("RUST_LOG", "info").spawn()?;
     let line = logged(&mut child, "403 Forbidden").await?;
@@ -91,7 +90,7 @@ async fn it_says_why_the_relay_does_not_accept_it() -> Result<()> {
 
 #[tokio::test]
 async fn it_says_that_another_agent_with_its_id_is_connected() -> Result<()> {
-    let mut world = World::new(Seed::Empty).await?;
+    let mut world = World::anywhere().await?;
     let mut child = agent(&world, &world.relay.url).env("RUST_LOG", "info").spawn()?;
     let mut connection = world.relay.session().await?;
     let detail = "the newer wins".to_owned();
@@ -103,7 +102,7 @@ async fn it_says_that_another_agent_with_its_id_is_connected() -> Result<()> {
 
 #[tokio::test]
 async fn wrong_settings_are_refused_in_one_line() -> Result<()> {
-    let world = World::new(Seed::Empty).await?;
+    let world = World::anywhere().await?;
     let (output, said) = ended(agent(&world, "http://relay.example").spawn()?).await?;
     assert!(!output.status.success());
     assert!(said.contains("API_ENDPOINT") && said.contains("ALLOW_INSECURE_ENDPOINT=true"), "{said}");
@@ -121,7 +120,7 @@ async fn wrong_settings_are_refused_in_one_line() -> Result<()> {
 
 #[tokio::test]
 async fn help_names_every_setting() -> Result<()> {
-    let world = World::new(Seed::Empty).await?;
+    let world = World::anywhere().await?;
     let (_, said) = ended(agent(&world, &world.relay.url).arg("--help").spawn()?).await?;
     for setting in [
         "API_ENDPOINT",

@@ -33,7 +33,7 @@ async fn is_well(agent: &mut Connection) -> Result<()> {
 
 #[tokio::test]
 async fn hello_comes_first_and_says_who_it_is() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::anywhere().await?;
     let _running = world.start().await?;
     let mut agent = world.relay.accept().await?;
     let key = world.config.key.secret().expose_secret();
@@ -46,18 +46,17 @@ async fn hello_comes_first_and_says_who_it_is() -> Result<()> {
     assert_eq!(hello.cluster_name.as_deref(), Some("test"));
     let capabilities: HashSet<&str> = hello.capabilities.iter().map(String::as_str).collect();
     assert!(Command::ALL.iter().all(|command| capabilities.contains(command.as_str())));
-    assert!(hello.simulated);
+    assert!(hello.simulated || world.cluster.sim().is_none());
     Ok(())
 }
 
 #[tokio::test]
 async fn an_agent_without_api_server_dials_home_all_the_same() -> Result<()> {
-    let world = World::new(Seed::Shop).await?;
+    let mut world = World::simulated(Seed::Shop).await?;
     let agent = agent::Agent::new(world.config.clone()).await?;
-    world.sim.stop().await;
+    world.cluster.stop().await;
     let _running = tokio::spawn(agent.run(tokio_util::sync::CancellationToken::new()));
-    let mut relay = world.relay;
-    let mut connection = relay.accept().await?;
+    let mut connection = world.relay.accept().await?;
     let hello = connection.hello().await?;
     assert_eq!((hello.kubernetes_version, hello.simulated), (None, false));
     connection.welcome(1).await?;
@@ -66,7 +65,7 @@ async fn an_agent_without_api_server_dials_home_all_the_same() -> Result<()> {
 
 #[tokio::test]
 async fn heartbeats_count_nodes_and_pods() -> Result<()> {
-    let mut world = World::new(Seed::Sized { nodes: 7, pods: 30 }).await?;
+    let mut world = World::simulated(Seed::Sized { nodes: 7, pods: 30 }).await?;
     let _running = world.start().await?;
     let mut agent = world.relay.accept().await?;
     agent.hello().await?;
@@ -76,7 +75,7 @@ async fn heartbeats_count_nodes_and_pods() -> Result<()> {
 
 #[tokio::test]
 async fn the_first_count_does_not_wait_for_the_next_heartbeat() -> Result<()> {
-    let mut world = World::new(Seed::Sized { nodes: 7, pods: 30 }).await?;
+    let mut world = World::simulated(Seed::Sized { nodes: 7, pods: 30 }).await?;
     let _running = world.start().await?;
     let mut agent = world.relay.accept().await?;
     agent.hello().await?;
@@ -86,12 +85,12 @@ async fn the_first_count_does_not_wait_for_the_next_heartbeat() -> Result<()> {
 
 #[tokio::test]
 async fn heartbeats_and_pings_do_not_wait_for_the_api_server() -> Result<()> {
-    let mut world = World::new(Seed::Sized { nodes: 7, pods: 30 }).await?;
+    let mut world = World::simulated(Seed::Sized { nodes: 7, pods: 30 }).await?;
     world.config.timing.api_call = Duration::from_secs(3600);
     let _running = world.start().await?;
     let mut agent = world.relay.accept().await?;
     agent.hello().await?;
-    world.sim.set_latency(Duration::from_secs(3600));
+    world.sim().set_latency(Duration::from_secs(3600));
     agent.welcome(1).await?;
     for _ in 0..3 {
         agent.heartbeats.clear();
@@ -103,14 +102,14 @@ async fn heartbeats_and_pings_do_not_wait_for_the_api_server() -> Result<()> {
 
 #[tokio::test]
 async fn heartbeats_tell_what_was_counted_last() -> Result<()> {
-    let mut world = World::new(Seed::Sized { nodes: 7, pods: 30 }).await?;
+    let mut world = World::simulated(Seed::Sized { nodes: 7, pods: 30 }).await?;
     world.config.timing.api_call = Duration::from_secs(3600);
     let _running = world.start().await?;
     let mut agent = world.relay.accept().await?;
     agent.hello().await?;
     agent.welcome(1).await?;
     agent.heartbeat(|beat| beat.pods == Some(30)).await?;
-    world.sim.set_latency(Duration::from_secs(3600));
+    world.sim().set_latency(Duration::from_secs(3600));
     for _ in 0..3 {
         agent.heartbeats.clear();
         agent.heartbeat(|_| true).await?;
@@ -121,10 +120,10 @@ async fn heartbeats_tell_what_was_counted_last() -> Result<()> {
 
 #[tokio::test]
 async fn many_requests_are_answered_at_once_and_more_are_told_to_wait() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::simulated(Seed::Shop).await?;
     let (_running, mut agent) = world.open().await?;
     is_well(&mut agent).await?;
-    world.sim.set_latency(Duration::from_secs(2));
+    world.sim().set_latency(Duration::from_secs(2));
     let mut asked = HashSet::new();
     for _ in 0..MAX_IN_FLIGHT + 6 {
         asked.insert(agent.request(Command::GetPods, Params::default(), PATIENCE).await?);
@@ -148,10 +147,10 @@ async fn many_requests_are_answered_at_once_and_more_are_told_to_wait() -> Resul
 
 #[tokio::test]
 async fn a_cancelled_request_is_not_answered_and_frees_its_place() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::simulated(Seed::Shop).await?;
     let (_running, mut agent) = world.open().await?;
     is_well(&mut agent).await?;
-    world.sim.set_latency(Duration::from_secs(3600));
+    world.sim().set_latency(Duration::from_secs(3600));
     let mut cancelled = Vec::new();
     for _ in 0..MAX_IN_FLIGHT {
         cancelled.push(agent.request(Command::GetPods, Params::default(), PATIENCE).await?);
@@ -159,15 +158,15 @@ async fn a_cancelled_request_is_not_answered_and_frees_its_place() -> Result<()>
     for request_id in &cancelled {
         agent.send(&Cancel { request_id: *request_id }).await?;
     }
-    world.sim.set_latency(Duration::ZERO);
+    world.sim().set_latency(Duration::ZERO);
     is_well(&mut agent).await
 }
 
 #[tokio::test]
 async fn a_deadline_ends_the_work() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::simulated(Seed::Shop).await?;
     let (_running, mut agent) = world.open().await?;
-    world.sim.set_latency(Duration::from_secs(3600));
+    world.sim().set_latency(Duration::from_secs(3600));
     let asked = agent.request(Command::GetPods, Params::default(), Duration::from_millis(50)).await?;
     let (answered, result) = agent.answer().await?;
     assert_eq!(answered, asked);
@@ -177,10 +176,10 @@ async fn a_deadline_ends_the_work() -> Result<()> {
 
 #[tokio::test]
 async fn an_api_server_that_does_not_answer_is_unreachable() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::simulated(Seed::Shop).await?;
     world.config.timing.api_call = Duration::from_millis(100);
     let (_running, mut agent) = world.open().await?;
-    world.sim.set_latency(Duration::from_secs(3600));
+    world.sim().set_latency(Duration::from_secs(3600));
     let error = agent.refusal(Command::GetPods, Params::default()).await?;
     assert_eq!(error.code, ErrorCode::ClusterUnreachable);
     Ok(())
@@ -188,7 +187,7 @@ async fn an_api_server_that_does_not_answer_is_unreachable() -> Result<()> {
 
 #[tokio::test]
 async fn frames_that_are_not_understood_are_ignored() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::anywhere().await?;
     let (_running, mut agent) = world.open().await?;
     for text in [
         "",
@@ -207,7 +206,7 @@ async fn frames_that_are_not_understood_are_ignored() -> Result<()> {
 
 #[tokio::test]
 async fn a_frame_that_is_too_large_ends_the_session_but_not_the_agent() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::anywhere().await?;
     let (_running, mut agent) = world.open().await?;
     // The agent may close before all of it is written.
     let _ = agent.send_raw(Message::text("x".repeat(MAX_FRAME_BYTES + 1))).await;
@@ -216,7 +215,7 @@ async fn a_frame_that_is_too_large_ends_the_session_but_not_the_agent() -> Resul
 
 #[tokio::test]
 async fn a_lost_session_is_opened_anew() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::anywhere().await?;
     let (_running, mut agent) = world.open().await?;
     for _ in 0..3 {
         is_well(&mut agent).await?;
@@ -228,7 +227,7 @@ async fn a_lost_session_is_opened_anew() -> Result<()> {
 
 #[tokio::test]
 async fn a_silent_relay_is_left() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::anywhere().await?;
     world.config.timing.ping = Duration::from_millis(50);
     world.config.timing.idle = Duration::from_millis(500);
     // Nobody reads from this one, so that its pings are not answered.
@@ -242,7 +241,7 @@ async fn a_silent_relay_is_left() -> Result<()> {
 
 #[tokio::test]
 async fn a_relay_without_welcome_is_left() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::anywhere().await?;
     world.config.timing.welcome = Duration::from_millis(200);
     let _running = world.start().await?;
     let _unwelcoming = world.relay.accept().await?;
@@ -251,7 +250,7 @@ async fn a_relay_without_welcome_is_left() -> Result<()> {
 
 #[tokio::test]
 async fn a_refusal_says_whether_to_come_back_soon() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::anywhere().await?;
     world.config.timing.rejected = Duration::from_secs(2);
     let _running = world.start().await?;
     for _ in 0..2 {
@@ -270,7 +269,7 @@ async fn a_refusal_says_whether_to_come_back_soon() -> Result<()> {
 
 #[tokio::test]
 async fn an_agent_that_was_replaced_does_not_replace_the_other_in_turn() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::anywhere().await?;
     world.config.timing.rejected = Duration::from_secs(2);
     let (_running, mut agent) = world.open().await?;
     agent.send(&refused(RefusalCode::Replaced, true)).await?;
@@ -281,7 +280,7 @@ async fn an_agent_that_was_replaced_does_not_replace_the_other_in_turn() -> Resu
 
 #[tokio::test]
 async fn a_key_that_is_not_accepted_is_tried_again_but_slowly() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::anywhere().await?;
     world.config.timing.rejected = Duration::from_secs(2);
     world.relay.refuse_upgrades(Some(StatusCode::UNAUTHORIZED));
     let _running = world.start().await?;
@@ -295,7 +294,7 @@ async fn a_key_that_is_not_accepted_is_tried_again_but_slowly() -> Result<()> {
 
 #[tokio::test]
 async fn an_overloaded_relay_is_tried_again_soon() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::anywhere().await?;
     world.config.timing.rejected = Duration::from_secs(3600);
     world.relay.refuse_upgrades(Some(StatusCode::SERVICE_UNAVAILABLE));
     let _running = world.start().await?;
@@ -306,10 +305,10 @@ async fn an_overloaded_relay_is_tried_again_soon() -> Result<()> {
 
 #[tokio::test]
 async fn a_relay_that_goes_away_gets_its_answers_and_names_the_time_to_come_back() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::simulated(Seed::Shop).await?;
     let (_running, mut agent) = world.open().await?;
     is_well(&mut agent).await?;
-    world.sim.set_latency(Duration::from_millis(300));
+    world.sim().set_latency(Duration::from_millis(300));
     let asked = agent.request(Command::GetPods, Params::default(), PATIENCE).await?;
     agent.send(&GoingAway { reconnect_after_ms: 1500 }).await?;
     let (answered, result) = agent.answer().await?;
@@ -321,12 +320,12 @@ async fn a_relay_that_goes_away_gets_its_answers_and_names_the_time_to_come_back
 
 #[tokio::test]
 async fn an_agent_that_stops_answers_what_it_was_asked_and_says_goodbye() -> Result<()> {
-    let mut world = World::new(Seed::Shop).await?;
+    let mut world = World::simulated(Seed::Shop).await?;
     let (mut running, mut agent) = world.open().await?;
     // It counts the pods, which is not to be taken for the request below.
     agent.heartbeat(|beat| beat.pods.is_some()).await?;
     let before = world.asked("list", "pods");
-    world.sim.set_latency(Duration::from_millis(300));
+    world.sim().set_latency(Duration::from_millis(300));
     let asked = agent.request(Command::GetPods, Params::default(), PATIENCE).await?;
     until("the request", async || Ok((world.asked("list", "pods") > before).then_some(()))).await?;
     running.shutdown.cancel();

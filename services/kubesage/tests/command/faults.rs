@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
-use testkit::{Process, eventually};
+use testkit::{Cluster, Process, eventually};
 use tokio::net::TcpListener;
 
 use crate::started::Started;
@@ -84,13 +84,11 @@ async fn a_url_that_cannot_be_understood() -> Result<()> {
 #[tokio::test]
 async fn an_agent_that_dies_with_its_cluster_is_told_of() -> Result<()> {
     let directory = TempDir::new()?;
-    let sim = sim::Sim::start(sim::Options::default()).await?;
-    let kubeconfig = directory.path().join("kubeconfig");
-    std::fs::write(&kubeconfig, sim.kubeconfig(sim.admin_token()))?;
-    let path = kubeconfig.display().to_string();
+    let mut cluster = Cluster::simulated(sim::Options::default()).await?;
+    let path = cluster.kubeconfig().display().to_string();
     let kubesage = Started::new(&directory.path().join("data"), &["--kubeconfig", &path]).await?;
     assert_eq!(kubesage.namespaces().await?["success"], true);
-    sim.stop().await;
+    cluster.stop().await;
     let url = kubesage.url(&format!("/api/v3.0/cluster/pods?agent_id={}", kubesage.env["KUBESAGE_AGENT_ID"]));
     let told = eventually("the unreachable cluster to be told of", async || {
         let error = crate::started::get(&url, &kubesage.env["KUBESAGE_API_KEY"]).await.err()?.to_string();
