@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::health;
 use crate::kinds::{KINDS, Kind, OLDER, REVIEWS, Subresource, TypeName, group_version};
 use crate::status::ApiError;
 
@@ -25,6 +26,23 @@ const PRIORITY: &[&str] = &[
     "node.k8s.io",
     "discovery.k8s.io",
 ];
+
+/// The body of `/`: what is served outside of objects.
+pub(super) fn root() -> Value {
+    let mut paths: Vec<String> =
+        ["/api", "/apis", "/metrics", "/openapi/v2", "/openapi/v3", "/version"].map(str::to_owned).into();
+    for (group, version) in group_versions() {
+        let root = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{group}") };
+        paths.extend([format!("{root}/{version}"), root]);
+    }
+    for endpoint in health::ENDPOINTS {
+        paths.push(format!("/{endpoint}"));
+        paths.extend(health::CHECKS.map(|check| format!("/{endpoint}/{check}")));
+    }
+    paths.sort();
+    paths.dedup();
+    json!({ "paths": paths })
+}
 
 /// The body of `/version`.
 pub(super) fn version() -> Value {

@@ -6,6 +6,7 @@ mod apply;
 mod body;
 mod discovery;
 mod guard;
+mod health;
 mod list;
 mod logs;
 mod objects;
@@ -90,7 +91,11 @@ async fn answer(server: &Arc<Server>, request: Request) -> Result<Response, ApiE
             objects::serve(server, &user, &parts, path, &verb, &body)
         }
         _ if parts.method != Method::GET => Err(ApiError::method_not_allowed()),
-        Target::Health => Ok(answer::text("ok")),
+        Target::Root => Ok(json(200, &discovery::root())),
+        Target::Health { endpoint, check } => {
+            health::serve(endpoint, check, parts.uri.query().unwrap_or_default())
+        }
+        Target::Metrics => Ok(health::metrics(server)),
         Target::Version => Ok(json(200, &discovery::version())),
         Target::CoreVersions => Ok(match Form::of(&parts.headers, Subject::Discovery)? {
             Form::AggregatedDiscovery => answer::aggregated_discovery(&discovery::aggregated_core()),

@@ -2,11 +2,17 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::health;
+
 /// What a path points at.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    /// `/readyz`, `/livez`, `/healthz`.
-    Health,
+    /// `/`.
+    Root,
+    /// `/readyz`, `/livez`, `/healthz`, and one check of them such as `/readyz/ping`.
+    Health { endpoint: String, check: String },
+    /// `/metrics`.
+    Metrics,
     /// `/version`.
     Version,
     /// `/api`.
@@ -53,7 +59,10 @@ impl Target {
         };
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         match parts.as_slice() {
-            ["readyz" | "livez" | "healthz"] => Target::Health,
+            [] => Target::Root,
+            [endpoint] if health::ENDPOINTS.contains(endpoint) => Target::health(endpoint, ""),
+            [endpoint, check] if health::ENDPOINTS.contains(endpoint) => Target::health(endpoint, check),
+            ["metrics"] => Target::Metrics,
             ["version"] => Target::Version,
             ["openapi", "v2"] => Target::OpenApiV2,
             ["openapi", "v3"] => Target::OpenApi,
@@ -68,6 +77,10 @@ impl Target {
             ["apis", group, version, rest @ ..] => Target::objects(group, version, rest),
             _ => Target::Unknown,
         }
+    }
+
+    fn health(endpoint: &str, check: &str) -> Target {
+        Target::Health { endpoint: endpoint.to_owned(), check: check.to_owned() }
     }
 
     fn open_api(group: &str, version: &str) -> Target {
@@ -132,10 +145,11 @@ mod tests {
 
     #[test]
     fn other_paths() {
-        assert_eq!(Target::of("/"), Target::Unknown);
+        assert_eq!(Target::of("/"), Target::Root);
         assert_eq!(Target::of("/api/v1/a/b/c/d"), Target::Unknown);
         assert_eq!(Target::of("/api/v1/pods/%ff"), Target::Unknown);
-        assert_eq!(Target::of("/livez"), Target::Health);
+        assert_eq!(Target::of("/livez"), Target::health("livez", ""));
+        assert_eq!(Target::of("/readyz/ping"), Target::health("readyz", "ping"));
         assert_eq!(Target::of("/apis/apps"), Target::Group("apps".to_owned()));
     }
 }

@@ -10,6 +10,7 @@ mod events;
 mod kubelet;
 mod logs;
 mod mounts;
+mod node_events;
 mod nodes;
 mod quotas;
 mod scheduler;

@@ -73,6 +73,13 @@ async fn no_metrics(kubectl: Kubectl) -> Result<()> {
 
 async fn raw_paths(kubectl: Kubectl) -> Result<()> {
     assert_eq!(kubectl.ok(&["get", "--raw", "/readyz"]).await?, "ok");
+    assert_eq!(kubectl.ok(&["get", "--raw", "/livez/ping"]).await?, "ok");
+    let checks = kubectl.ok(&["get", "--raw", "/readyz?verbose"]).await?;
+    has(&checks, &["[+]ping ok\n", "[+]etcd ok\n", "readyz check passed\n"])?;
+    let paths = kubectl.ok(&["get", "--raw", "/"]).await?;
+    has(&paths, &["\"/apis/apps/v1\"", "\"/healthz/ping\"", "\"/metrics\""])?;
+    let metrics = kubectl.ok(&["get", "--raw", "/metrics"]).await?;
+    has(&metrics, &["# TYPE apiserver_request_total counter\napiserver_request_total{"])?;
     has(&kubectl.ok(&["get", "--raw", "/apis"]).await?, &["APIGroupList", "\"apps\""])?;
     let path = format!("/api/v1/namespaces/{}", kubectl.namespace());
     has(&kubectl.ok(&["get", "--raw", &path]).await?, &["\"kind\":\"Namespace\""])

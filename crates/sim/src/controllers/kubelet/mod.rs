@@ -60,7 +60,7 @@ impl Controller for Kubelet {
 
     fn reconcile(&mut self, key: &Key, cluster: &Cluster<'_>) -> Result<Again, ApiError> {
         match key.kind.plural {
-            "nodes" => self.nodes.reconcile(&key.name, cluster),
+            "nodes" => self.nodes.reconcile(&key.name, cluster, &mut self.teller),
             _ => self.reconcile_pod(key, cluster),
         }
     }

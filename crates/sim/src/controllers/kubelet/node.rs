@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::tell::Teller;
 use crate::annotations::told;
 use crate::controllers::{Again, Cluster, Key, Queue, later};
 use crate::kinds::{LEASES, NODES};
@@ -37,6 +38,8 @@ struct Node {
     address: Option<String>,
     /// What its annotation `sim.kubesage.io/behaviour` tells: its kubelet is `dead`, or it is `not-ready`.
     behaviour: Option<String>,
+    /// Whether it was cordoned when its kubelet spoke of that last.
+    is_cordoned: bool,
     lease_due: Timestamp,
     status_due: Timestamp,
 }
@@ -54,6 +57,7 @@ impl Nodes {
         let entry = self.0.entry(name.to_owned()).or_insert_with(|| Node {
             address: None,
             behaviour: None,
+            is_cordoned: is_cordoned(node),
             lease_due: now,
             status_due: later(now, share(name, STATUS_INTERVAL)),
         });
@@ -69,7 +73,7 @@ impl Nodes {
         (entry.address, entry.behaviour) = (address, behaviour);
         let is_unknown = object::condition(node, "Ready").is_none_or(|ready| ready["status"] == "Unknown");
         let is_first = change.before.is_none();
-        if is_first || is_new || differs || is_unknown {
+        if is_first || is_new || differs || is_unknown || entry.is_cordoned != is_cordoned(node) {
             queue.add(Key::new(NODES, "", name));
         }
         is_first || is_new || differs
@@ -86,7 +90,12 @@ impl Nodes {
     }
 
     /// Tells that a node is well, when that is due.
-    pub(super) fn reconcile(&mut self, name: &str, cluster: &Cluster<'_>) -> Result<Again, ApiError> {
+    pub(super) fn reconcile(
+        &mut self,
+        name: &str,
+        cluster: &Cluster<'_>,
+        teller: &mut Teller,
+    ) -> Result<Again, ApiError> {
         if !self.is_alive(name, cluster) {
             return Ok(None);
         }
@@ -99,7 +108,17 @@ impl Nodes {
             object::condition(&present, "Ready").is_none_or(|ready| ready["status"] == "Unknown");
         if is_unknown || node.status_due <= now {
             node.status_due = later(now, STATUS_INTERVAL);
-            cluster.api.update_status(NODES, "", name, |node| report(node, now))?;
+            let reported = cluster.api.update_status(NODES, "", name, |node| report(node, now))?;
+            match (object::is_true(&present, "Ready"), object::is_true(&reported, "Ready")) {
+                (false, true) => teller.tell_of_node(cluster, &present, "NodeReady"),
+                (true, false) => teller.tell_of_node(cluster, &present, "NodeNotReady"),
+                _ => {}
+            }
+        }
+        if node.is_cordoned != is_cordoned(&present) {
+            node.is_cordoned = !node.is_cordoned;
+            let reason = if node.is_cordoned { "NodeNotSchedulable" } else { "NodeSchedulable" };
+            teller.tell_of_node(cluster, &present, reason);
         }
         if node.lease_due <= now {
             // Each kubelet's second heartbeat comes at another time, and with it all that follow.
@@ -108,6 +127,10 @@ impl Nodes {
         }
         Ok(Some(node.lease_due.min(node.status_due)))
     }
+}
+
+fn is_cordoned(node: &Value) -> bool {
+    node["spec"]["unschedulable"] == true
 }
 
 /// A part of a time that follows from a name.

@@ -11,6 +11,7 @@ use super::behaviour::Plan;
 use super::mounts::Unmounted;
 use crate::controllers::events::Event;
 use crate::controllers::{Cluster, Recorder};
+use crate::object;
 
 /// Of how many images it is known that they are on a node; then all of them are forgotten, as if they had been
 /// collected as garbage.
@@ -110,6 +111,21 @@ impl Teller {
                 say("Normal", "Killing", &format!("Container {name} definition changed, will be restarted"));
             }
         }
+    }
+
+    /// Tells how a node is from now on (`recordNodeStatusEvent` of `pkg/kubelet/nodestatus`).
+    pub(super) fn tell_of_node(&mut self, cluster: &Cluster<'_>, node: &Value, reason: &str) {
+        let name = object::name(node);
+        let message = format!("Node {name} status is now: {reason}");
+        let event = Event {
+            about: node,
+            field_path: "",
+            host: name,
+            event_type: "Normal",
+            reason,
+            message: &message,
+        };
+        self.recorder.record(cluster, event);
     }
 
     /// Tells that a volume of a pod cannot be mounted.

@@ -21,6 +21,8 @@ use crate::store::Change;
 const GRACE: Duration = Duration::from_secs(40);
 /// `quarantineTime` of `gc_controller.go`: the pods of a node stay so long after it is gone.
 const QUARANTINE: Duration = Duration::from_secs(40);
+/// Events are kept for an hour.
+const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 /// A kubelet that seems to be silent is looked at once more: it may be about to speak, as after the clock was moved.
 const SECOND_LOOK: Duration = Duration::from_millis(100);
 
@@ -85,6 +87,8 @@ impl NodeLifecycle {
         let name = object::name(&change.object);
         let key = Key::new(NODES, "", name);
         if change.deleted {
+            let message = format!("Node {name} event: Removing Node {name} from Controller");
+            self.events.normal(cluster, &change.object, "RemovingNode", &message);
             self.seen.remove(name);
             return queue.add_at(key, later(cluster.now, QUARANTINE));
         }
@@ -93,6 +97,10 @@ impl NodeLifecycle {
         let speaks =
             change.before.as_ref().is_none_or(|before| heartbeat(before) != heartbeat(&change.object));
         let seen = Seen { at: cluster.now, is_suspect: false };
+        if !self.seen.contains_key(name) && is_new(&change.object, cluster.now) {
+            let message = format!("Node {name} event: Registered Node {name} in Controller");
+            self.events.normal(cluster, &change.object, "RegisteredNode", &message);
+        }
         if !self.seen.contains_key(name) || (speaks && change.before.is_some()) {
             self.seen.insert(name.to_owned(), seen);
         }
@@ -161,4 +169,10 @@ impl NodeLifecycle {
         // It is looked at again when it speaks.
         Ok(None)
     }
+}
+
+/// Whether a node has just come: what was told of older ones is forgotten by now.
+fn is_new(node: &Value, now: Timestamp) -> bool {
+    let created = node["metadata"]["creationTimestamp"].as_str().and_then(|time| time.parse().ok());
+    created.is_some_and(|created| later(created, REMEMBERED) > now)
 }
