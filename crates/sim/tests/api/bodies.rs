@@ -58,7 +58,7 @@ async fn little_yaml_does_not_become_much() -> Result<()> {
         let again = [format!("*a{}", level - 1).as_str(); 8].join(", ");
         bomb.push_str(&format!("a{level}: &a{level} [{again}]\n"));
     }
-    let deep = format!("metadata: {}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let deep = format!("metadata: {}{}", "[".repeat(20_000), "]".repeat(20_000));
     for body in [bomb, deep] {
         let (status, refused) = cluster.send(Method::POST, &cluster.core("configmaps"), &YAML, body).await?;
         assert_eq!(status, 400, "{refused}");
