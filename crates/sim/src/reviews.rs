@@ -32,11 +32,11 @@ impl Reviewer<'_> {
             "SelfSubjectReview" => json!({ "userInfo": self.user.info() }),
             "SelfSubjectRulesReview" => self.rules(spec)?,
             "SelfSubjectAccessReview" => {
-                check_access(kind, spec, false)?;
+                check_access(spec, false)?;
                 self.access(self.user, spec)
             }
             "SubjectAccessReview" | "LocalSubjectAccessReview" => {
-                check_access(kind, spec, true)?;
+                check_access(spec, true)?;
                 self.check_namespace(kind, spec)?;
                 self.access(&subject(spec), spec)
             }
@@ -111,29 +111,31 @@ impl Reviewer<'_> {
     fn check_namespace(&self, kind: &Kind, spec: &Value) -> Result<(), ApiError> {
         let namespace = spec["resourceAttributes"]["namespace"].as_str().unwrap_or_default();
         if kind.namespaced && namespace != self.namespace {
-            let message =
-                format!("spec.resourceAttributes.namespace must match namespace: {}", self.namespace);
-            return Err(ApiError::bad_request(message));
+            let why = format!("Invalid value: {namespace:?}: must match metadata.namespace");
+            return Err(invalid("spec.resourceAttributes.namespace", &why));
         }
         Ok(())
     }
 }
 
+/// A review has no kind any more when it is validated.
+fn invalid(field: &str, why: &str) -> ApiError {
+    ApiError::invalid(AUTHORIZATION, "", "", field, "FieldValueInvalid", why)
+}
+
 /// `pkg/apis/authorization/validation/validation.go`.
-fn check_access(kind: &Kind, spec: &Value, names_subject: bool) -> Result<(), ApiError> {
-    let invalid = |field: &str, value: &str, why: &str| {
-        let why = format!("Invalid value: {value}: {why}");
-        Err(ApiError::invalid(AUTHORIZATION, kind.kind, "", field, "FieldValueInvalid", &why))
-    };
+fn check_access(spec: &Value, names_subject: bool) -> Result<(), ApiError> {
+    let refuse =
+        |field: &str, value: &str, why: &str| Err(invalid(field, &format!("Invalid value: {value}: {why}")));
     let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
     match (resource.is_object(), path.is_object()) {
         (true, true) => {
             let why = "cannot be specified in combination with resourceAttributes";
-            return invalid("spec.nonResourceAttributes", &path.to_string(), why);
+            return refuse("spec.nonResourceAttributes", &path.to_string(), why);
         }
         (false, false) => {
             let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-            return invalid("spec.resourceAttributes", "null", why);
+            return refuse("spec.resourceAttributes", "\"null\"", why);
         }
         (true, false) | (false, true) => {}
     }
@@ -141,7 +143,7 @@ fn check_access(kind: &Kind, spec: &Value, names_subject: bool) -> Result<(), Ap
         && object::field(spec, "user").is_empty()
         && object::strings(&spec["groups"]).next().is_none()
     {
-        return invalid("spec.user", "\"\"", "at least one of user or group must be specified");
+        return refuse("spec.user", "\"\"", "at least one of user or group must be specified");
     }
     Ok(())
 }

@@ -101,11 +101,10 @@ impl Api {
 
     /// The object as it is from its deletion on.
     fn doomed(&self, kind: &Kind, present: &Value, options: &DeleteOptions) -> Result<Value, ApiError> {
-        if kind.plural == "namespaces" && object::is_terminating(present) {
-            // `pkg/registry/core/namespace/storage/storage.go`
-            let why = "The system is ensuring all content is removed from this namespace.  Upon completion, this \
-                       namespace will automatically be purged by the system.";
-            return Err(ApiError::conflict(kind, object::name(present), why));
+        let is_emptied = present["spec"]["finalizers"].as_array().is_none_or(Vec::is_empty);
+        if kind.plural == "namespaces" && object::is_terminating(present) && !is_emptied {
+            // `pkg/registry/core/namespace/storage/storage.go`: nothing more can be asked for.
+            return Ok(present.clone());
         }
         let mut object = present.clone();
         if let Some(propagation) = options.propagation {

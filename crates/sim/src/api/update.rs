@@ -100,6 +100,7 @@ impl Api {
         change(&mut object)?;
         object::check_shape(kind, &object)?;
         check(kind, &object["metadata"], &present)?;
+        check_version_is_given(kind, &object)?;
         keep_identity(kind, &mut object, &present);
         defaults::apply(kind, &mut object);
         keep_other_parts(kind, part, &mut object, &present);
@@ -153,12 +154,25 @@ pub(super) fn check(kind: &Kind, wanted: &Value, present: &Value) -> Result<(), 
     }
 }
 
+/// Some kinds are replaced by version only. The error names the resource where others name the kind, and shows the version as
+/// the number that was read (`Update` in `apiserver/pkg/registry/generic/registry/store.go`).
+fn check_version_is_given(kind: &Kind, object: &Value) -> Result<(), ApiError> {
+    let given = !object::field(object, "metadata.resourceVersion").is_empty();
+    if given || strategy::allows_unconditional_update(kind) {
+        return Ok(());
+    }
+    let why = "Invalid value: 0x0: must be specified for an update";
+    let (group, plural, name) = (kind.group, kind.plural, object::name(object));
+    Err(ApiError::invalid(group, plural, name, "metadata.resourceVersion", "FieldValueInvalid", why))
+}
+
 /// What only the server writes stays as it was.
 fn keep_identity(kind: &Kind, object: &mut Value, present: &Value) {
     object["apiVersion"] = kind.api_version().into();
     object["kind"] = kind.kind.into();
     for field in [
         "name",
+        "resourceVersion",
         "generateName",
         "namespace",
         "uid",
@@ -168,11 +182,6 @@ fn keep_identity(kind: &Kind, object: &mut Value, present: &Value) {
         "deletionGracePeriodSeconds",
     ] {
         object::set_or_remove(&mut object["metadata"], field, &present["metadata"][field]);
-    }
-    let version = "resourceVersion";
-    let given = !object::field(object, "metadata.resourceVersion").is_empty();
-    if given || strategy::allows_unconditional_update(kind) {
-        object::set_or_remove(&mut object["metadata"], version, &present["metadata"][version]);
     }
 }
 

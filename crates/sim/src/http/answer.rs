@@ -75,6 +75,11 @@ pub(super) fn text(body: impl Into<Body>) -> Response {
     respond(200, "text/plain; charset=utf-8", body.into())
 }
 
+/// Nothing is routed to the path (`http.NotFound` of Go).
+pub(super) fn page_not_found() -> Response {
+    respond(404, "text/plain; charset=utf-8", Body::from("404 page not found\n"))
+}
+
 /// JSON that goes on: one event a line.
 pub(super) fn stream(body: Body) -> Response {
     respond(200, "application/json", body)

@@ -179,6 +179,11 @@ fn served() -> impl Iterator<Item = &'static Kind> {
     KINDS.iter().chain(OLDER).chain(REVIEWS)
 }
 
+/// Whether there is the group, or this version of it.
+pub(super) fn serves(group: &str, version: Option<&str>) -> bool {
+    served().any(|kind| kind.group == group && version.is_none_or(|version| kind.version == version))
+}
+
 fn group_names() -> Vec<&'static str> {
     let mut names: Vec<&str> = served().map(|kind| kind.group).collect();
     let rank = |name: &str| PRIORITY.iter().position(|known| *known == name).unwrap_or(PRIORITY.len());

@@ -85,6 +85,9 @@ async fn answer(server: &Arc<Server>, request: Request) -> Result<Response, ApiE
     server.faults.count(line.clone());
     server.faults.strike(&line).await?;
     let user = authorize(server, &parts, &verb, &target)?;
+    if !is_routed(parts.uri.path(), &target) {
+        return Ok(answer::page_not_found());
+    }
     match &target {
         Target::Objects(path) => {
             let body = json_of(&parts, read(body).await?)?;
@@ -123,6 +126,18 @@ async fn answer(server: &Arc<Server>, request: Request) -> Result<Response, ApiE
             Ok(answer::json_bytes(200, document))
         }
         Target::Unknown => Err(ApiError::no_such_resource()),
+    }
+}
+
+/// Whether a part of the API answers at the path; of every other path the API server says in plain text that there is no
+/// such page.
+fn is_routed(path: &str, target: &Target) -> bool {
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some("api"), Some(version), _) => discovery::serves("", Some(version)),
+        (Some("apis"), Some(group), None) => discovery::serves(group, None),
+        (Some("apis"), Some(group), Some(version)) => discovery::serves(group, Some(version)),
+        _ => *target != Target::Unknown,
     }
 }
 

@@ -79,7 +79,9 @@ impl ContinueToken {
     }
 
     pub(super) fn decode(text: &str) -> Result<ContinueToken, ApiError> {
-        let invalid = |why: &str| ApiError::bad_request(format!("continue key is not valid{why}"));
+        let invalid = |why: &str| {
+            ApiError::bad_request(format!("invalid continue token: continue key is not valid{why}"))
+        };
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|error| invalid(&format!(": {error}")))?;
         let token: ContinueToken =
             serde_json::from_slice(&bytes).map_err(|error| invalid(&format!(": {error}")))?;

@@ -48,9 +48,6 @@ pub(super) fn update(errors: &mut Errors, new: &Value, old: &Value) {
     if !old["deletionTimestamp"].is_null() {
         no_new_finalizers(errors, new, old, &path);
     }
-    if text(new, "resourceVersion").is_empty() {
-        errors.invalid(&path.field("resourceVersion"), "", "must be specified for an update");
-    }
     for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp"] {
         errors.immutable(&path.field(field), &new[field], &old[field]);
     }
