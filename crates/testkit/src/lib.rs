@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 pub use cleanup::Cleanup;
 #[cfg(feature = "cluster")]
-pub use cluster::Cluster;
+pub use cluster::{Caller, Cluster};
 pub use process::{Process, program};
 pub use proxy::Proxy;
 

@@ -1,49 +1,60 @@
-//! Service accounts, logs, and the faults that tests cut in.
-
-use std::time::{Duration, Instant};
+//! Service accounts and logs.
 
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::Error;
 use kube::api::{Api, ListParams, LogParams};
-use reqwest::Method;
 use serde_json::{Value, json};
-use sim::{Options, RequestLine, Seed, Sim, SimError};
+use sim::Seed;
+use testkit::{Caller, Cluster, eventually};
 
-use crate::common::{answer, cluster, trusting};
+use crate::common::{anywhere, simulated};
 
-fn role(kind: &str, namespace: Option<&str>, rules: &Value) -> Value {
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+fn role(name: &str, rules: &Value) -> Value {
+    json!({ "metadata": { "name": name }, "rules": rules })
+}
+
+/// A binding of a role of its own name to the account `agent` of the test's namespace.
+fn binding(cluster: &Cluster, role_kind: &str, name: &str) -> Value {
     json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
-        "metadata": { "name": "reader", "namespace": namespace }, "rules": rules,
+        "metadata": { "name": name },
+        "roleRef": { "apiGroup": RBAC, "kind": role_kind, "name": name },
+        "subjects": [{ "kind": "ServiceAccount", "namespace": cluster.namespace(), "name": "agent" }],
     })
 }
 
-fn binding(kind: &str, namespace: Option<&str>, role_kind: &str) -> Value {
-    json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
-        "metadata": { "name": "reader", "namespace": namespace },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": role_kind, "name": "reader" },
-        "subjects": [{ "kind": "ServiceAccount", "namespace": "cart", "name": "agent" }],
-    })
+/// A caller with the token of a service account.
+async fn account(cluster: &Cluster, name: &str) -> Result<Caller> {
+    cluster.post(&cluster.core("serviceaccounts"), json!({ "metadata": { "name": name } })).await?;
+    cluster.with_token(&cluster.token_of(cluster.namespace(), name).await?).await
+}
+
+/// Waits until the authorizer knows of a right.
+async fn may(caller: &Caller, path: &str, expected: u16) -> Result<()> {
+    let known = async || (caller.get(path).await.ok()?.0 == expected).then_some(());
+    eventually(&format!("{expected} at {path}"), known).await
 }
 
 #[tokio::test]
 async fn a_service_account_may_what_its_bindings_allow() -> Result<()> {
-    let cluster = cluster(Seed::Shop).await?;
-    let token = cluster.sim.token_for("cart", "agent");
-    let get = async |path: &str| answer(cluster.anonymous(Method::GET, path).bearer_auth(&token)).await;
-    let user = "User \"system:serviceaccount:cart:agent\"";
+    let cluster = anywhere().await?;
+    let other = cluster.another_namespace("other").await?;
+    let agent = account(&cluster, "agent").await?;
+    let own = cluster.namespace().to_owned();
+    let user = format!("User \"system:serviceaccount:{own}:agent\"");
 
     assert_eq!(
-        get("/api/v1/namespaces/cart/secrets").await?,
+        agent.get(&cluster.core("secrets")).await?,
         (
             403,
             json!({
                 "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Forbidden",
                 "message": format!(
                     "secrets is forbidden: {user} cannot list resource \"secrets\" in API group \"\" in the \
-                     namespace \"cart\""
+                     namespace \"{own}\""
                 ),
                 "details": { "kind": "secrets" }, "code": 403,
             })
@@ -51,61 +62,71 @@ async fn a_service_account_may_what_its_bindings_allow() -> Result<()> {
     );
     for (path, message) in [
         (
-            "/api/v1/nodes",
+            "/api/v1/nodes".to_owned(),
             format!(
                 "nodes is forbidden: {user} cannot list resource \"nodes\" in API group \"\" at the cluster scope"
             ),
         ),
         (
-            "/apis/apps/v1/namespaces/cart/deployments/d",
+            cluster.path("apps/v1", "deployments/d"),
             format!(
                 "deployments.apps \"d\" is forbidden: {user} cannot get resource \"deployments\" in API group \"apps\" \
-                 in the namespace \"cart\""
+                 in the namespace \"{own}\""
             ),
         ),
         (
-            "/api/v1/namespaces/cart/pods/p/log",
+            cluster.core("pods/p/log"),
             format!(
                 "pods \"p\" is forbidden: {user} cannot get resource \"pods/log\" in API group \"\" in the namespace \
-                 \"cart\""
+                 \"{own}\""
             ),
         ),
-        ("/metrics", format!("forbidden: {user} cannot get path \"/metrics\"")),
+        ("/nowhere".to_owned(), format!("forbidden: {user} cannot get path \"/nowhere\"")),
     ] {
-        let (status, body) = get(path).await?;
+        let (status, body) = agent.get(&path).await?;
         assert_eq!((status, body["message"].as_str()), (403, Some(message.as_str())), "{path}");
     }
-    assert_eq!(get("/apis").await?.0, 200, "discovery is for everyone with a token");
+    assert_eq!(agent.get("/apis").await?.0, 200, "discovery is for everyone with a token");
 
-    let store = cluster.sim.api();
+    let api_version = format!("{RBAC}/v1");
     let rules = json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"] }]);
-    store.create(role("Role", Some("cart"), &rules))?;
-    store.create(binding("RoleBinding", Some("cart"), "Role"))?;
-    assert_eq!(get("/api/v1/namespaces/cart/pods").await?.0, 200);
-    assert_eq!(get("/api/v1/namespaces/payments/pods").await?.0, 403);
-    assert_eq!(get("/api/v1/pods").await?.0, 403);
+    cluster.post(&cluster.path(&api_version, "roles"), role("reader", &rules)).await?;
+    let bindings = cluster.path(&api_version, "rolebindings");
+    cluster.post(&bindings, binding(&cluster, "Role", "reader")).await?;
+    may(&agent, &cluster.core("pods"), 200).await?;
+    let others = |resource: &str| format!("/api/v1/namespaces/{other}/{resource}");
+    assert_eq!(agent.get(&others("pods")).await?.0, 403);
+    assert_eq!(agent.get("/api/v1/pods").await?.0, 403);
 
     let rules = json!([
         { "apiGroups": ["*"], "resources": ["nodes", "pods"], "verbs": ["*"] },
-        { "apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["prometheus-rules"], "verbs": ["get"] },
-        { "nonResourceURLs": ["/metrics*"], "verbs": ["get"] },
+        { "apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["rules"], "verbs": ["get"] },
+        { "nonResourceURLs": ["/nowhere*"], "verbs": ["get"] },
     ]);
-    store.create(role("ClusterRole", None, &rules))?;
-    store.create(binding("ClusterRoleBinding", None, "ClusterRole"))?;
-    assert_eq!(get("/api/v1/pods").await?.0, 200);
-    assert_eq!(get("/api/v1/nodes").await?.0, 200);
-    assert_eq!(get("/api/v1/namespaces/monitoring/configmaps/prometheus-rules").await?.0, 200);
-    assert_eq!(get("/api/v1/namespaces/kube-system/configmaps/coredns").await?.0, 403);
-    let metrics = cluster.anonymous(Method::GET, "/metrics").bearer_auth(&token).send().await?;
-    assert_eq!(metrics.status(), 200, "no JSON, but allowed");
+    let reader = cluster.unique("reader");
+    cluster.remove_at_end::<ClusterRole>(&reader);
+    cluster.remove_at_end::<ClusterRoleBinding>(&reader);
+    cluster.post(&format!("/apis/{api_version}/clusterroles"), role(&reader, &rules)).await?;
+    let bindings = format!("/apis/{api_version}/clusterrolebindings");
+    cluster.post(&bindings, binding(&cluster, "ClusterRole", &reader)).await?;
+    may(&agent, "/api/v1/pods?limit=1", 200).await?;
+    for (path, status) in [
+        ("/api/v1/nodes?limit=1", 200),
+        (&others("configmaps/rules"), 404),
+        (&others("configmaps/others"), 403),
+        ("/nowhere/else", 404),
+    ] {
+        assert_eq!(agent.get(path).await?.0, status, "{path}");
+    }
     Ok(())
 }
 
 #[tokio::test]
 async fn the_real_client_reads_refusals() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
-    for (token, code) in [(cluster.sim.token_for("default", "nobody"), 403), ("wrong".to_owned(), 401)] {
-        let namespaces: Api<Namespace> = Api::all(cluster.client(&token).await?);
+    let cluster = anywhere().await?;
+    let unknown = cluster.with_token("wrong").await?;
+    for (caller, code) in [(account(&cluster, "nobody").await?, 403), (unknown, 401)] {
+        let namespaces: Api<Namespace> = Api::all(caller.client());
         match namespaces.list(&ListParams::default()).await {
             Err(Error::Api(status)) => assert_eq!(status.code, code),
             other => bail!("expected {code}, got {other:?}"),
@@ -114,10 +135,11 @@ async fn the_real_client_reads_refusals() -> Result<()> {
     Ok(())
 }
 
+/// Simulated: stand-ins for kubelets have no logs.
 #[tokio::test]
 async fn logs_honour_container_tail_and_bytes() -> Result<()> {
-    let cluster = cluster(Seed::Shop).await?;
-    let client = cluster.admin().await?;
+    let cluster = simulated(Seed::Shop).await?;
+    let client = cluster.client();
     let pods: Api<Pod> = Api::namespaced(client.clone(), "cart");
     let name = pods.list(&ListParams::default()).await?.items[0].metadata.name.clone().context("no name")?;
     let whole = pods.logs(&name, &LogParams::default()).await?;
@@ -162,66 +184,5 @@ async fn logs_honour_container_tail_and_bytes() -> Result<()> {
     assert!(payments.logs(&crashing, &LogParams::default()).await?.contains("FATAL"));
     let search: Api<Pod> = Api::namespaced(client, "search");
     assert_eq!(search.logs("search-index-2", &LogParams::default()).await?, "", "it runs nowhere");
-    Ok(())
-}
-
-#[tokio::test]
-async fn faults_strike_and_requests_are_counted() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
-    let line = RequestLine { verb: "list".to_owned(), resource: "namespaces".to_owned() };
-    assert!(cluster.sim.requests().is_empty());
-    cluster.sim.fail_next(2, 429)?;
-    let response = cluster.request(Method::GET, "/api/v1/namespaces").send().await?;
-    assert_eq!((response.status().as_u16(), response.headers()["retry-after"].as_bytes()), (429, &b"1"[..]));
-    assert_eq!(cluster.get("/api/v1/namespaces").await?.1["reason"], "TooManyRequests");
-    assert_eq!(cluster.get("/api/v1/namespaces").await?.0, 200);
-    assert_eq!(cluster.sim.requests().get(&line), Some(&3));
-    cluster.get("/api/v1/nowhere").await?;
-    assert_eq!(cluster.sim.requests().values().sum::<u64>(), 4);
-
-    cluster.sim.set_latency(Duration::from_millis(50));
-    let asked = Instant::now();
-    cluster.get("/version").await?;
-    assert!(asked.elapsed() >= Duration::from_millis(50));
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_port_is_held_until_the_simulator_goes() -> Result<()> {
-    let first = cluster(Seed::Empty).await?;
-    let options = |listen| Options {
-        listen,
-        seed: Seed::Empty,
-        admin_token: Some("known".to_owned()),
-        ..Options::default()
-    };
-    let address = first.sim.addr();
-    match Sim::start(options(address)).await {
-        Err(error @ SimError::Listen { .. }) => {
-            assert!(error.to_string().contains(&address.to_string()), "{error}");
-        }
-        Err(other) => bail!("unexpected: {other}"),
-        Ok(_) => bail!("two servers on one port"),
-    }
-    let watch = first.request(Method::GET, "/api/v1/pods?watch=1&resourceVersion=1").send().await?;
-    first.sim.stop().await;
-    assert!(watch.bytes().await.is_err(), "the watch is cut");
-
-    let second = Sim::start(options(address)).await?;
-    assert_eq!(second.admin_token(), "known");
-    let token = second.token_for("default", "agent");
-    let watch = trusting(&second.ca_pem())?
-        .get(format!("{}/api/v1/pods?watch=1", second.url()))
-        .bearer_auth("known")
-        .send()
-        .await?;
-    drop(second);
-    assert!(watch.bytes().await.is_err(), "dropping cuts the watch, too");
-    let third = Sim::start(Options { admin_token: Some("known".to_owned()), ..Options::default() }).await?;
-    assert_eq!(
-        third.token_for("default", "agent"),
-        token,
-        "tokens outlive a restart with the same admin token"
-    );
     Ok(())
 }

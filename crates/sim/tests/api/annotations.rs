@@ -4,12 +4,14 @@ use anyhow::Result;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sim::Seed;
+use testkit::Cluster;
 
-use crate::common::{Cluster, cluster};
+use crate::common::simulated;
 
 /// The warnings of an answer to a POST.
 async fn warnings(cluster: &Cluster, path: &str, body: &Value) -> Result<Vec<String>> {
-    let response = cluster.request(Method::POST, path).json(body).send().await?;
+    let json = [("content-type", "application/json")];
+    let response = cluster.ask(Method::POST, path, &json, body.to_string()).await?;
     assert_eq!(response.status(), 201);
     let warnings = response.headers().get_all("warning").into_iter();
     Ok(warnings.map(|value| value.to_str().map(str::to_owned)).collect::<Result<_, _>>()?)
@@ -17,7 +19,7 @@ async fn warnings(cluster: &Cluster, path: &str, body: &Value) -> Result<Vec<Str
 
 #[tokio::test]
 async fn a_mistyped_annotation_is_warned_of() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
+    let cluster = simulated(Seed::Empty).await?;
     let spec = json!({ "containers": [{ "name": "c", "image": "nginx:1.27" }] });
     let pod = |name: &str, value: &str| {
         let annotations = json!({ name: value });
@@ -47,7 +49,7 @@ async fn a_mistyped_annotation_is_warned_of() -> Result<()> {
 
 #[tokio::test]
 async fn a_fault_of_no_verb_is_refused() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
+    let cluster = simulated(Seed::Empty).await?;
     let fault = json!({ "verb": "lst", "status": 500 });
     let (status, refused) = cluster.call(Method::POST, "/simulator/v1/faults", Some(fault)).await?;
     let why = "a fault's verb must be one of create, delete, deletecollection, get, head, list, options, patch, post, \

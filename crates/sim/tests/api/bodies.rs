@@ -4,13 +4,13 @@ use anyhow::Result;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::common::Anywhere;
+use crate::common::anywhere;
 
 const YAML: [(&str, &str); 1] = [("content-type", "application/yaml")];
 
 #[tokio::test]
 async fn bodies_are_read_in_yaml() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let maps = cluster.core("configmaps");
     let map =
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  one: &text |\n    1\n  two: *text\n";
@@ -38,7 +38,7 @@ async fn bodies_are_read_in_yaml() -> Result<()> {
 
 #[tokio::test]
 async fn a_body_of_an_unknown_type_is_refused() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let maps = cluster.core("configmaps");
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let (status, refused) = cluster.send(Method::POST, &maps, &form, "{}").await?;
@@ -51,7 +51,7 @@ async fn a_body_of_an_unknown_type_is_refused() -> Result<()> {
 
 #[tokio::test]
 async fn little_yaml_does_not_become_much() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let mut bomb =
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\na0: &a0 [x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..10 {

@@ -3,13 +3,13 @@
 use anyhow::Result;
 use serde_json::json;
 use sim::{Delays, Options, Seed};
-use testkit::eventually;
+use testkit::{Cluster, eventually};
 
-use crate::common::{Anywhere, cluster_with};
+use crate::common::anywhere;
 
 #[tokio::test]
 async fn there_are_the_service_of_the_api_server_and_the_system_s_priorities() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let (_, service) = cluster.get("/api/v1/namespaces/default/services/kubernetes").await?;
     assert_eq!(service["metadata"]["labels"], json!({ "component": "apiserver", "provider": "kubernetes" }));
     assert_eq!(service["spec"]["ports"][0]["port"], 443);
@@ -27,11 +27,11 @@ async fn there_are_the_service_of_the_api_server_and_the_system_s_priorities() -
 #[tokio::test]
 async fn in_the_shop_claims_are_bound() -> Result<()> {
     let options = Options { seed: Seed::Shop, delays: Delays::none(), ..Options::default() };
-    let cluster = cluster_with(options).await?;
-    let claims = "/api/v1/namespaces/default/persistentvolumeclaims";
+    let cluster = Cluster::simulated(options).await?;
+    let claims = cluster.core("persistentvolumeclaims");
     let spec = json!({ "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } });
     let claim = json!({ "metadata": { "name": "data" }, "spec": spec });
-    let (_, created) = cluster.call(reqwest::Method::POST, claims, Some(claim)).await?;
+    let (_, created) = cluster.call(reqwest::Method::POST, &claims, Some(claim)).await?;
     assert_eq!(created["spec"]["storageClassName"], "standard", "{created}");
     eventually("a volume", async || {
         let (_, claim) = cluster.get(&format!("{claims}/data")).await.ok()?;

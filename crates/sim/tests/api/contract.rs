@@ -1,11 +1,13 @@
 //! Answers against those recorded from kube-apiserver v1.36.2.
 
 use anyhow::{Context as _, Result};
+use k8s_openapi::api::core::v1::Namespace;
 use reqwest::Method;
 use serde_json::{Value, json};
-use sim::{SIMULATED_HEADER, Seed};
+use sim::Seed;
+use testkit::{Cluster, eventually};
 
-use crate::common::{Anywhere, Cluster, answer, cluster};
+use crate::common::{anywhere, sim, simulated};
 
 fn failure(code: u16, reason: &str, message: &str, details: Option<Value>) -> Value {
     let mut body = json!({
@@ -23,31 +25,38 @@ async fn make_namespace(cluster: &Cluster, name: &str) -> Result<(u16, Value)> {
     cluster.call(Method::POST, "/api/v1/namespaces", Some(body)).await
 }
 
+/// Simulated: which version it is, and where it listens.
 #[tokio::test]
-async fn version_discovery_and_health() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
+async fn it_says_its_version_and_its_address() -> Result<()> {
+    let cluster = simulated(Seed::Empty).await?;
     let (_, version) = cluster.get("/version").await?;
     assert_eq!((&version["gitVersion"], &version["minor"]), (&json!("v1.36.2"), &json!("36")));
     let (_, versions) = cluster.get("/api").await?;
+    let address = sim(&cluster).addr().to_string();
     assert_eq!(
-        versions,
-        json!({
-            "kind": "APIVersions", "versions": ["v1"],
-            "serverAddressByClientCIDRs": [
-                { "clientCIDR": "0.0.0.0/0", "serverAddress": cluster.sim.addr().to_string() },
-            ],
-        })
+        versions["serverAddressByClientCIDRs"],
+        json!([{ "clientCIDR": "0.0.0.0/0", "serverAddress": address }])
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn version_discovery_and_health() -> Result<()> {
+    let cluster = anywhere().await?;
+    let (_, version) = cluster.get("/version").await?;
+    assert_eq!((&version["major"], version["gitVersion"].is_string()), (&json!("1"), true));
+    let (_, versions) = cluster.get("/api").await?;
+    assert_eq!((&versions["kind"], &versions["versions"]), (&json!("APIVersions"), &json!(["v1"])));
     for path in ["/readyz", "/livez", "/healthz"] {
-        let response = cluster.anonymous(Method::GET, path).send().await?;
+        let response = cluster.ask(Method::GET, path, &[], "").await?;
         assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
         assert_eq!(response.headers()["cache-control"], "no-cache, private");
-        assert_eq!(response.text().await?, "ok");
+        assert_eq!(response.into_body(), b"ok");
     }
-    let groups = cluster.admin().await?.list_api_groups().await?;
+    let groups = cluster.client().list_api_groups().await?;
     let group = groups.groups.iter().find(|group| group.name == "batch").context("no group batch")?;
     assert_eq!(group.preferred_version.as_ref().map(|version| version.version.as_str()), Some("v1"));
-    let resources = cluster.admin().await?.list_core_api_resources("v1").await?.resources;
+    let resources = cluster.client().list_core_api_resources("v1").await?.resources;
     let pods = resources.iter().find(|resource| resource.name == "pods").context("no pods")?;
     assert_eq!((pods.singular_name.as_str(), pods.namespaced), ("pod", true));
     assert_eq!(pods.short_names, Some(vec!["po".to_owned()]));
@@ -56,37 +65,40 @@ async fn version_discovery_and_health() -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_answer_says_that_it_is_simulated() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
-    for path in ["/version", "/api/v1/namespaces", "/api/v1/widgets", "/nothing"] {
-        for request in [cluster.request(Method::GET, path), cluster.anonymous(Method::GET, path)] {
-            assert_eq!(request.send().await?.headers()[SIMULATED_HEADER], "true", "{path}");
-        }
-    }
+async fn unknown_tokens_are_unauthorized() -> Result<()> {
+    let cluster = anywhere().await?;
+    let caller = cluster.with_token("wrong").await?;
+    let expected = (401, failure(401, "Unauthorized", "Unauthorized", None));
+    assert_eq!(caller.get("/api/v1/namespaces").await?, expected);
     Ok(())
 }
 
+/// Simulated: a real cluster can be set to refuse whoever has no credentials.
 #[tokio::test]
-async fn unknown_tokens_are_unauthorized() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
-    let expected = (401, failure(401, "Unauthorized", "Unauthorized", None));
-    let request = || cluster.anonymous(Method::GET, "/api/v1/namespaces");
-    assert_eq!(answer(request().bearer_auth("wrong")).await?, expected);
+async fn who_says_nothing_is_anonymous() -> Result<()> {
+    let cluster = simulated(Seed::Empty).await?;
+    let anonymous = cluster.anonymous().await?;
     let message = "namespaces is forbidden: User \"system:anonymous\" cannot list resource \"namespaces\" in API \
                    group \"\" at the cluster scope";
     let expected = (403, failure(403, "Forbidden", message, Some(json!({ "kind": "namespaces" }))));
-    assert_eq!(answer(request()).await?, expected);
-    assert_eq!(answer(request().basic_auth("admin", Some("x"))).await?, expected, "no scheme that is known");
+    let path = "/api/v1/namespaces";
+    assert_eq!(anonymous.get(path).await?, expected);
+    let unknown_scheme = [("authorization", "Basic YWRtaW46eA==")];
+    assert_eq!(anonymous.send(Method::GET, path, &unknown_scheme, "").await?, expected);
     Ok(())
 }
 
 #[tokio::test]
 async fn namespaces_are_created_as_recorded() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
-    let (status, mut created) = make_namespace(&cluster, "rec").await?;
+    let cluster = anywhere().await?;
+    let rec = cluster.unique("rec");
+    cluster.remove_at_end::<Namespace>(&rec);
+    let (status, mut created) = make_namespace(&cluster, &rec).await?;
     assert_eq!(status, 201);
-    assert_eq!(cluster.get("/api/v1/namespaces/rec").await?, (200, created.clone()));
+    assert_eq!(cluster.get(&format!("/api/v1/namespaces/{rec}")).await?, (200, created.clone()));
     let metadata = created["metadata"].as_object_mut().context("no metadata")?;
+    // Kept by a real API server for every object, simulated where somebody applies.
+    metadata.remove("managedFields");
     for field in ["uid", "resourceVersion", "creationTimestamp"] {
         assert!(metadata.remove(field).is_some_and(|value| value.is_string()), "{field}");
     }
@@ -94,17 +106,17 @@ async fn namespaces_are_created_as_recorded() -> Result<()> {
         created,
         json!({
             "kind": "Namespace", "apiVersion": "v1",
-            "metadata": { "name": "rec", "labels": { "kubernetes.io/metadata.name": "rec", "team": "a" } },
+            "metadata": { "name": rec, "labels": { "kubernetes.io/metadata.name": rec, "team": "a" } },
             "spec": { "finalizers": ["kubernetes"] },
             "status": { "phase": "Active" },
         })
     );
 
-    let details = json!({ "name": "rec", "kind": "namespaces" });
-    let message = "namespaces \"rec\" already exists";
+    let details = json!({ "name": rec, "kind": "namespaces" });
+    let message = format!("namespaces \"{rec}\" already exists");
     assert_eq!(
-        make_namespace(&cluster, "rec").await?,
-        (409, failure(409, "AlreadyExists", message, Some(details)))
+        make_namespace(&cluster, &rec).await?,
+        (409, failure(409, "AlreadyExists", &message, Some(details)))
     );
 
     let why = "Invalid value: \"Not_Valid\": a lowercase RFC 1123 label must consist of lower case alphanumeric \
@@ -122,24 +134,34 @@ async fn namespaces_are_created_as_recorded() -> Result<()> {
 
 #[tokio::test]
 async fn a_deleted_namespace_terminates_until_it_is_finalized() -> Result<()> {
-    let cluster = cluster(Seed::Shop).await?;
-    let path = "/api/v1/namespaces/cart";
-    let (status, object) = cluster.call(Method::DELETE, path, None).await?;
+    let cluster = anywhere().await?;
+    let name = cluster.unique("held");
+    cluster.remove_at_end::<Namespace>(&name);
+    let held = json!({ "metadata": { "name": name }, "spec": { "finalizers": ["example.com/hold"] } });
+    let created = cluster.post("/api/v1/namespaces", held).await?;
+    assert_eq!(created["spec"]["finalizers"], json!(["example.com/hold", "kubernetes"]));
+    let path = format!("/api/v1/namespaces/{name}");
+    let (status, object) = cluster.call(Method::DELETE, &path, None).await?;
     assert_eq!((status, &object["status"]["phase"]), (200, &json!("Terminating")));
     assert!(object["metadata"]["deletionTimestamp"].is_string());
-    assert_eq!(cluster.get(path).await?, (200, object.clone()));
-    assert_eq!(cluster.call(Method::DELETE, path, None).await?.0, 409);
 
-    let mut finalized = object;
+    let emptied = async || {
+        let (_, namespace) = cluster.get(&path).await.ok()?;
+        (namespace["spec"]["finalizers"] == json!(["example.com/hold"])).then_some(namespace)
+    };
+    let mut finalized = eventually("the namespace to be emptied", emptied).await?;
+    assert_eq!(finalized["status"]["phase"], "Terminating");
+    let again = cluster.call(Method::DELETE, &path, None).await?;
     finalized["spec"] = json!({});
     let (status, _) = cluster.call(Method::PUT, &format!("{path}/finalize"), Some(finalized)).await?;
-    assert_eq!((status, cluster.get(path).await?.0), (200, 404));
+    assert_eq!((status, cluster.get(&path).await?.0), (200, 404));
+    assert_eq!((again.0, &again.1["spec"]["finalizers"]), (200, &json!(["example.com/hold"])));
     Ok(())
 }
 
 #[tokio::test]
 async fn what_is_missing_is_not_found() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
+    let cluster = anywhere().await?;
     let details = json!({ "name": "absent", "kind": "namespaces" });
     assert_eq!(
         cluster.get("/api/v1/namespaces/absent").await?,
@@ -147,21 +169,22 @@ async fn what_is_missing_is_not_found() -> Result<()> {
     );
     let details = json!({ "name": "d", "group": "apps", "kind": "deployments" });
     assert_eq!(
-        cluster.get("/apis/apps/v1/namespaces/default/deployments/d").await?,
+        cluster.get(&cluster.path("apps/v1", "deployments/d")).await?,
         (404, failure(404, "NotFound", "deployments.apps \"d\" not found", Some(details)))
     );
     let unserved =
         failure(404, "NotFound", "the server could not find the requested resource", Some(json!({})));
-    for path in ["/api/v1/widgets", "/apis/nope/v1", "/apis/nope", "/api/v1/namespaces/default/pods/p/nope"] {
+    for path in ["/api/v1/widgets", &cluster.core("pods/p/nope"), "/apis/apps/v1/widgets"] {
         assert_eq!(cluster.get(path).await?, (404, unserved.clone()), "{path}");
     }
-    let request = cluster
-        .request(Method::PATCH, "/api/v1/nodes/absent")
-        .header("content-type", "application/merge-patch+json")
-        .body(r#"{"spec":{"unschedulable":true}}"#);
+    for path in ["/apis/nope/v1", "/apis/nope/v1/pods", "/apis/nope"] {
+        assert_eq!(cluster.get(path).await?, (404, json!("404 page not found\n")), "{path}");
+    }
+    let merge = [("content-type", "application/merge-patch+json")];
+    let cordon = r#"{"spec":{"unschedulable":true}}"#;
     let details = json!({ "name": "absent", "kind": "nodes" });
     assert_eq!(
-        answer(request).await?,
+        cluster.send(Method::PATCH, "/api/v1/nodes/absent", &merge, cordon).await?,
         (404, failure(404, "NotFound", "nodes \"absent\" not found", Some(details)))
     );
     let pod = json!({ "metadata": { "name": "p" }, "spec": { "containers": [] } });
@@ -172,7 +195,7 @@ async fn what_is_missing_is_not_found() -> Result<()> {
 
 #[tokio::test]
 async fn selectors_that_cannot_be_read_are_bad_requests() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let message = "found '==', expected: !, identifier, or 'end of string'";
     assert_eq!(
         cluster.get("/api/v1/namespaces?labelSelector=%3D%3D").await?,
@@ -188,12 +211,12 @@ async fn selectors_that_cannot_be_read_are_bad_requests() -> Result<()> {
 
 #[tokio::test]
 async fn updates_count_versions_and_conflict_when_stale() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let path = cluster.core("configmaps");
     let body =
         json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "c" }, "data": { "k": "1" } });
     let (status, first) = cluster.call(Method::POST, &path, Some(body)).await?;
-    assert_eq!((status, &first["metadata"]["namespace"]), (201, &json!(cluster.cluster.namespace())));
+    assert_eq!((status, &first["metadata"]["namespace"]), (201, &json!(cluster.namespace())));
 
     let path = format!("{path}/c");
     let (status, same) = cluster.call(Method::PUT, &path, Some(first.clone())).await?;
@@ -224,8 +247,10 @@ async fn updates_count_versions_and_conflict_when_stale() -> Result<()> {
 
 #[tokio::test]
 async fn requests_that_make_no_sense_are_refused() -> Result<()> {
-    let cluster = cluster(Seed::Shop).await?;
-    let maps = "/api/v1/namespaces/default/configmaps";
+    let cluster = anywhere().await?;
+    let (maps, log) = (cluster.core("configmaps"), cluster.core("pods/p/log"));
+    let own = format!("/api/v1/namespaces/{}", cluster.namespace());
+    let (maps, log, own) = (maps.as_str(), log.as_str(), own.as_str());
     for (method, path, body, status) in [
         (Method::POST, maps, json!("text"), 400),
         (Method::POST, maps, json!({ "metadata": "x" }), 400),
@@ -236,11 +261,11 @@ async fn requests_that_make_no_sense_are_refused() -> Result<()> {
         (Method::POST, "/api/v1/namespaces", json!({ "metadata": { "name": "n", "labels": "x" } }), 400),
         (Method::POST, "/api/v1/namespaces?dryRun=Some", json!({ "metadata": { "name": "n" } }), 422),
         (Method::POST, "/api/v1/configmaps", json!({ "metadata": { "name": "c" } }), 405),
-        (Method::PUT, "/api/v1/namespaces/cart", json!({ "metadata": { "name": "other" } }), 400),
-        (Method::PATCH, "/api/v1/namespaces/cart", json!({}), 415),
+        (Method::PUT, own, json!({ "metadata": { "name": "other" } }), 400),
+        (Method::PATCH, own, json!({}), 415),
         (Method::DELETE, "/api/v1/namespaces", json!({}), 405),
         (Method::POST, "/version", json!({}), 405),
-        (Method::PUT, "/api/v1/namespaces/cart/pods/cart-redis-0/log", json!({}), 405),
+        (Method::PUT, log, json!({}), 405),
         (Method::GET, "/api/v1/pods?limit=many", json!({}), 400),
     ] {
         let answer = cluster.call(method.clone(), path, Some(body.clone())).await?;

@@ -3,29 +3,51 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use serde_json::json;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
 use sim::Seed;
+use testkit::Cluster;
 
-use crate::common::cluster;
+use crate::common::{anywhere, idle_pod, sim, simulated};
+
+/// The path of the namespace's leases: no cluster makes any by itself.
+fn leases(cluster: &Cluster) -> String {
+    cluster.path("coordination.k8s.io/v1", "leases")
+}
+
+async fn make_leases(cluster: &Cluster, names: &[&str]) -> Result<()> {
+    for name in names {
+        let lease = json!({ "metadata": { "name": name, "labels": { "letter": name } } });
+        cluster.post(&leases(cluster), lease).await?;
+    }
+    Ok(())
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    let items = list["items"].as_array().into_iter().flatten();
+    items.filter_map(|item| item["metadata"]["name"].as_str()).collect()
+}
 
 #[tokio::test]
 async fn pages_have_the_metadata_of_the_recorded_ones() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
-    let (status, first) = cluster.get("/api/v1/namespaces?limit=2").await?;
-    assert_eq!((status, &first["kind"], &first["apiVersion"]), (200, &json!("NamespaceList"), &json!("v1")));
+    let cluster = anywhere().await?;
+    make_leases(&cluster, &["a", "b", "c", "d"]).await?;
+    let path = leases(&cluster);
+    let (status, first) = cluster.get(&format!("{path}?limit=2")).await?;
+    let version = json!("coordination.k8s.io/v1");
+    assert_eq!((status, &first["kind"], &first["apiVersion"]), (200, &json!("LeaseList"), &version));
     assert_eq!(first["metadata"]["remainingItemCount"], 2);
-    assert_eq!(first["items"][0]["metadata"]["name"], "default");
+    assert_eq!(names(&first), ["a", "b"]);
     assert!(first["items"][0].get("kind").is_none(), "the list says what its items are");
 
     let token = first["metadata"]["continue"].as_str().context("no continue token")?;
-    let (_, second) = cluster.get(&format!("/api/v1/namespaces?limit=2&continue={token}")).await?;
-    assert_eq!(second["items"][0]["metadata"]["name"], "kube-public");
+    let (_, second) = cluster.get(&format!("{path}?limit=2&continue={token}")).await?;
+    assert_eq!(names(&second), ["c", "d"]);
     assert_eq!(second["metadata"], json!({ "resourceVersion": first["metadata"]["resourceVersion"] }));
 
-    let (_, selected) =
-        cluster.get("/api/v1/namespaces?limit=1&labelSelector=kubernetes.io/metadata.name").await?;
+    let (_, selected) = cluster.get(&format!("{path}?limit=1&labelSelector=letter")).await?;
     assert!(selected["metadata"]["continue"].is_string());
     assert!(selected["metadata"].get("remainingItemCount").is_none(), "not with a selector");
     Ok(())
@@ -33,45 +55,42 @@ async fn pages_have_the_metadata_of_the_recorded_ones() -> Result<()> {
 
 #[tokio::test]
 async fn pages_show_the_snapshot_of_the_first_one() -> Result<()> {
-    let cluster = cluster(Seed::Shop).await?;
-    let namespaces: Api<Namespace> = Api::all(cluster.admin().await?);
-    let before: Vec<_> = namespaces.list(&ListParams::default()).await?.items;
+    let cluster = anywhere().await?;
+    make_leases(&cluster, &["a", "b", "c", "d", "e", "f"]).await?;
+    let leases: Api<Lease> = cluster.namespaced();
+    let before: Vec<_> = leases.list(&ListParams::default()).await?.items;
 
-    let mut page = namespaces.list(&ListParams::default().limit(4)).await?;
-    namespaces.delete("storefront", &DeleteParams::default()).await?;
-    let late = Namespace {
-        metadata: kube::api::ObjectMeta { name: Some("late".into()), ..Default::default() },
-        ..Default::default()
-    };
-    namespaces.create(&PostParams::default(), &late).await?;
+    let mut page = leases.list(&ListParams::default().limit(2)).await?;
+    leases.delete("d", &DeleteParams::default()).await?;
+    let late = ObjectMeta { name: Some("late".to_owned()), ..ObjectMeta::default() };
+    leases.create(&PostParams::default(), &Lease { metadata: late, ..Lease::default() }).await?;
     let patch = Patch::Merge(json!({ "metadata": { "labels": { "team": "b" } } }));
-    namespaces.patch("search", &PatchParams::default(), &patch).await?;
+    leases.patch("f", &PatchParams::default(), &patch).await?;
 
     let mut shown = page.items;
     while let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty()) {
-        page = namespaces.list(&ListParams::default().limit(4).continue_token(&token)).await?;
+        page = leases.list(&ListParams::default().limit(2).continue_token(&token)).await?;
         shown.append(&mut page.items);
     }
     assert_eq!(shown, before);
-    let names = |items: &[Namespace]| {
-        items.iter().filter_map(|item| item.metadata.name.clone()).collect::<BTreeSet<_>>()
-    };
-    let now = names(&namespaces.list(&ListParams::default()).await?.items);
-    assert!(now.contains("late"));
+    let now = leases.list(&ListParams::default()).await?.items;
+    let now: Vec<_> = now.iter().filter_map(|lease| lease.metadata.name.as_deref()).collect();
+    assert_eq!(now, ["a", "b", "c", "e", "f", "late"]);
     Ok(())
 }
 
+/// Simulated: a real API server forgets after minutes.
 #[tokio::test]
 async fn a_continue_token_expires_with_the_history() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
-    let (_, first) = cluster.get("/api/v1/namespaces?limit=2").await?;
+    let cluster = simulated(Seed::Empty).await?;
+    make_leases(&cluster, &["a", "b", "c", "d"]).await?;
+    let path = leases(&cluster);
+    let (_, first) = cluster.get(&format!("{path}?limit=2")).await?;
     let token = first["metadata"]["continue"].as_str().context("no continue token")?;
-    let namespaces: Api<Namespace> = Api::all(cluster.admin().await?);
-    let patch = Patch::Merge(json!({ "metadata": { "labels": { "team": "b" } } }));
-    namespaces.patch("default", &PatchParams::default(), &patch).await?;
-    cluster.sim.compact();
+    make_leases(&cluster, &["e"]).await?;
+    sim(&cluster).compact();
 
-    let (status, body) = cluster.get(&format!("/api/v1/namespaces?limit=2&continue={token}")).await?;
+    let (status, body) = cluster.get(&format!("{path}?limit=2&continue={token}")).await?;
     assert_eq!((status, &body["reason"], &body["code"]), (410, &json!("Expired"), &json!(410)));
     assert_eq!(
         body["message"],
@@ -81,64 +100,68 @@ async fn a_continue_token_expires_with_the_history() -> Result<()> {
          modified, or deleted between the time the first chunk was returned and now may show up in the list."
     );
     let rest = body["metadata"]["continue"].as_str().context("no token to go on with")?;
-    let (status, second) = cluster.get(&format!("/api/v1/namespaces?limit=2&continue={rest}")).await?;
-    assert_eq!((status, &second["items"][0]["metadata"]["name"]), (200, &json!("kube-public")));
+    let (status, second) = cluster.get(&format!("{path}?limit=2&continue={rest}")).await?;
+    assert_eq!((status, names(&second)), (200, vec!["c", "d"]));
+    Ok(())
+}
 
+#[tokio::test]
+async fn a_continue_token_that_cannot_be_read_is_refused() -> Result<()> {
+    let cluster = anywhere().await?;
     for token in ["!", "bm90IGpzb24", "eyJ2IjoidjIiLCJydiI6MSwic3RhcnQiOiJhIn0"] {
-        let (status, body) = cluster.get(&format!("/api/v1/namespaces?continue={token}")).await?;
+        let (status, body) = cluster.get(&format!("{}?continue={token}", leases(&cluster))).await?;
         assert_eq!((status, &body["reason"]), (400, &json!("BadRequest")), "{token}");
         let message = body["message"].as_str().context("no message")?;
-        assert!(message.starts_with("continue key is not valid"), "{message}");
+        assert!(message.starts_with("invalid continue token: continue key is not valid"), "{message}");
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn lists_at_a_resource_version() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
-    let revision = *cluster.sim.api().revision().borrow();
-    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "new" } });
-    cluster.sim.api().create(namespace)?;
-    let path = |query: String| format!("/api/v1/namespaces?{query}");
-    let count = |body: &serde_json::Value| body["items"].as_array().map(Vec::len);
+    let cluster = anywhere().await?;
+    make_leases(&cluster, &["a", "b"]).await?;
+    let path = |query: String| format!("{}?{query}", leases(&cluster));
+    let (_, before) = cluster.get(&path(String::new())).await?;
+    let version = before["metadata"]["resourceVersion"].as_str().context("no version")?;
+    let new = cluster.post(&leases(&cluster), json!({ "metadata": { "name": "new" } })).await?;
 
-    let (_, exact) =
-        cluster.get(&path(format!("resourceVersion={revision}&resourceVersionMatch=Exact"))).await?;
-    assert_eq!(
-        (count(&exact), &exact["metadata"]["resourceVersion"]),
-        (Some(4), &json!(revision.to_string()))
-    );
-    let (_, newer) = cluster.get(&path(format!("resourceVersion={revision}"))).await?;
-    assert_eq!(count(&newer), Some(5));
-    let (status, future) = cluster.get(&path(format!("resourceVersion={}", revision + 2))).await?;
+    let exactly = path(format!("resourceVersion={version}&resourceVersionMatch=Exact"));
+    let (_, exact) = cluster.get(&exactly).await?;
+    assert_eq!((names(&exact), &exact["metadata"]["resourceVersion"]), (vec!["a", "b"], &json!(version)));
+    let newest = new["metadata"]["resourceVersion"].as_str().context("no version")?;
+    let (_, newer) = cluster.get(&path(format!("resourceVersion={newest}"))).await?;
+    assert_eq!(BTreeSet::from_iter(names(&newer)), BTreeSet::from(["a", "b", "new"]), "in any order");
+    let never = newest.parse::<u64>()? + 1_000_000_000;
+    let (status, future) = cluster.get(&path(format!("resourceVersion={never}"))).await?;
     assert_eq!((status, &future["reason"]), (504, &json!("Timeout")));
     Ok(())
 }
 
 #[tokio::test]
 async fn selectors_narrow_lists() -> Result<()> {
-    let cluster = cluster(Seed::Shop).await?;
-    let client = cluster.admin().await?;
-    let pods: Api<Pod> = Api::all(client.clone());
-    let all = pods.list(&ListParams::default()).await?.items;
-    let node_name = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
-    let node = all.iter().find_map(node_name).context("no pod on a node")?;
-
-    let on_node = pods.list(&ListParams::default().fields(&format!("spec.nodeName={node}"))).await?.items;
-    assert!(!on_node.is_empty() && on_node.len() < all.len());
-    assert!(on_node.iter().all(|pod| node_name(pod).as_deref() == Some(&node)));
-    let pending = pods.list(&ListParams::default().fields("status.phase=Pending")).await?.items;
-    let others = pods.list(&ListParams::default().fields("status.phase!=Pending")).await?.items;
-    assert!(!pending.is_empty());
-    assert_eq!(pending.len() + others.len(), all.len());
-
-    let cart: Api<Pod> = Api::namespaced(client.clone(), "cart");
-    assert_eq!(cart.list(&ListParams::default()).await?.items.len(), 4);
-    assert_eq!(
-        cart.list(&ListParams::default().labels("app.kubernetes.io/name in (cart-api)")).await?.items.len(),
-        3
-    );
-    let nodes: Api<Node> = Api::all(client);
-    assert_eq!(nodes.list(&ListParams::default().labels("kubernetes.io/arch!=amd64")).await?.items.len(), 1);
+    let cluster = anywhere().await?;
+    for (name, policy) in [("a", "Always"), ("b", "Never"), ("c", "Never")] {
+        let mut pod = idle_pod(name, &json!({ "restartPolicy": policy }));
+        pod["metadata"]["labels"] = json!({ "letter": name });
+        cluster.post(&cluster.core("pods"), pod).await?;
+    }
+    let pods: Api<Pod> = cluster.namespaced();
+    for (fields, labels, expected) in [
+        ("spec.restartPolicy=Never", "", vec!["b", "c"]),
+        ("spec.restartPolicy!=Never", "", vec!["a"]),
+        ("spec.nodeName=", "", vec!["a", "b", "c"]),
+        ("status.phase!=Pending", "", vec![]),
+        ("metadata.name=b", "", vec!["b"]),
+        ("", "letter in (a,c)", vec!["a", "c"]),
+        ("", "letter notin (a,c)", vec!["b"]),
+        ("", "letter!=a,letter", vec!["b", "c"]),
+        ("", "!letter", vec![]),
+        ("status.phase=Pending,spec.restartPolicy=Never", "letter=c", vec!["c"]),
+    ] {
+        let list = pods.list(&ListParams::default().fields(fields).labels(labels)).await?;
+        let names: Vec<_> = list.items.iter().filter_map(|pod| pod.metadata.name.as_deref()).collect();
+        assert_eq!(names, expected, "{fields:?} {labels:?}");
+    }
     Ok(())
 }

@@ -4,11 +4,12 @@ use anyhow::Result;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sim::Seed;
+use testkit::Cluster;
 
-use crate::common::{Anywhere, answer, cluster};
+use crate::common::{anywhere, simulated};
 
 async fn patch(
-    cluster: &Anywhere,
+    cluster: &Cluster,
     path: &str,
     media_type: &str,
     body: impl Into<Vec<u8>>,
@@ -18,9 +19,9 @@ async fn patch(
 
 #[tokio::test]
 async fn every_kind_of_patch_is_taken() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let map = json!({ "metadata": { "name": "c" }, "data": { "k": "1" } });
-    cluster.creates(&cluster.core("configmaps"), map).await?;
+    cluster.post(&cluster.core("configmaps"), map).await?;
     let path = cluster.core("configmaps/c");
     for (media_type, body, expected) in [
         ("application/merge-patch+json", r#"{"data":{"k":"2"}}"#, "2"),
@@ -41,7 +42,7 @@ async fn every_kind_of_patch_is_taken() -> Result<()> {
 
 #[tokio::test]
 async fn apply_creates_merges_and_gives_up() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let apply = "application/apply-patch+yaml";
     let map = cluster.core("configmaps/c");
     let path = |manager: &str| format!("{map}?fieldManager={manager}");
@@ -63,7 +64,7 @@ async fn apply_creates_merges_and_gives_up() -> Result<()> {
 
 #[tokio::test]
 async fn an_update_takes_what_it_changes_from_those_who_applied_it() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let map = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "c" }, "data": { "k": "1" },
     });
@@ -81,7 +82,7 @@ async fn an_update_takes_what_it_changes_from_those_who_applied_it() -> Result<(
 
 #[tokio::test]
 async fn open_api_says_what_is_served() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let (status, root) = cluster.get("/openapi/v3").await?;
     assert_eq!(status, 200);
     let address = root["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap_or_default();
@@ -92,17 +93,16 @@ async fn open_api_says_what_is_served() -> Result<()> {
     Ok(())
 }
 
+/// Simulated: the bounds are the simulator's own.
 #[tokio::test]
 async fn patches_that_cost_more_than_they_say_are_refused() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
+    let cluster = simulated(Seed::Empty).await?;
     let map = json!({ "metadata": { "name": "c" }, "data": { "k": "1" } });
-    let maps = "/api/v1/namespaces/default/configmaps";
-    assert_eq!(cluster.call(Method::POST, maps, Some(map)).await?.0, 201);
-    let path = format!("{maps}/c");
+    cluster.post(&cluster.core("configmaps"), map).await?;
+    let path = cluster.core("configmaps/c");
     let refused = async |operations: Vec<Value>| {
-        let request =
-            cluster.request(Method::PATCH, &path).header("content-type", "application/json-patch+json");
-        let (status, body) = answer(request.body(Value::from(operations).to_string())).await?;
+        let operations = Value::from(operations).to_string();
+        let (status, body) = patch(&cluster, &path, "application/json-patch+json", operations).await?;
         assert_eq!(status, 422, "{body}");
         anyhow::Ok(())
     };
@@ -126,9 +126,9 @@ async fn patches_that_cost_more_than_they_say_are_refused() -> Result<()> {
 
 #[tokio::test]
 async fn a_patch_renames_nothing() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let map = json!({ "metadata": { "name": "c" } });
-    cluster.creates(&cluster.core("configmaps"), map).await?;
+    cluster.post(&cluster.core("configmaps"), map).await?;
     let rename = r#"{"metadata":{"name":"other"}}"#;
     let path = cluster.core("configmaps/c");
     let (status, body) = patch(&cluster, &path, "application/merge-patch+json", rename).await?;

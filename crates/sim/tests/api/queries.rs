@@ -4,11 +4,11 @@ use anyhow::Result;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::common::Anywhere;
+use crate::common::anywhere;
 
 #[tokio::test]
 async fn numbers_are_read_as_the_real_server_reads_them() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let maps = cluster.core("configmaps");
     for (query, text, why) in [
         ("limit=abc", "abc", "invalid syntax"),
@@ -25,7 +25,7 @@ async fn numbers_are_read_as_the_real_server_reads_them() -> Result<()> {
 
 #[tokio::test]
 async fn truths_are_read_from_any_text() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let path = cluster.core("configmaps/a");
     let apply = [("content-type", "application/apply-patch+yaml")];
     let body = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}";

@@ -1,74 +1,50 @@
 //! Questions about who someone is and may do, and acting in another's place.
 
 use anyhow::Result;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use reqwest::Method;
 use serde_json::{Value, json};
-use sim::Seed;
+use testkit::{Cluster, eventually};
 
-use testkit::eventually;
-
-use crate::common::{Anywhere, Cluster, answer, cluster};
+use crate::common::{anywhere, get_as};
 
 const AUTHORIZATION: &str = "/apis/authorization.k8s.io/v1";
 
-async fn ask(cluster: &Anywhere, path: &str, kind: &str, spec: Value) -> Result<(u16, Value)> {
+async fn ask(cluster: &Cluster, path: &str, kind: &str, spec: Value) -> Result<(u16, Value)> {
     let group = path.split('/').nth(2).unwrap_or_default();
     let body = json!({ "apiVersion": format!("{group}/v1"), "kind": kind, "spec": spec });
     cluster.call(Method::POST, path, Some(body)).await
 }
 
 /// What jane, the account `agent` and the group `ops` may do in the test's namespace.
-async fn view_of_own(cluster: &Anywhere) -> Result<()> {
+async fn view_of_own(cluster: &Cluster) -> Result<()> {
     let rbac = "rbac.authorization.k8s.io";
     let api_version = format!("{rbac}/v1");
     let role = json!({
         "metadata": { "name": "reader" },
         "rules": [{ "apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"] }],
     });
-    cluster.creates(&cluster.path(&api_version, "roles"), role).await?;
+    cluster.post(&cluster.path(&api_version, "roles"), role).await?;
     let binding = json!({
         "metadata": { "name": "readers" },
         "roleRef": { "apiGroup": rbac, "kind": "Role", "name": "reader" },
         "subjects": [
             { "kind": "User", "apiGroup": rbac, "name": "jane" },
-            { "kind": "ServiceAccount", "name": "agent", "namespace": cluster.cluster.namespace() },
+            { "kind": "ServiceAccount", "name": "agent", "namespace": cluster.namespace() },
             { "kind": "Group", "apiGroup": rbac, "name": "ops" },
         ],
     });
-    cluster.creates(&cluster.path(&api_version, "rolebindings"), binding).await?;
+    cluster.post(&cluster.path(&api_version, "rolebindings"), binding).await?;
     let pods = cluster.core("pods");
-    let seen = async || {
-        let answer = cluster.send(Method::GET, &pods, &[("impersonate-user", "jane")], "").await;
-        (answer.ok()?.0 == 200).then_some(())
-    };
+    let seen = async || (get_as(cluster, "jane", &pods).await.ok()?.0 == 200).then_some(());
     eventually("the authorizer sees it", seen).await
-}
-
-fn view_of_default(cluster: &Cluster) -> Result<()> {
-    let rbac = "rbac.authorization.k8s.io";
-    cluster.sim.api().create(json!({
-        "apiVersion": format!("{rbac}/v1"), "kind": "Role",
-        "metadata": { "name": "reader", "namespace": "default" },
-        "rules": [{ "apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"] }],
-    }))?;
-    cluster.sim.api().create(json!({
-        "apiVersion": format!("{rbac}/v1"), "kind": "RoleBinding",
-        "metadata": { "name": "readers", "namespace": "default" },
-        "roleRef": { "apiGroup": rbac, "kind": "Role", "name": "reader" },
-        "subjects": [
-            { "kind": "User", "apiGroup": rbac, "name": "jane" },
-            { "kind": "ServiceAccount", "name": "agent" },
-            { "kind": "Group", "apiGroup": rbac, "name": "ops" },
-        ],
-    }))?;
-    Ok(())
 }
 
 #[tokio::test]
 async fn access_is_reviewed_as_requests_are() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     view_of_own(&cluster).await?;
-    let own = cluster.cluster.namespace();
+    let own = cluster.namespace();
     let agent = format!("system:serviceaccount:{own}:agent");
     let list = |namespace: &str| json!({ "namespace": namespace, "verb": "list", "resource": "pods" });
     let path = format!("{AUTHORIZATION}/selfsubjectaccessreviews");
@@ -103,69 +79,84 @@ async fn access_is_reviewed_as_requests_are() -> Result<()> {
         json!({ "allowed": false })
     );
     let (status, body) = ask(&cluster, &path, "SubjectAccessReview", json!({ "user": "jane" })).await?;
-    assert_eq!((status, &body["reason"]), (422, &json!("Invalid")));
+    let message = ".authorization.k8s.io \"\" is invalid: spec.resourceAttributes: Invalid value: \"null\": exactly one \
+                   of nonResourceAttributes or resourceAttributes must be specified";
+    assert_eq!((status, &body["message"]), (422, &json!(message)));
     let local = cluster.path("authorization.k8s.io/v1", "localsubjectaccessreviews");
     let spec = json!({ "user": "jane", "resourceAttributes": list("other") });
     let (status, body) = ask(&cluster, &local, "LocalSubjectAccessReview", spec).await?;
-    let message = format!("spec.resourceAttributes.namespace must match namespace: {own}");
-    assert_eq!((status, &body["message"]), (400, &json!(message)));
+    let message = ".authorization.k8s.io \"\" is invalid: spec.resourceAttributes.namespace: Invalid value: \"other\": \
+                   must match metadata.namespace";
+    assert_eq!((status, &body["message"]), (422, &json!(message)));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_role_that_is_not_there_is_named() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
-    cluster.sim.api().create(json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+    let cluster = anywhere().await?;
+    let rbac = "rbac.authorization.k8s.io";
+    let binding = json!({
         "metadata": { "name": "broken" },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "gone" },
-        "subjects": [{ "kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:authenticated" }],
-    }))?;
-    let token = cluster.sim.token_for("default", "agent");
-    let (_, body) = answer(cluster.anonymous(Method::GET, "/api/v1/nodes").bearer_auth(token)).await?;
-    let why = "at the cluster scope: RBAC: clusterrole.rbac.authorization.k8s.io \"gone\" not found";
-    assert!(body["message"].as_str().is_some_and(|message| message.ends_with(why)), "{body}");
-    Ok(())
+        "roleRef": { "apiGroup": rbac, "kind": "Role", "name": "gone" },
+        "subjects": [{ "kind": "User", "apiGroup": rbac, "name": "jane" }],
+    });
+    cluster.post(&cluster.path(&format!("{rbac}/v1"), "rolebindings"), binding).await?;
+    let own = cluster.namespace();
+    let why = format!("in the namespace \"{own}\": RBAC: role.rbac.authorization.k8s.io \"gone\" not found");
+    let named = async || {
+        let (_, refused) = get_as(&cluster, "jane", &cluster.core("pods")).await.ok()?;
+        refused["message"].as_str()?.ends_with(&why).then_some(())
+    };
+    eventually("the missing role to be named", named).await
 }
 
 #[tokio::test]
 async fn someone_acts_in_anothers_place() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
-    view_of_default(&cluster)?;
-    let pods = || cluster.request(Method::GET, "/api/v1/namespaces/default/pods");
-    assert_eq!(answer(pods().header("Impersonate-User", "jane")).await?.0, 200);
-    assert_eq!(answer(pods().header("Impersonate-User", "joe")).await?.0, 403);
-    let as_ops = pods().header("Impersonate-User", "joe").header("Impersonate-Group", "ops");
-    assert_eq!(answer(as_ops).await?.0, 200);
-    let agent = "system:serviceaccount:default:agent";
-    assert_eq!(answer(pods().header("Impersonate-User", agent)).await?.0, 200);
-    assert_eq!(answer(pods().header("Impersonate-Group", "ops")).await?.0, 500);
+    let cluster = anywhere().await?;
+    view_of_own(&cluster).await?;
+    let agent = format!("system:serviceaccount:{}:agent", cluster.namespace());
+    let pods = cluster.core("pods");
+    for (headers, status) in [
+        (vec![("impersonate-user", "jane")], 200),
+        (vec![("impersonate-user", "joe")], 403),
+        (vec![("impersonate-user", "joe"), ("impersonate-group", "ops")], 200),
+        (vec![("impersonate-user", &agent)], 200),
+        (vec![("impersonate-group", "ops")], 500),
+    ] {
+        assert_eq!(cluster.send(Method::GET, &pods, &headers, "").await?.0, status, "{headers:?}");
+    }
 
     let body = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
     let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
-    let who = cluster.request(Method::POST, path).json(&body);
-    let who = who.header("Impersonate-User", "joe").header("Impersonate-Extra-Reason", "why");
-    let (_, who) = answer(who).await?;
+    let headers = [
+        ("content-type", "application/json"),
+        ("impersonate-user", "joe"),
+        ("impersonate-extra-reason", "why"),
+    ];
+    let (_, who) = cluster.send(Method::POST, path, &headers, body.to_string()).await?;
     let info =
         json!({ "username": "joe", "groups": ["system:authenticated"], "extra": { "reason": ["why"] } });
     assert_eq!(who["status"]["userInfo"], info);
 
-    let token = cluster.sim.token_for("default", "agent");
-    let request = cluster.anonymous(Method::GET, "/api/v1/nodes").bearer_auth(token);
-    let (status, body) = answer(request.header("Impersonate-User", "jane")).await?;
-    let message = "users \"jane\" is forbidden: User \"system:serviceaccount:default:agent\" cannot impersonate \
-                   resource \"users\" in API group \"\" at the cluster scope";
+    cluster.post(&cluster.core("serviceaccounts"), json!({ "metadata": { "name": "agent" } })).await?;
+    let caller = cluster.with_token(&cluster.token_of(cluster.namespace(), "agent").await?).await?;
+    let as_jane = [("impersonate-user", "jane")];
+    let (status, body) = caller.send(Method::GET, "/api/v1/nodes", &as_jane, "").await?;
+    let message = format!(
+        "users \"jane\" is forbidden: User \"{agent}\" cannot impersonate resource \"users\" in API group \"\" at the \
+         cluster scope"
+    );
     assert_eq!((status, &body["message"]), (403, &json!(message)));
     Ok(())
 }
 
 #[tokio::test]
 async fn all_that_someone_may_do_is_listed() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     view_of_own(&cluster).await?;
     let body = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
-        "spec": { "namespace": cluster.cluster.namespace() },
+        "spec": { "namespace": cluster.namespace() },
     });
     let path = format!("{AUTHORIZATION}/selfsubjectrulesreviews");
     let headers = [("content-type", "application/json"), ("impersonate-user", "jane")];
@@ -181,26 +172,30 @@ async fn all_that_someone_may_do_is_listed() -> Result<()> {
 
 #[tokio::test]
 async fn a_name_in_a_selector_is_the_objects_name() -> Result<()> {
-    let cluster = cluster(Seed::Empty).await?;
+    let cluster = anywhere().await?;
     let rbac = "rbac.authorization.k8s.io";
-    cluster.sim.api().create(json!({
-        "apiVersion": format!("{rbac}/v1"), "kind": "ClusterRole", "metadata": { "name": "one" },
+    let (one, jill) = (cluster.unique("one"), cluster.unique("jill"));
+    cluster.remove_at_end::<ClusterRole>(&one);
+    cluster.remove_at_end::<ClusterRoleBinding>(&one);
+    let role = json!({
+        "metadata": { "name": one },
         "rules": [{
             "apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["default"], "verbs": ["list", "watch"],
         }],
-    }))?;
-    cluster.sim.api().create(json!({
-        "apiVersion": format!("{rbac}/v1"), "kind": "ClusterRoleBinding", "metadata": { "name": "one" },
-        "roleRef": { "apiGroup": rbac, "kind": "ClusterRole", "name": "one" },
-        "subjects": [{ "kind": "User", "apiGroup": rbac, "name": "jane" }],
-    }))?;
-    for (query, status) in [
-        ("?fieldSelector=metadata.name%3Ddefault", 200),
-        ("?fieldSelector=metadata.name%3Dkube-system", 403),
-        ("", 403),
-    ] {
-        let request = cluster.request(Method::GET, &format!("/api/v1/namespaces{query}"));
-        assert_eq!(answer(request.header("Impersonate-User", "jane")).await?.0, status, "{query}");
+    });
+    cluster.post(&format!("/apis/{rbac}/v1/clusterroles"), role).await?;
+    let binding = json!({
+        "metadata": { "name": one },
+        "roleRef": { "apiGroup": rbac, "kind": "ClusterRole", "name": one },
+        "subjects": [{ "kind": "User", "apiGroup": rbac, "name": jill }],
+    });
+    cluster.post(&format!("/apis/{rbac}/v1/clusterrolebindings"), binding).await?;
+    let selected = |name: &str| format!("/api/v1/namespaces?fieldSelector=metadata.name%3D{name}");
+    let default = selected("default");
+    let may = async || (get_as(&cluster, &jill, &default).await.ok()?.0 == 200).then_some(());
+    eventually("the right to list one namespace", may).await?;
+    for path in [&selected("kube-system"), "/api/v1/namespaces"] {
+        assert_eq!(get_as(&cluster, &jill, path).await?.0, 403, "{path}");
     }
     Ok(())
 }

@@ -1,32 +1,14 @@
 //! What the API server adds to objects and refuses, beyond the recorded story.
 
 use anyhow::Result;
+use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sim::Seed;
 use testkit::eventually;
 
-use crate::common::{Anywhere, Cluster, cluster};
-
-/// Where the pods of [`rec`] are.
-const PODS: &str = "/api/v1/namespaces/rec/pods";
-
-/// A simulator, in which nothing happens by itself, with the namespace `rec` and one node in a zone.
-async fn rec() -> Result<Cluster> {
-    let cluster = cluster(Seed::Empty).await?;
-    creates(&cluster, "/api/v1/namespaces", json!({ "metadata": { "name": "rec" } })).await?;
-    let labels =
-        json!({ "topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "r", "x": "y" });
-    creates(&cluster, "/api/v1/nodes", json!({ "metadata": { "name": "node", "labels": labels } })).await?;
-    Ok(cluster)
-}
-
-async fn creates(cluster: &Cluster, path: &str, object: Value) -> Result<Value> {
-    let (status, body) = cluster.call(Method::POST, path, Some(object)).await?;
-    anyhow::ensure!(status == 201, "{path}: {body}");
-    Ok(body)
-}
+use crate::common::{anywhere, idle_pod, simulated};
 
 fn pod(name: &str, spec: &Value) -> Value {
     let mut pod = json!({
@@ -41,7 +23,7 @@ fn pod(name: &str, spec: &Value) -> Value {
 
 #[tokio::test]
 async fn an_invalid_pod_is_refused_with_all_its_causes() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let (status, body) = cluster
         .call(
             Method::POST,
@@ -61,11 +43,11 @@ async fn an_invalid_pod_is_refused_with_all_its_causes() -> Result<()> {
 
 #[tokio::test]
 async fn nothing_is_created_in_a_namespace_that_goes_away() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let maps = cluster.core("configmaps");
-    let rec = cluster.cluster.namespace();
+    let rec = cluster.namespace();
     let held = json!({ "metadata": { "name": "held", "finalizers": ["example.com/hold"] } });
-    cluster.creates(&maps, held).await?;
+    cluster.post(&maps, held).await?;
     let (status, namespace) =
         cluster.call(Method::DELETE, &format!("/api/v1/namespaces/{rec}"), None).await?;
     assert_eq!((status, &namespace["status"]["phase"]), (200, &json!("Terminating")));
@@ -96,7 +78,7 @@ async fn nothing_is_created_in_a_namespace_that_goes_away() -> Result<()> {
 
 #[tokio::test]
 async fn some_namespaces_stay() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     for name in ["default", "kube-system", "kube-public"] {
         let (status, body) =
             cluster.call(Method::DELETE, &format!("/api/v1/namespaces/{name}?dryRun=All"), None).await?;
@@ -112,20 +94,20 @@ async fn some_namespaces_stay() -> Result<()> {
 
 #[tokio::test]
 async fn a_pod_learns_who_it_is() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let pods = cluster.core("pods");
-    let created = cluster.creates(&pods, pod("p", &json!({}))).await?;
+    let created = cluster.post(&pods, pod("p", &json!({}))).await?;
     assert_eq!(created["spec"]["serviceAccountName"], "default");
     let volume = created["spec"]["volumes"][0]["name"].as_str().unwrap_or_default();
     assert!(volume.starts_with("kube-api-access-"), "{created}");
     assert_eq!(created["spec"]["containers"][0]["volumeMounts"][0]["name"], volume);
     assert_eq!(created["spec"]["tolerations"].as_array().map(Vec::len), Some(2));
 
-    let quiet = cluster.creates(&pods, pod("q", &json!({ "automountServiceAccountToken": false }))).await?;
+    let quiet = cluster.post(&pods, pod("q", &json!({ "automountServiceAccountToken": false }))).await?;
     assert_eq!(quiet["spec"]["volumes"], Value::Null);
     let message = format!(
         "pods \"r\" is forbidden: error looking up service account {}/nobody: serviceaccount \"nobody\" not found",
-        cluster.cluster.namespace()
+        cluster.namespace()
     );
     let nobodys = pod("r", &json!({ "serviceAccountName": "nobody" }));
     assert_eq!(cluster.refuses(&pods, nobodys).await?, (403, message));
@@ -134,34 +116,42 @@ async fn a_pod_learns_who_it_is() -> Result<()> {
 
 #[tokio::test]
 async fn a_pod_learns_where_it_is() -> Result<()> {
-    let cluster = rec().await?;
-    let created = creates(&cluster, PODS, pod("p", &json!({ "nodeName": "node" }))).await?;
+    let cluster = anywhere().await?;
+    let node = cluster.unique("node");
+    cluster.remove_at_end::<Node>(&node);
+    let labels =
+        json!({ "topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "r", "x": "y" });
+    cluster.post("/api/v1/nodes", json!({ "metadata": { "name": node, "labels": labels } })).await?;
     let labels = json!({ "topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "r" });
+    let pods = cluster.core("pods");
+    // Nobody waits for a kubelet when they are deleted.
+    let placed = idle_pod("p", &json!({ "nodeName": node, "terminationGracePeriodSeconds": 0 }));
+    let created = cluster.post(&pods, placed).await?;
     assert_eq!(created["metadata"]["labels"], labels);
-    creates(&cluster, PODS, pod("q", &json!({}))).await?;
+    cluster.post(&pods, idle_pod("q", &json!({ "terminationGracePeriodSeconds": 0 }))).await?;
     let binding = json!({
         "apiVersion": "v1", "kind": "Binding",
         "metadata": { "name": "q" },
-        "target": { "kind": "Node", "name": "node" },
+        "target": { "kind": "Node", "name": node },
     });
-    creates(&cluster, &format!("{PODS}/q/binding"), binding).await?;
-    let (_, bound) = cluster.get(&format!("{PODS}/q")).await?;
+    cluster.post(&format!("{pods}/q/binding"), binding).await?;
+    let (_, bound) = cluster.get(&format!("{pods}/q")).await?;
     assert_eq!(bound["metadata"]["labels"], labels);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_pod_has_the_priority_of_its_class() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let pods = cluster.core("pods");
     let classes = "/apis/scheduling.k8s.io/v1/priorityclasses";
-    let name = cluster.cluster.unique("high");
-    cluster.cluster.remove_at_end::<PriorityClass>(&name);
-    cluster.creates(classes, json!({ "metadata": { "name": name }, "value": 1000 })).await?;
-    let high = cluster.creates(&pods, pod("a", &json!({ "priorityClassName": name }))).await?;
+    let name = cluster.unique("high");
+    cluster.remove_at_end::<PriorityClass>(&name);
+    cluster.post(classes, json!({ "metadata": { "name": name }, "value": 1000 })).await?;
+    let high = cluster.post(&pods, pod("a", &json!({ "priorityClassName": name }))).await?;
     assert_eq!(high["spec"]["priority"], 1000);
     let system =
-        cluster.creates(&pods, pod("b", &json!({ "priorityClassName": "system-node-critical" }))).await?;
+        cluster.post(&pods, pod("b", &json!({ "priorityClassName": "system-node-critical" }))).await?;
     assert_eq!(system["spec"]["priority"], 2_000_001_000);
     assert_eq!(
         cluster.refuses(&pods, pod("c", &json!({ "priorityClassName": "low" }))).await?,
@@ -176,12 +166,12 @@ async fn a_pod_has_the_priority_of_its_class() -> Result<()> {
 
 #[tokio::test]
 async fn limits_complete_and_bound_a_pod() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let pods = cluster.core("pods");
     let limits = json!([{ "type": "Container", "max": { "cpu": "1" }, "defaultRequest": { "cpu": "100m" } }]);
     let range = json!({ "metadata": { "name": "l" }, "spec": { "limits": limits } });
-    cluster.creates(&cluster.core("limitranges"), range).await?;
-    let created = cluster.creates(&pods, pod("p", &json!({}))).await?;
+    cluster.post(&cluster.core("limitranges"), range).await?;
+    let created = cluster.post(&pods, pod("p", &json!({}))).await?;
     let resources = json!({ "requests": { "cpu": "100m" }, "limits": { "cpu": "1" } });
     assert_eq!(created["spec"]["containers"][0]["resources"], resources);
     assert_eq!(created["status"]["qosClass"], "Burstable");
@@ -195,11 +185,11 @@ async fn limits_complete_and_bound_a_pod() -> Result<()> {
 
 #[tokio::test]
 async fn a_quota_bounds_a_namespace() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let pods = cluster.core("pods");
     let quota =
         json!({ "metadata": { "name": "q" }, "spec": { "hard": { "pods": "1", "requests.cpu": "2" } } });
-    cluster.creates(&cluster.core("resourcequotas"), quota).await?;
+    cluster.post(&cluster.core("resourcequotas"), quota).await?;
     let tried = format!("{pods}?dryRun=All");
     let bounded = async || {
         let (status, message) = cluster.refuses(&tried, pod("a", &json!({}))).await.ok()?;
@@ -210,7 +200,7 @@ async fn a_quota_bounds_a_namespace() -> Result<()> {
     assert_eq!(message, "pods \"a\" is forbidden: failed quota: q: must specify requests.cpu for: c");
     let asking =
         json!({ "containers": [{ "name": "c", "image": "i", "resources": { "requests": { "cpu": "1" } } }] });
-    cluster.creates(&pods, pod("a", &asking)).await?;
+    cluster.post(&pods, pod("a", &asking)).await?;
     assert_eq!(
         cluster.refuses(&pods, pod("b", &asking)).await?,
         (
@@ -222,15 +212,16 @@ async fn a_quota_bounds_a_namespace() -> Result<()> {
     Ok(())
 }
 
+/// Simulated: everybody's claims would get the class.
 #[tokio::test]
 async fn claims_and_ingresses_get_the_default_class() -> Result<()> {
-    let cluster = rec().await?;
+    let cluster = simulated(Seed::Empty).await?;
     let annotations = json!({ "storageclass.kubernetes.io/is-default-class": "true" });
     let class = json!({ "metadata": { "name": "gp3", "annotations": annotations }, "provisioner": "ebs.csi.aws.com" });
-    creates(&cluster, "/apis/storage.k8s.io/v1/storageclasses", class).await?;
+    cluster.post("/apis/storage.k8s.io/v1/storageclasses", class).await?;
     let spec = json!({ "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } });
-    let claims = "/api/v1/namespaces/rec/persistentvolumeclaims";
-    let claim = creates(&cluster, claims, json!({ "metadata": { "name": "c" }, "spec": spec })).await?;
+    let claims = cluster.core("persistentvolumeclaims");
+    let claim = cluster.post(&claims, json!({ "metadata": { "name": "c" }, "spec": spec })).await?;
     assert_eq!(claim["spec"]["storageClassName"], "gp3");
     assert_eq!(claim["metadata"]["finalizers"], json!(["kubernetes.io/pvc-protection"]));
     Ok(())
@@ -238,9 +229,9 @@ async fn claims_and_ingresses_get_the_default_class() -> Result<()> {
 
 #[tokio::test]
 async fn a_stale_version_is_a_conflict_however_it_comes() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let maps = cluster.core("configmaps");
-    let first = cluster.creates(&maps, json!({ "metadata": { "name": "c" }, "data": { "k": "1" } })).await?;
+    let first = cluster.post(&maps, json!({ "metadata": { "name": "c" }, "data": { "k": "1" } })).await?;
     let path = format!("{maps}/c");
     let mut second = first.clone();
     second["data"]["k"] = "2".into();
@@ -260,46 +251,48 @@ async fn a_stale_version_is_a_conflict_however_it_comes() -> Result<()> {
 
 #[tokio::test]
 async fn some_kinds_are_replaced_by_version_only() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let maps = cluster.core("configmaps");
     let leases = &cluster.path("coordination.k8s.io/v1", "leases");
     let lease = json!({ "metadata": { "name": "l" }, "spec": { "leaseDurationSeconds": 15 } });
-    cluster.creates(leases, lease.clone()).await?;
+    cluster.post(leases, lease.clone()).await?;
     let (status, body) = cluster.call(Method::PUT, &format!("{leases}/l"), Some(lease)).await?;
-    let message = "Lease.coordination.k8s.io \"l\" is invalid: metadata.resourceVersion: Invalid value: \"\": must be \
+    let message = "leases.coordination.k8s.io \"l\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be \
                    specified for an update";
     assert_eq!((status, &body["message"]), (422, &json!(message)));
 
     let map = json!({ "metadata": { "name": "c" } });
-    cluster.creates(&maps, map.clone()).await?;
+    cluster.post(&maps, map.clone()).await?;
     assert_eq!(cluster.call(Method::PUT, &format!("{maps}/c"), Some(map)).await?.0, 200);
     Ok(())
 }
 
+/// Simulated: the kubelet must let the pod be.
 #[tokio::test]
 async fn an_eviction_can_be_tried_and_repeated() -> Result<()> {
-    let cluster = rec().await?;
-    creates(&cluster, PODS, pod("p", &json!({ "nodeName": "node" }))).await?;
+    let cluster = simulated(Seed::Empty).await?;
+    cluster.post("/api/v1/nodes", json!({ "metadata": { "name": "node" } })).await?;
+    cluster.post(&cluster.core("pods"), pod("p", &json!({ "nodeName": "node" }))).await?;
     let eviction = json!({
         "apiVersion": "policy/v1", "kind": "Eviction",
-        "metadata": { "name": "p", "namespace": "rec" },
+        "metadata": { "name": "p", "namespace": cluster.namespace() },
         "deleteOptions": { "dryRun": ["All"] },
     });
-    let path = format!("{PODS}/p/eviction");
+    let path = cluster.core("pods/p/eviction");
     let success =
         json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
     assert_eq!(cluster.call(Method::POST, &path, Some(eviction.clone())).await?, (201, success.clone()));
-    let (_, pod) = cluster.get(&format!("{PODS}/p")).await?;
+    let (_, pod) = cluster.get(&cluster.core("pods/p")).await?;
     assert_eq!(pod["metadata"]["deletionTimestamp"], Value::Null, "it was only tried");
 
     let mut meant = eviction;
     meant.as_object_mut().unwrap().remove("deleteOptions");
     for _ in 0..2 {
         assert_eq!(cluster.call(Method::POST, &path, Some(meant.clone())).await?, (201, success.clone()));
-        let (_, pod) = cluster.get(&format!("{PODS}/p")).await?;
+        let (_, pod) = cluster.get(&cluster.core("pods/p")).await?;
         assert_eq!(pod["metadata"]["deletionGracePeriodSeconds"], 30);
     }
-    let (status, again) = cluster.call(Method::DELETE, &format!("{PODS}/p"), None).await?;
+    let (status, again) = cluster.call(Method::DELETE, &cluster.core("pods/p"), None).await?;
     assert_eq!((status, &again["kind"]), (200, &json!("Pod")));
     Ok(())
 }

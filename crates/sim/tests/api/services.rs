@@ -4,10 +4,12 @@ use anyhow::Result;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::common::Anywhere;
+use testkit::Cluster;
+
+use crate::common::anywhere;
 
 /// Changes the type of the service `web`, and other fields of it.
-async fn patch(cluster: &Anywhere, spec: &Value) -> Result<Value> {
+async fn patch(cluster: &Cluster, spec: &Value) -> Result<Value> {
     let body = json!({ "spec": spec }).to_string();
     let merge = [("content-type", "application/merge-patch+json")];
     let (status, service) = cluster.send(Method::PATCH, &cluster.core("services/web"), &merge, body).await?;
@@ -17,11 +19,11 @@ async fn patch(cluster: &Anywhere, spec: &Value) -> Result<Value> {
 
 #[tokio::test]
 async fn a_service_gets_and_loses_what_its_type_needs() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let ports = json!([{ "name": "http", "port": 80 }, { "name": "admin", "port": 81 }]);
     let service =
         json!({ "metadata": { "name": "web" }, "spec": { "selector": { "a": "b" }, "ports": ports } });
-    let created = cluster.creates(&cluster.core("services"), service).await?;
+    let created = cluster.post(&cluster.core("services"), service).await?;
     let address = created["spec"]["clusterIP"].clone();
     assert!(address.is_string());
 
@@ -55,11 +57,11 @@ async fn a_service_gets_and_loses_what_its_type_needs() -> Result<()> {
 
 #[tokio::test]
 async fn a_balanced_service_gives_its_ports_back() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let spec =
         json!({ "type": "LoadBalancer", "ports": [{ "port": 80 }], "loadBalancerClass": "example.com/none" });
     let service = json!({ "metadata": { "name": "web" }, "spec": spec });
-    let created = cluster.creates(&cluster.core("services"), service).await?;
+    let created = cluster.post(&cluster.core("services"), service).await?;
     assert_eq!(created["spec"]["allocateLoadBalancerNodePorts"], true);
     assert!(created["spec"]["ports"][0]["nodePort"].is_number());
     let closed = patch(&cluster, &json!({ "type": "ClusterIP" })).await?;

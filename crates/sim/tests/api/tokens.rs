@@ -6,25 +6,29 @@ use anyhow::{Context as _, Result};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use reqwest::Method;
 use serde_json::{Value, json};
-use sim::{DeleteOptions, Options, Seed, kinds};
+use sim::Seed;
+use testkit::{Cluster, eventually, eventually_within};
 
-use crate::common::{Anywhere, Cluster, answer, cluster, cluster_with};
+use crate::common::{PATIENCE, anywhere, idle_pod, sim, simulated, status_with};
 
-const ACCOUNT: &str = "/api/v1/namespaces/default/serviceaccounts/builder";
+/// What is asked for with a token: 403 for who is known and may not, 401 for a bad token.
+const NAMESPACES: &str = "/api/v1/namespaces";
 
+async fn make_account(cluster: &Cluster) -> Result<Value> {
+    cluster.post(&cluster.core("serviceaccounts"), json!({ "metadata": { "name": "builder" } })).await
+}
+
+/// The test's namespace has an account `builder`.
 async fn with_account() -> Result<Cluster> {
-    let cluster = cluster(Seed::Empty).await?;
-    cluster.sim.api().create(account("builder"))?;
+    let cluster = anywhere().await?;
+    make_account(&cluster).await?;
     Ok(cluster)
 }
 
-fn account(name: &str) -> Value {
-    json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name, "namespace": "default" } })
-}
-
+/// A token for the account.
 async fn request_token(cluster: &Cluster, spec: Value) -> Result<(u16, Value)> {
     let body = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec });
-    cluster.call(Method::POST, &format!("{ACCOUNT}/token"), Some(body)).await
+    cluster.call(Method::POST, &cluster.core("serviceaccounts/builder/token"), Some(body)).await
 }
 
 async fn review(cluster: &Cluster, token: &str, audiences: &[&str]) -> Result<Value> {
@@ -32,54 +36,52 @@ async fn review(cluster: &Cluster, token: &str, audiences: &[&str]) -> Result<Va
         "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
         "spec": { "token": token, "audiences": audiences },
     });
-    let path = "/apis/authentication.k8s.io/v1/tokenreviews";
-    let (status, review) = cluster.call(Method::POST, path, Some(body)).await?;
-    assert_eq!(status, 201);
+    let review = cluster.post("/apis/authentication.k8s.io/v1/tokenreviews", body).await?;
     Ok(review["status"].clone())
 }
 
-/// The status of a list of namespaces with a token: 403 for who is known and may not, 401 for a bad token.
-async fn status_with(cluster: &Cluster, token: &str) -> Result<u16> {
-    Ok(answer(cluster.anonymous(Method::GET, "/api/v1/namespaces").bearer_auth(token)).await?.0)
-}
-
-/// A token for the account `builder` of the test's namespace.
-async fn asks_for_token(cluster: &Anywhere, spec: Value) -> Result<(u16, Value)> {
-    let body = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec });
-    cluster.call(Method::POST, &cluster.core("serviceaccounts/builder/token"), Some(body)).await
-}
-
-async fn anywhere_with_account() -> Result<Anywhere> {
-    let cluster = Anywhere::start().await?;
-    cluster.creates(&cluster.core("serviceaccounts"), json!({ "metadata": { "name": "builder" } })).await?;
-    Ok(cluster)
+/// Waits until the token is worth nothing.
+async fn until_refused(cluster: &Cluster, token: &str) -> Result<()> {
+    let refused = async || (status_with(cluster, token, NAMESPACES).await.ok()? == 401).then_some(());
+    eventually_within(PATIENCE, "the token to be refused", refused).await
 }
 
 #[tokio::test]
-async fn a_token_ends_with_its_time() -> Result<()> {
+async fn a_token_says_who_has_it() -> Result<()> {
     let cluster = with_account().await?;
+    let asked = jiff::Timestamp::now();
     let (status, request) = request_token(&cluster, json!({ "expirationSeconds": 600 })).await?;
     assert_eq!(status, 201);
     let token = request["status"]["token"].as_str().context("no token")?;
     let expiry: jiff::Timestamp =
         request["status"]["expirationTimestamp"].as_str().context("no time")?.parse()?;
-    let left = expiry.duration_since(cluster.sim.api().clock().now()).as_secs();
-    assert!((590..=600).contains(&left), "{left}");
-    assert_eq!(status_with(&cluster, token).await?, 403);
+    let lasts = expiry.duration_since(asked).as_secs();
+    assert!((590..=610).contains(&lasts), "{lasts}");
+    assert_eq!(status_with(&cluster, token, NAMESPACES).await?, 403);
 
     let status = review(&cluster, token, &[]).await?;
-    let (user, uid) = (&status["user"], cluster.get(ACCOUNT).await?.1["metadata"]["uid"].clone());
+    let (_, account) = cluster.get(&cluster.core("serviceaccounts/builder")).await?;
+    let (user, own) = (&status["user"], cluster.namespace());
     assert_eq!(status["authenticated"], true);
-    assert_eq!(user["username"], "system:serviceaccount:default:builder");
-    assert_eq!(user["uid"], uid);
-    let groups = ["system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"];
-    assert_eq!(user["groups"], json!(groups));
+    assert_eq!(user["username"], format!("system:serviceaccount:{own}:builder"));
+    assert_eq!(user["uid"], account["metadata"]["uid"]);
+    let by_namespace = format!("system:serviceaccounts:{own}");
+    assert_eq!(user["groups"], json!(["system:serviceaccounts", by_namespace, "system:authenticated"]));
+    Ok(())
+}
 
-    cluster.sim.api().clock().advance(Duration::from_secs(601));
-    assert_eq!(status_with(&cluster, token).await?, 401);
-    let status = review(&cluster, token, &[]).await?;
+/// Simulated: the clock is moved.
+#[tokio::test]
+async fn a_token_ends_with_its_time() -> Result<()> {
+    let cluster = simulated(Seed::Empty).await?;
+    make_account(&cluster).await?;
+    let (_, request) = request_token(&cluster, json!({ "expirationSeconds": 600 })).await?;
+    let token = request["status"]["token"].as_str().context("no token")?;
+    assert_eq!(status_with(&cluster, token, NAMESPACES).await?, 403);
+    sim(&cluster).api().clock().advance(Duration::from_secs(601));
+    assert_eq!(status_with(&cluster, token, NAMESPACES).await?, 401);
     assert_eq!(
-        status,
+        review(&cluster, token, &[]).await?,
         json!({ "user": {}, "error": "[invalid bearer token, service account token has expired]" })
     );
     Ok(())
@@ -87,59 +89,48 @@ async fn a_token_ends_with_its_time() -> Result<()> {
 
 #[tokio::test]
 async fn a_token_is_for_its_audiences() -> Result<()> {
-    let cluster = anywhere_with_account().await?;
-    let (_, request) = asks_for_token(&cluster, json!({ "audiences": ["vault", "audit"] })).await?;
+    let cluster = with_account().await?;
+    let (_, request) = request_token(&cluster, json!({ "audiences": ["vault", "audit"] })).await?;
     assert_eq!(request["spec"]["expirationSeconds"], 3600, "the default");
     let token = request["status"]["token"].as_str().context("no token")?;
-    let namespaces = "/api/v1/namespaces";
-    assert_eq!(cluster.status_with(token, namespaces).await?, 401, "not for the API server");
-    let review = async |audiences: &[&str]| {
-        let body = json!({
-            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
-            "spec": { "token": token, "audiences": audiences },
-        });
-        let path = "/apis/authentication.k8s.io/v1/tokenreviews";
-        anyhow::Ok(cluster.creates(path, body).await?["status"].take())
-    };
-    assert_eq!(review(&["x", "vault"]).await?["audiences"], json!(["vault"]));
-    let refused = review(&[]).await?;
+    assert_eq!(status_with(&cluster, token, NAMESPACES).await?, 401, "not for the API server");
+    assert_eq!(review(&cluster, token, &["x", "vault"]).await?["audiences"], json!(["vault"]));
+    let refused = review(&cluster, token, &[]).await?;
     assert!(refused["error"].as_str().is_some_and(|why| why.contains("is invalid for the target audiences")));
 
-    let (_, request) = asks_for_token(&cluster, json!({})).await?;
+    let (_, request) = request_token(&cluster, json!({})).await?;
     let token = request["status"]["token"].as_str().context("no token")?;
-    assert_eq!(cluster.status_with(token, namespaces).await?, 403, "known, but without rights");
+    assert_eq!(status_with(&cluster, token, NAMESPACES).await?, 403, "known, but without rights");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_token_ends_with_what_it_is_bound_to() -> Result<()> {
     let cluster = with_account().await?;
-    let pod = cluster.sim.api().create(json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p", "namespace": "default" },
-        "spec": { "serviceAccountName": "builder", "containers": [{ "name": "c", "image": "i" }] },
-    }))?;
+    let pod = idle_pod("p", &json!({ "serviceAccountName": "builder" }));
+    let pod = cluster.post(&cluster.core("pods"), pod).await?;
     let reference = json!({ "apiVersion": "v1", "kind": "Pod", "name": "p", "uid": pod["metadata"]["uid"] });
     let (_, request) = request_token(&cluster, json!({ "boundObjectRef": reference })).await?;
     let token = request["status"]["token"].as_str().context("no token")?;
     let extra = review(&cluster, token, &[]).await?["user"]["extra"].clone();
     assert_eq!(extra["authentication.kubernetes.io/pod-name"], json!(["p"]));
-    let (_, unbound) = request_token(&cluster, json!({})).await?;
-    let unbound = unbound["status"]["token"].as_str().context("no token")?;
+    let unbound = cluster.token_of(cluster.namespace(), "builder").await?;
 
-    let now = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::default() };
-    cluster.sim.api().delete(kinds::PODS, "default", "p", &now)?;
-    assert_eq!(status_with(&cluster, token).await?, 401);
-    assert_eq!(status_with(&cluster, unbound).await?, 403);
-    cluster.sim.api().delete(kinds::SERVICE_ACCOUNTS, "default", "builder", &DeleteOptions::default())?;
-    assert_eq!(status_with(&cluster, unbound).await?, 401);
-    cluster.sim.api().create(account("builder"))?;
-    assert_eq!(status_with(&cluster, unbound).await?, 401, "another one of the same name");
+    cluster.call(Method::DELETE, &cluster.core("pods/p?gracePeriodSeconds=0"), None).await?;
+    until_refused(&cluster, token).await?;
+    assert_eq!(status_with(&cluster, &unbound, NAMESPACES).await?, 403);
+    cluster.call(Method::DELETE, &cluster.core("serviceaccounts/builder"), None).await?;
+    until_refused(&cluster, &unbound).await?;
+    make_account(&cluster).await?;
+    let again = cluster.token_of(cluster.namespace(), "builder").await?;
+    assert_eq!(status_with(&cluster, &again, NAMESPACES).await?, 403);
+    assert_eq!(status_with(&cluster, &unbound, NAMESPACES).await?, 401, "another one of the same name");
     Ok(())
 }
 
 #[tokio::test]
 async fn requests_for_tokens_that_make_no_sense() -> Result<()> {
-    let cluster = anywhere_with_account().await?;
+    let cluster = with_account().await?;
     let bound = |kind: &str, name: &str, uid: &str| json!({ "boundObjectRef": { "apiVersion": "v1", "kind": kind, "name": name, "uid": uid } });
     for (spec, status, message) in [
         (json!({ "expirationSeconds": 599 }), 422, "may not specify a duration less than 10 minutes"),
@@ -151,7 +142,7 @@ async fn requests_for_tokens_that_make_no_sense() -> Result<()> {
         (bound("Pod", "none", ""), 404, "pods \"none\" not found"),
         (bound("Job", "none", ""), 400, "cannot bind token to object of type /v1, Kind=Job"),
     ] {
-        let (code, body) = asks_for_token(&cluster, spec).await?;
+        let (code, body) = request_token(&cluster, spec).await?;
         assert_eq!(code, status, "{body}");
         assert!(body["message"].as_str().is_some_and(|text| text.contains(message)), "{body}");
     }
@@ -162,40 +153,36 @@ async fn requests_for_tokens_that_make_no_sense() -> Result<()> {
 
 #[tokio::test]
 async fn a_secret_holds_a_token_that_ends_with_it() -> Result<()> {
-    let cluster = cluster_with(Options { seed: Seed::Empty, ..Options::default() }).await?;
-    let api = cluster.sim.api();
-    api.create(account("builder"))?;
+    let cluster = with_account().await?;
     let secret = |name: &str, account: &str| {
+        let annotations = json!({ "kubernetes.io/service-account.name": account });
         json!({
-            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
-            "metadata": {
-                "name": name, "namespace": "default",
-                "annotations": { "kubernetes.io/service-account.name": account },
-            },
+            "type": "kubernetes.io/service-account-token",
+            "metadata": { "name": name, "annotations": annotations },
         })
     };
-    let mut revision = api.revision();
-    api.create(secret("kept", "builder"))?;
-    api.create(secret("stray", "nobody"))?;
-    let filled = async {
-        loop {
-            let kept = api.get(kinds::SECRETS, "default", "kept")?;
-            if kept["data"]["token"].is_string() && api.get(kinds::SECRETS, "default", "stray").is_err() {
-                return anyhow::Ok(kept);
-            }
-            revision.changed().await?;
-        }
-    };
-    let kept = tokio::time::timeout(Duration::from_secs(10), filled).await??;
+    cluster.post(&cluster.core("secrets"), secret("kept", "builder")).await?;
+    cluster.post(&cluster.core("secrets"), secret("stray", "nobody")).await?;
+    let kept = cluster.core("secrets/kept");
+    let kept = eventually("the token", async || {
+        let (_, secret) = cluster.get(&kept).await.ok()?;
+        secret["data"]["token"].is_string().then_some(secret)
+    });
+    let kept = kept.await?;
+    let gone = async || (cluster.get(&cluster.core("secrets/stray")).await.ok()?.0 == 404).then_some(());
+    eventually("the secret of no account to be gone", gone).await?;
+
     let decoded = |field: &str| -> Result<String> {
-        let text = kept["data"][field].as_str().context("no such field")?;
+        let text = kept["data"][field].as_str().with_context(|| format!("no {field}"))?;
         Ok(String::from_utf8(BASE64_STANDARD.decode(text)?)?)
     };
-    assert_eq!(decoded("namespace")?, "default");
-    assert_eq!(decoded("ca.crt")?, cluster.sim.ca_pem());
+    assert_eq!(decoded("namespace")?, cluster.namespace());
+    // Which authorities a real cluster names is a matter of its settings.
+    if let Some(sim) = cluster.sim() {
+        assert_eq!(decoded("ca.crt")?, sim.ca_pem());
+    }
     let token = decoded("token")?;
-    assert_eq!(status_with(&cluster, &token).await?, 403);
-    api.delete(kinds::SECRETS, "default", "kept", &DeleteOptions::default())?;
-    assert_eq!(status_with(&cluster, &token).await?, 401);
-    Ok(())
+    assert_eq!(status_with(&cluster, &token, NAMESPACES).await?, 403);
+    cluster.call(Method::DELETE, &cluster.core("secrets/kept"), None).await?;
+    until_refused(&cluster, &token).await
 }

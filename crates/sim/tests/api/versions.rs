@@ -4,7 +4,7 @@ use anyhow::Result;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::common::Anywhere;
+use crate::common::anywhere;
 
 const V1: &str = "autoscaling/v1";
 const V2: &str = "autoscaling/v2";
@@ -23,11 +23,11 @@ fn spec(own: &Value) -> Value {
 
 #[tokio::test]
 async fn an_autoscaler_made_in_one_version_is_read_in_the_other() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let (v1, v2) = (cluster.path(V1, AUTOSCALERS), cluster.path(V2, AUTOSCALERS));
     let own = json!({ "targetCPUUtilizationPercentage": 50 });
     let made = json!({ "apiVersion": V1, "kind": "HorizontalPodAutoscaler", "metadata": { "name": "web" }, "spec": spec(&own) });
-    let created = cluster.creates(&v1, made.clone()).await?;
+    let created = cluster.post(&v1, made.clone()).await?;
     assert_eq!((&created["apiVersion"], &created["spec"]["minReplicas"]), (&json!(V1), &json!(1)));
     assert_eq!(created["spec"]["targetCPUUtilizationPercentage"], 50);
     assert_eq!(created["status"], json!({ "currentReplicas": 0, "desiredReplicas": 0 }));
@@ -55,7 +55,7 @@ async fn an_autoscaler_made_in_one_version_is_read_in_the_other() -> Result<()> 
 
 #[tokio::test]
 async fn what_the_older_version_has_no_field_for_is_not_lost() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let path = |version| format!("{}/web", cluster.path(version, AUTOSCALERS));
     let target = json!({ "type": "AverageValue", "averageValue": "30" });
     let metric = json!({ "name": "requests", "selector": { "matchLabels": { "a": "b" } } });
@@ -81,7 +81,7 @@ async fn what_the_older_version_has_no_field_for_is_not_lost() -> Result<()> {
         "behavior": { "scaleDown": { "stabilizationWindowSeconds": 60 } },
     });
     let scaler = json!({ "metadata": { "name": "web", "annotations": { "a": "b" } }, "spec": spec(&own) });
-    let newer = cluster.creates(&cluster.path(V2, AUTOSCALERS), scaler).await?;
+    let newer = cluster.post(&cluster.path(V2, AUTOSCALERS), scaler).await?;
 
     let (_, mut older) = cluster.get(&path(V1)).await?;
     assert_eq!(older["spec"]["targetCPUUtilizationPercentage"], 60);
@@ -115,10 +115,10 @@ async fn what_the_older_version_has_no_field_for_is_not_lost() -> Result<()> {
 
 #[tokio::test]
 async fn a_watch_speaks_the_version_of_its_path() -> Result<()> {
-    let cluster = Anywhere::start().await?;
+    let cluster = anywhere().await?;
     let path = cluster.path(V1, AUTOSCALERS);
     let scaler = json!({ "metadata": { "name": "web" }, "spec": spec(&json!({})) });
-    cluster.creates(&cluster.path(V2, AUTOSCALERS), scaler).await?;
+    cluster.post(&cluster.path(V2, AUTOSCALERS), scaler).await?;
     // Where one event comes, the stream is one document; else the first line is.
     let (_, mut event) = cluster.get(&format!("{path}?watch=true&timeoutSeconds=1")).await?;
     if let Some(first) = event.as_str().and_then(|text| text.lines().next()) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What the recorded run made, and what this run made in its place: uids, versions, continue tokens.
 #[derive(Default)]
@@ -76,6 +76,37 @@ pub(crate) fn level(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(level),
         Value::String(text) => level_text(text),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Levels what depends on the settings, nodes and kubelets of a real cluster: the status and the addresses of nodes; the
+/// status of pods but for the phase, where they are, and what the volume with their token is made of.
+pub(crate) fn level_cluster(value: &mut Value) {
+    let fields = match value {
+        Value::Array(items) => return items.iter_mut().for_each(level_cluster),
+        Value::Object(fields) => fields,
+        _ => return,
+    };
+    let has_containers = fields.get("spec").is_some_and(|spec| spec["containers"].is_array());
+    if has_containers && fields.contains_key("status") {
+        let phase = fields["status"]["phase"].take();
+        fields["status"] = json!({ "phase": phase });
+        fields["spec"]["nodeName"] = "<node>".into();
+        if let Some(labels) = fields["metadata"]["labels"].as_object_mut() {
+            labels.retain(|label, _| !label.starts_with("topology.kubernetes.io/"));
+        }
+        for volume in fields["spec"]["volumes"].as_array_mut().into_iter().flatten() {
+            if volume["name"] == "kube-api-access-<generated>" {
+                *volume = json!({ "name": volume["name"] });
+            }
+        }
+    } else if fields.get("kind").is_some_and(|kind| kind == "Node") {
+        fields.remove("status");
+        if let Some(spec) = fields.get_mut("spec").and_then(Value::as_object_mut) {
+            spec.retain(|field, _| !field.starts_with("podCIDR"));
+        }
+    } else {
+        fields.values_mut().for_each(level_cluster);
     }
 }
 
@@ -155,8 +186,6 @@ fn line(told: &mut String, path: &str, recorded: &str, given: &str) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -3,31 +3,29 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::Method;
 use serde_json::Value;
-use sim::{Delays, Options, Seed, Sim};
+use sim::{Delays, Options, Seed};
+use testkit::{Caller, Cluster};
 
-use crate::compare::{Names, differences, level};
+use crate::cast::Cast;
+use crate::compare::{Names, differences, level, level_cluster};
 use crate::recording::Recording;
 
-/// A state that controllers bring about is there within this time.
-const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The story's teller.
 pub(crate) struct Narrator {
-    pub(crate) sim: Sim,
-    http: Client,
+    pub(crate) cluster: Cluster,
+    pub(crate) cast: Cast,
     pub(crate) names: Names,
     /// Who asks what is not asked by the administrator.
-    pub(crate) other_token: String,
+    pub(crate) other: Caller,
+    /// A state that controllers bring about is there within this time.
+    patience: Duration,
 }
 
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    text: String,
-}
+type Answer = http::Response<Vec<u8>>;
 
 impl Narrator {
     pub(crate) async fn start() -> Result<Narrator> {
@@ -35,16 +33,22 @@ impl Narrator {
         // end of the story stays.
         let long = Duration::from_secs(3600);
         let delays = Delays { stop: long, namespace: long, ..Delays::none() };
-        let sim = Sim::start(Options { seed: Seed::Empty, delays, ..Options::default() }).await?;
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let authority = reqwest::Certificate::from_pem(sim.ca_pem().as_bytes())?;
-        let http = Client::builder().tls_certs_only([authority]).build()?;
-        Ok(Narrator { sim, http, names: Names::default(), other_token: "unknown".to_owned() })
+        let options = Options { seed: Seed::Empty, delays, ..Options::default() };
+        let cluster = Cluster::simulated_or_real(options).await?;
+        let patience = Duration::from_secs(if cluster.sim().is_some() { 5 } else { 60 });
+        let cast = Cast::new(&cluster).await?;
+        let other = cluster.with_token("unknown").await?;
+        Ok(Narrator { cluster, cast, names: Names::default(), other, patience })
+    }
+
+    /// The path of a resource or an object of the core group in the story's namespace.
+    pub(crate) fn core(&self, resource: &str) -> String {
+        format!("/api/v1/namespaces/{}/{resource}", self.cast.namespace)
     }
 
     /// Asks what was asked; an error tells what is answered otherwise. What is only read may become right with time.
     pub(crate) async fn tell(&mut self, recording: &Recording) -> Result<()> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.patience;
         loop {
             let answer = self.ask(recording).await?;
             let told = self.check(recording, &answer)?;
@@ -62,25 +66,16 @@ impl Narrator {
         let request = &recording.request;
         let path = self.rewrite_path(&request.path);
         let method = Method::from_bytes(request.method.as_bytes())?;
-        let token = if request.authorized { self.sim.admin_token() } else { &self.other_token };
-        let mut asked = self.http.request(method, format!("{}{path}", self.sim.url())).bearer_auth(token);
-        if !request.body.is_null() {
-            let mut body = request.body.clone();
-            self.names.rewrite(&mut body);
-            asked = asked.header("content-type", "application/json").body(body.to_string());
+        let caller = if request.authorized { &*self.cluster } else { &self.other };
+        let mut headers: Vec<_> =
+            request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut body = request.body.clone();
+        self.names.rewrite(&mut body);
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        if !body.is_empty() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+            headers.push(("content-type", "application/json"));
         }
-        for (name, value) in &request.headers {
-            asked = set_header(asked, name, value);
-        }
-        let response = asked.send().await.with_context(|| path.clone())?;
-        let headers = response.headers().iter().map(|(name, value)| {
-            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        });
-        Ok(Answer {
-            status: response.status().as_u16(),
-            headers: headers.collect(),
-            text: response.text().await?,
-        })
+        caller.ask(method, &path, &headers, body).await.with_context(|| path.clone())
     }
 
     /// The path with this run's continue tokens and versions.
@@ -99,31 +94,33 @@ impl Narrator {
     fn check(&mut self, recording: &Recording, answer: &Answer) -> Result<String> {
         let recorded = &recording.response;
         let mut told = String::new();
-        if answer.status != recorded.status {
-            told.push_str(&format!("  status: recorded {}, given {}\n", recorded.status, answer.status));
+        let text = String::from_utf8_lossy(answer.body());
+        if answer.status() != recorded.status {
+            told.push_str(&format!("  status: recorded {}, given {}\n", recorded.status, answer.status()));
         }
         for (name, value) in &recorded.headers {
-            let given = answer.headers.iter().find(|(given, _)| given.eq_ignore_ascii_case(name));
-            if given.map(|(_, value)| value) != Some(value) {
+            let given = answer.headers().get(name.as_str());
+            if given.map(http::HeaderValue::as_bytes) != Some(value.as_bytes()) {
                 told.push_str(&format!("  {name}: recorded {value}, given {given:?}\n"));
             }
         }
         let (expected, given) = match (&recorded.lines, &recorded.body) {
             (Some(lines), _) => {
-                let given: Result<Vec<Value>, _> = answer.text.lines().map(serde_json::from_str).collect();
+                let given: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
                 (Value::Array(lines.clone()), Value::Array(given?))
             }
-            (None, Value::String(text)) => (text.as_str().into(), answer.text.as_str().into()),
-            (None, body) => (
-                body.clone(),
-                serde_json::from_str(&answer.text).unwrap_or_else(|_| answer.text.as_str().into()),
-            ),
+            (None, Value::String(recorded_text)) => (recorded_text.as_str().into(), (*text).into()),
+            (None, body) => (body.clone(), serde_json::from_str(&text).unwrap_or_else(|_| (*text).into())),
         };
         self.names.learn(&expected, &given);
         let (mut expected, mut given) = (expected, given);
         self.names.rewrite(&mut expected);
         level(&mut expected);
         level(&mut given);
+        if self.cluster.sim().is_none() {
+            level_cluster(&mut expected);
+            level_cluster(&mut given);
+        }
         told.push_str(&differences(&expected, &given));
         Ok(told)
     }
@@ -131,31 +128,18 @@ impl Narrator {
     /// What happens besides what was recorded.
     pub(crate) async fn does(&self, method: Method, path: &str, body: Value) -> Result<Value> {
         let kind = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
-        let request = self
-            .http
-            .request(method, format!("{}{path}", self.sim.url()))
-            .bearer_auth(self.sim.admin_token());
-        let request = if body.is_null() {
-            request
-        } else {
-            request.header("content-type", kind).body(body.to_string())
-        };
-        let response = request.send().await?;
-        let status = response.status();
-        let text = response.text().await?;
-        ensure!(status.is_success(), "{path}: {status} {text}");
-        Ok(serde_json::from_str(&text)?)
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (status, answer) = self.cluster.send(method, path, &[("content-type", kind)], body).await?;
+        ensure!((200..300).contains(&status), "{path}: {status} {answer}");
+        Ok(answer)
     }
 
     /// Waits until an object is as it should be; whether it is in time.
     pub(crate) async fn sees(&self, path: &str, right: impl Fn(u16, &Value) -> bool) -> Result<bool> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.patience;
         loop {
-            let request =
-                self.http.get(format!("{}{path}", self.sim.url())).bearer_auth(self.sim.admin_token());
-            let response = request.send().await?;
-            let status = response.status().as_u16();
-            if right(status, &response.json().await?) {
+            let (status, object) = self.cluster.get(path).await?;
+            if right(status, &object) {
                 return Ok(true);
             }
             if Instant::now() > until {
@@ -164,16 +148,4 @@ impl Narrator {
             tokio::time::sleep(PAUSE).await;
         }
     }
-}
-
-fn set_header(request: RequestBuilder, name: &str, value: &str) -> RequestBuilder {
-    let mut headers = reqwest::header::HeaderMap::new();
-    if let (Ok(name), Ok(value)) = (
-        reqwest::header::HeaderName::from_bytes(name.as_bytes()),
-        reqwest::header::HeaderValue::from_str(value),
-    ) {
-        headers.insert(name, value);
-    }
-    // Unlike `header`, this replaces what is there.
-    request.headers(headers)
 }

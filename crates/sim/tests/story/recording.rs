@@ -44,8 +44,8 @@ struct File {
     response: Response,
 }
 
-/// All files in the order of their numbers.
-pub(crate) fn all() -> Result<Vec<Recording>> {
+/// All files in the order of their numbers, with other words in place of the recorded ones.
+pub(crate) fn all(with_words: impl Fn(u32, &str) -> String) -> Result<Vec<Recording>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
     let mut recordings = Vec::new();
     for entry in fs::read_dir(&folder)? {
@@ -53,8 +53,8 @@ pub(crate) fn all() -> Result<Vec<Recording>> {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let Some((number, _)) = file.split_once('-').filter(|_| file.ends_with(".json")) else { continue };
         let number = number.parse().with_context(|| file.clone())?;
-        let File { request, response } =
-            serde_json::from_str(&fs::read_to_string(&path)?).with_context(|| file.clone())?;
+        let text = with_words(number, &fs::read_to_string(&path)?);
+        let File { request, response } = serde_json::from_str(&text).with_context(|| file.clone())?;
         recordings.push(Recording { file, number, request, response });
     }
     recordings.sort_by_key(|recording| recording.number);

@@ -14,6 +14,8 @@ use kube::{
     config::Kubeconfig,
 };
 
+use super::Caller;
+
 /// Deletes the test's namespace, and objects outside of namespaces, when it is dropped.
 pub(super) struct Cleanup {
     kubeconfig: PathBuf,
@@ -40,7 +42,7 @@ impl Cleanup {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let objects = self.objects().clone();
         runtime.block_on(async {
-            let client = super::client(Kubeconfig::read_from(&self.kubeconfig)?).await?;
+            let client = Caller::new(Kubeconfig::read_from(&self.kubeconfig)?).await?.client();
             let mut all = Ok(());
             // The namespace first: no controller makes anything in it anymore.
             for (resource, name) in &objects {

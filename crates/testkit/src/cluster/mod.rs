@@ -1,5 +1,6 @@
 //! The Kubernetes cluster of a test: a simulator of its own, or a namespace of its own in a real cluster.
 
+mod caller;
 mod cleanup;
 mod node;
 #[cfg(test)]
@@ -9,6 +10,7 @@ use std::{
     env,
     fs::OpenOptions,
     io::Write,
+    ops::Deref,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Mutex,
@@ -21,9 +23,9 @@ use k8s_openapi::{
     api::core::v1::{Namespace, ServiceAccount},
 };
 use kube::{
-    Api, Client, Config, Resource, ResourceExt,
+    Api, Resource, ResourceExt,
     api::{ApiResource, PostParams},
-    config::{KubeConfigOptions, Kubeconfig},
+    config::{AuthInfo, Kubeconfig},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use sim::{Options, Sim};
@@ -31,6 +33,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+pub use self::caller::Caller;
 use self::cleanup::Cleanup;
 use crate::eventually;
 
@@ -39,9 +42,10 @@ const REAL_CLUSTER: &str = "KUBESAGE_TEST_KUBECONFIG";
 /// What tests leave behind when they are killed carries this label.
 const LABEL: &str = "kubesage.io/test";
 
-/// A cluster for one test. What the test makes through it is gone afterwards, also when the test fails.
+/// A cluster for one test, which asks as its administrator. What the test makes in its namespaces or registers is gone
+/// afterwards, also when the test fails.
 pub struct Cluster {
-    client: Client,
+    administrator: Caller,
     kubeconfig: PathBuf,
     context: String,
     namespace: String,
@@ -67,13 +71,19 @@ impl Cluster {
 
     /// A simulator with these options, for tests that inject faults or need what a seed plants.
     ///
+    /// Without controllers the test's namespace has no service account.
+    ///
     /// # Errors
     /// When it does not start.
     pub async fn simulated(options: Options) -> Result<Self> {
+        let has_controllers = options.controllers;
         let sim = Sim::start(options).await?;
         let kubeconfig = Kubeconfig::from_yaml(&sim.kubeconfig(sim.admin_token()))?;
         let cluster = Self::new(kubeconfig, Some(sim)).await?;
-        cluster.make_namespace().await?;
+        cluster.make_namespace(&cluster.namespace).await?;
+        if has_controllers {
+            cluster.account_is_there(&cluster.namespace).await?;
+        }
         Ok(cluster)
     }
 
@@ -81,7 +91,8 @@ impl Cluster {
         let kubeconfig = Kubeconfig::read_from(path).with_context(|| REAL_CLUSTER)?;
         let mut cluster = Self::new(kubeconfig, None).await?;
         cluster.cleanup = Some(Cleanup::new(&cluster.kubeconfig, &cluster.namespace));
-        cluster.make_namespace().await?;
+        cluster.make_namespace(&cluster.namespace).await?;
+        cluster.account_is_there(&cluster.namespace).await?;
         Ok(cluster)
     }
 
@@ -100,9 +111,9 @@ impl Cluster {
         let path = directory.path().join("kubeconfig");
         let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
         file.write_all(serde_json::to_string_pretty(&kubeconfig)?.as_bytes())?;
-        let client = client(kubeconfig).await?;
+        let administrator = Caller::new(kubeconfig).await?;
         Ok(Self {
-            client,
+            administrator,
             kubeconfig: path,
             context: current,
             namespace,
@@ -113,20 +124,55 @@ impl Cluster {
         })
     }
 
-    async fn make_namespace(&self) -> Result<()> {
+    async fn make_namespace(&self, name: &str) -> Result<()> {
         let mut namespace = Namespace::default();
-        namespace.metadata.name = Some(self.namespace.clone());
+        namespace.metadata.name = Some(name.to_owned());
         namespace.labels_mut().insert(LABEL.to_owned(), "true".to_owned());
         Api::all(self.client()).create(&PostParams::default(), &namespace).await?;
-        // Without it no pod is admitted; the controller that makes it is a moment behind.
-        let accounts: Api<ServiceAccount> = self.namespaced();
+        Ok(())
+    }
+
+    /// Without the account no pod is admitted; the controller that makes it is a moment behind.
+    async fn account_is_there(&self, namespace: &str) -> Result<()> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client(), namespace);
         eventually("the default service account", async || accounts.get_opt("default").await.ok()?).await?;
         Ok(())
     }
 
-    /// The administrator's client, which tries a request once.
-    pub fn client(&self) -> Client {
-        self.client.clone()
+    /// Makes another namespace, whose name begins with that of the test's own. It takes pods as soon as it has a service
+    /// account.
+    ///
+    /// # Errors
+    /// What the cluster answers.
+    pub async fn another_namespace(&self, name: &str) -> Result<String> {
+        let name = self.unique(name);
+        self.remove_at_end::<Namespace>(&name);
+        self.make_namespace(&name).await?;
+        Ok(name)
+    }
+
+    /// Who asks the same cluster with a token instead of the administrator's credentials.
+    ///
+    /// # Errors
+    /// When the kubeconfig cannot be read.
+    pub async fn with_token(&self, token: &str) -> Result<Caller> {
+        self.with(AuthInfo { token: Some(token.to_owned().into()), ..AuthInfo::default() }).await
+    }
+
+    /// Who asks the same cluster without credentials.
+    ///
+    /// # Errors
+    /// When the kubeconfig cannot be read.
+    pub async fn anonymous(&self) -> Result<Caller> {
+        self.with(AuthInfo::default()).await
+    }
+
+    async fn with(&self, credentials: AuthInfo) -> Result<Caller> {
+        let mut kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
+        for user in &mut kubeconfig.auth_infos {
+            user.auth_info = Some(credentials.clone());
+        }
+        Caller::new(kubeconfig).await
     }
 
     /// A file that only this user can read, with the administrator's credentials; its context is in the test's
@@ -143,6 +189,17 @@ impl Cluster {
     /// The test's own namespace.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// The path of a resource or an object in the test's namespace, by `v1` or group and version.
+    pub fn path(&self, api_version: &str, resource: &str) -> String {
+        let root = if api_version.contains('/') { "apis" } else { "api" };
+        format!("/{root}/{api_version}/namespaces/{}/{resource}", self.namespace)
+    }
+
+    /// The path of a resource or an object of the core group in the test's namespace.
+    pub fn core(&self, resource: &str) -> String {
+        self.path("v1", resource)
     }
 
     /// The objects of a kind in the test's namespace.
@@ -204,8 +261,11 @@ impl Cluster {
     }
 }
 
-async fn client(kubeconfig: Kubeconfig) -> Result<Client> {
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    config.default_retry = false;
-    Ok(Client::try_from(config)?)
+/// The administrator is the caller, where nobody else is.
+impl Deref for Cluster {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.administrator
+    }
 }
