@@ -14,6 +14,7 @@ mod defaults;
 mod faults;
 mod http;
 mod images;
+mod json;
 pub mod kinds;
 mod kubeconfig;
 mod logs;

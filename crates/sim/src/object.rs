@@ -182,6 +182,19 @@ pub(crate) fn key(kind: &Kind, namespace: &str, name: &str) -> String {
     if kind.namespaced { format!("{namespace}/{name}") } else { name.to_owned() }
 }
 
+/// Where an object stands in etcd, as errors of the storage tell it (`pkg/kubeapiserver/default_storage_factory_builder.go`).
+pub(crate) fn storage_key(kind: &Kind, namespace: &str, name: &str) -> String {
+    let prefix = match kind.plural {
+        "endpoints" => "services/endpoints",
+        "ingresses" => "ingress",
+        "nodes" => "minions",
+        "replicationcontrollers" => "controllers",
+        "services" => "services/specs",
+        plural => plural,
+    };
+    format!("/registry/{prefix}/{}", key(kind, namespace, name))
+}
+
 /// A time as the API server writes it: RFC 3339, whole seconds, UTC.
 pub(crate) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

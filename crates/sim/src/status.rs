@@ -139,15 +139,28 @@ impl ApiError {
         ApiError::new(409, "Conflict", message).about(kind, name)
     }
 
+    /// An object of this kind is changed at a version that is named. The kind of the error is the resource's name
+    /// (`Store.Update`).
+    pub(crate) fn version_required(kind: &Kind, name: &str) -> ApiError {
+        let (field, why) = ("metadata.resourceVersion", "Invalid value: 0: must be specified for an update");
+        ApiError::invalid(kind.group, kind.plural, name, field, "FieldValueInvalid", why)
+    }
+
+    /// A resourceVersion of an object that is no number; the answer has no reason.
+    pub(crate) fn unreadable_version(version: &str) -> ApiError {
+        ApiError::unexplained(format!("strconv.ParseUint: parsing {version:?}: invalid syntax"))
+    }
+
     /// The storage knows the version of a new object better (`ErrResourceVersionSetOnCreate`).
     pub(crate) fn version_set_on_create() -> ApiError {
         ApiError::new(500, "", "resourceVersion should not be set on objects to be created")
     }
 
     /// A conflict on something that is named otherwise than its resource.
-    pub(crate) fn conflict_on(resource: &str, name: &str, why: &str) -> ApiError {
-        let message = format!("Operation cannot be fulfilled on {resource} \"{name}\": {why}");
-        ApiError::new(409, "Conflict", message).details("", resource, name)
+    pub(crate) fn conflict_on(group: &str, resource: &str, name: &str, why: &str) -> ApiError {
+        let qualified = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
+        let message = format!("Operation cannot be fulfilled on {qualified} \"{name}\": {why}");
+        ApiError::new(409, "Conflict", message).details(group, resource, name)
     }
 
     /// A pod may have one disruption budget at most.

@@ -33,6 +33,7 @@ impl Api {
     ) -> Result<Arc<Object>, ApiError> {
         let kind = kind_of(&object)?;
         object::check_shape(kind, &object)?;
+        options.check_uid(kind, object::namespace(&object), object::name(&object), "")?;
         if !object::field(&object, "metadata.resourceVersion").is_empty() {
             return Err(ApiError::version_set_on_create());
         }

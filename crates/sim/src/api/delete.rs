@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::update::{check, next_generation};
+use super::update::next_generation;
 use super::{Api, WriteOptions};
 use crate::admission;
 use crate::kinds::Kind;
@@ -34,6 +34,27 @@ pub struct Preconditions {
     pub uid: Option<String>,
     /// Its `metadata.resourceVersion`.
     pub resource_version: Option<String>,
+}
+
+impl Preconditions {
+    /// Refuses to delete an object of which they do not hold; the error names its kind, not its resource.
+    pub(super) fn check(&self, kind: &Kind, present: &Value) -> Result<(), ApiError> {
+        let known = [
+            ("UID", &self.uid, "uid", "deleted and then recreated"),
+            ("ResourceVersion", &self.resource_version, "resourceVersion", "modified"),
+        ];
+        for (title, wanted, field, fate) in known {
+            let actual = present["metadata"][field].as_str().unwrap_or_default();
+            if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != actual) {
+                let why = format!(
+                    "the {title} in the precondition ({wanted}) does not match the {title} in record ({actual}). The \
+                     object might have been {fate}"
+                );
+                return Err(ApiError::conflict_on(kind.group, kind.kind, object::name(present), &why));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What becomes of the objects that a deleted one owns.
@@ -83,8 +104,7 @@ impl Api {
         let mut store = self.store.begin();
         let key = object::key(kind, namespace, name);
         let present = Arc::clone(store.get(kind, &key).ok_or_else(|| ApiError::not_found(kind, name))?);
-        let Preconditions { uid, resource_version } = &options.preconditions;
-        check(kind, &json!({ "uid": uid, "resourceVersion": resource_version }), &present)?;
+        options.preconditions.check(kind, &present)?;
 
         let object = self.doomed(kind, &present, options)?;
         let finished = !object::is_terminating(&object) || object::is_finished(kind, &object);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Api, DeleteOptions, Deleted, Part, Preconditions, WriteOptions};
+use super::{Api, DeleteOptions, Deleted, Part, WriteOptions};
 use crate::kinds::{POD_DISRUPTION_BUDGETS, PODS};
 use crate::object::{self, Object};
 use crate::selector::LabelSelector;
@@ -123,7 +123,7 @@ impl Api {
             let now = object::time(self.clock.now());
             let preconditions = options.preconditions.clone();
             let marked = self.update_with(PODS, namespace, name, Part::Status, write, |pod| {
-                check(&preconditions, pod)?;
+                preconditions.check(PODS, pod)?;
                 let mark = json!({
                     "type": "DisruptionTarget",
                     "status": "True",
@@ -190,27 +190,4 @@ fn forbid_disruptions(budget: &mut Value, now: &str) {
         "message": "",
     });
     object::set_condition(budget, condition);
-}
-
-fn check(preconditions: &Preconditions, pod: &Value) -> Result<(), ApiError> {
-    let Preconditions { uid, resource_version } = preconditions;
-    let differs = |wanted: &Option<String>, field: &str| {
-        let actual = object::field(pod, field);
-        wanted.clone().filter(|wanted| !wanted.is_empty() && *wanted != actual).map(|wanted| (wanted, actual))
-    };
-    if let Some((wanted, actual)) = differs(uid, "metadata.uid") {
-        let why = format!(
-            "the UID in the precondition ({wanted}) does not match the UID in record ({actual}). The object might \
-             have been deleted and then recreated"
-        );
-        return Err(ApiError::conflict_on("Pod", object::name(pod), &why));
-    }
-    if let Some((wanted, actual)) = differs(resource_version, "metadata.resourceVersion") {
-        let why = format!(
-            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record \
-             ({actual}). The object might have been modified"
-        );
-        return Err(ApiError::conflict_on("Pod", object::name(pod), &why));
-    }
-    Ok(())
 }

@@ -38,6 +38,25 @@ pub struct WriteOptions {
     pub dry_run: bool,
     /// Who writes, for objects that tell their managers.
     pub(crate) manager: Manager,
+    /// The uid that the object must have; any where this is empty.
+    pub(crate) uid: String,
+}
+
+impl WriteOptions {
+    /// Refuses to write to an object of another uid; one that is not there has none (`Preconditions.Check` of
+    /// `apiserver/pkg/storage/interfaces.go`).
+    fn check_uid(&self, kind: &Kind, namespace: &str, name: &str, actual: &str) -> Result<(), ApiError> {
+        let wanted = self.uid.as_str();
+        if wanted.is_empty() || wanted == actual {
+            return Ok(());
+        }
+        let key = object::storage_key(kind, namespace, name);
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: \
+             Precondition failed: UID in precondition: {wanted}, UID in object meta: {actual}"
+        );
+        Err(ApiError::conflict(kind, name, &why))
+    }
 }
 
 /// Who writes a field (`managedFields`).

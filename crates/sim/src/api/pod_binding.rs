@@ -30,11 +30,11 @@ impl Api {
             let bound = object["spec"]["nodeName"].as_str().unwrap_or_default();
             if !bound.is_empty() {
                 let why = format!("pod {pod} is already assigned to node \"{bound}\"");
-                return Err(ApiError::conflict_on("pods/binding", pod, &why));
+                return Err(ApiError::conflict_on("", "pods/binding", pod, &why));
             }
             if object::is_terminating(object) {
                 let why = format!("pod {pod} is being deleted, cannot be assigned to a host");
-                return Err(ApiError::conflict_on("pods/binding", pod, &why));
+                return Err(ApiError::conflict_on("", "pods/binding", pod, &why));
             }
             object["spec"]["nodeName"] = node.into();
             let scheduled = json!({

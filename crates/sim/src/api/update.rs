@@ -43,8 +43,8 @@ impl Api {
     /// Changes an object in place. What identifies it stays as it was; nothing happens where nothing changes.
     ///
     /// # Errors
-    /// 404 when it is not there, 409 when the change sets another `resourceVersion` or `uid`, 422 for what the kind
-    /// does not allow.
+    /// 404 when it is not there, 409 when the change sets another `resourceVersion`, 422 for what the kind does not
+    /// allow.
     pub fn update(
         &self,
         kind: &'static Kind,
@@ -96,12 +96,12 @@ impl Api {
         let mut store = self.store.begin();
         let key = object::key(kind, namespace, name);
         let present = Arc::clone(store.get(kind, &key).ok_or_else(|| ApiError::not_found(kind, name))?);
+        options.check_uid(kind, namespace, name, &object::field(&present, "metadata.uid"))?;
         let mut object = Value::clone(&present);
         change(&mut object)?;
         object::check_shape(kind, &object)?;
-        check(kind, &object["metadata"], &present)?;
-        check_version_is_given(kind, &object)?;
         keep_identity(kind, &mut object, &present);
+        check_version(kind, &mut object, &present)?;
         defaults::apply(kind, &mut object);
         keep_other_parts(kind, part, &mut object, &present);
         match part {
@@ -136,53 +136,41 @@ impl Api {
     }
 }
 
-/// Refuses when `wanted` names another uid or resourceVersion than the present object has.
-pub(super) fn check(kind: &Kind, wanted: &Value, present: &Value) -> Result<(), ApiError> {
-    let name = object::name(present);
-    if let Some(uid) = wanted["uid"].as_str().filter(|uid| !uid.is_empty())
-        && present["metadata"]["uid"] != uid
-    {
-        let actual = object::field(present, "metadata.uid");
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {actual}");
-        return Err(ApiError::conflict(kind, name, &why));
-    }
-    match wanted["resourceVersion"].as_str() {
-        Some(version) if !version.is_empty() && present["metadata"]["resourceVersion"] != version => {
-            Err(ApiError::conflict(kind, name, MODIFIED))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// Some kinds are replaced by version only. The error names the resource where others name the kind, and shows the version as
-/// the number that was read (`Update` in `apiserver/pkg/registry/generic/registry/store.go`).
-fn check_version_is_given(kind: &Kind, object: &Value) -> Result<(), ApiError> {
-    let given = !object::field(object, "metadata.resourceVersion").is_empty();
-    if given || strategy::allows_unconditional_update(kind) {
-        return Ok(());
-    }
-    let why = "Invalid value: 0x0: must be specified for an update";
-    let (group, plural, name) = (kind.group, kind.plural, object::name(object));
-    Err(ApiError::invalid(group, plural, name, "metadata.resourceVersion", "FieldValueInvalid", why))
-}
-
-/// What only the server writes stays as it was.
+/// What only the server writes stays as it was; what identifies the object is filled in where it is not said
+/// (`BeforeUpdate` of `apiserver/pkg/registry/rest/update.go`).
 fn keep_identity(kind: &Kind, object: &mut Value, present: &Value) {
     object["apiVersion"] = kind.api_version().into();
     object["kind"] = kind.kind.into();
-    for field in [
-        "name",
-        "resourceVersion",
-        "generateName",
-        "namespace",
-        "uid",
-        "creationTimestamp",
-        "generation",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-    ] {
-        object::set_or_remove(&mut object["metadata"], field, &present["metadata"][field]);
+    let (metadata, present) = (&mut object["metadata"], &present["metadata"]);
+    for field in ["generation", "creationTimestamp"] {
+        object::set_or_remove(metadata, field, &present[field]);
     }
+    if !present["deletionTimestamp"].is_null() {
+        object::set_or_remove(metadata, "deletionTimestamp", &present["deletionTimestamp"]);
+    }
+    for field in ["name", "namespace", "uid", "deletionGracePeriodSeconds"] {
+        if metadata[field].is_null() || metadata[field] == "" {
+            object::set_or_remove(metadata, field, &present[field]);
+        }
+    }
+}
+
+/// Refuses a change to another version than the present one. Many kinds may also be changed without naming one.
+fn check_version(kind: &Kind, object: &mut Value, present: &Value) -> Result<(), ApiError> {
+    let (name, version) = (object::name(present), object::field(object, "metadata.resourceVersion"));
+    let wanted = match version.as_str() {
+        "" => 0,
+        version => version.parse::<u64>().map_err(|_| ApiError::unreadable_version(version))?,
+    };
+    let actual = &present["metadata"]["resourceVersion"];
+    match wanted {
+        0 if strategy::allows_unconditional_update(kind) => {}
+        0 => return Err(ApiError::version_required(kind, name)),
+        _ if *actual != version.as_str() => return Err(ApiError::conflict(kind, name, MODIFIED)),
+        _ => {}
+    }
+    object::set_or_remove(&mut object["metadata"], "resourceVersion", actual);
+    Ok(())
 }
 
 /// A write to one part of an object leaves the others alone.

@@ -45,22 +45,13 @@ fn read(call: &Call<'_>) -> Result<Value, ApiError> {
     let root = Root::of(call.spoken).ok_or_else(ApiError::unsupported_patch)?;
     let (path, config) = (call.path, apply::read(root, call.body)?);
     let mut config = conversion::to_stored(call.spoken, config);
-    if !["", &path.name].contains(&object::name(&config)) {
-        let (name, url) = (object::name(&config), &path.name);
-        let message = format!("the name of the object ({name}) does not match the name on the URL ({url})");
-        return Err(ApiError::bad_request(message));
-    }
-    let namespace = if call.kind.namespaced { path.namespace.as_str() } else { "" };
-    if !["", namespace].contains(&object::namespace(&config)) {
-        let message = "the namespace of the provided object does not match the namespace sent on the request";
-        return Err(ApiError::bad_request(message));
-    }
     if !config["metadata"].is_object() {
         config["metadata"] = Value::Object(Map::new());
     }
-    config["metadata"]["name"] = path.name.as_str().into();
-    if !namespace.is_empty() {
-        config["metadata"]["namespace"] = namespace.into();
+    if object::name(&config).is_empty() {
+        config["metadata"]["name"] = path.name.as_str().into();
     }
+    call.set_namespace(&mut config)?;
+    call.check_name(&config)?;
     Ok(config)
 }

@@ -11,7 +11,7 @@ use crate::object;
 use crate::patch::Patched;
 use crate::schema::{self, Decoded, Root};
 use crate::status::ApiError;
-use crate::{protobuf, yaml};
+use crate::{json, protobuf, yaml};
 
 const YAML: &str = "application/yaml";
 /// How many bytes of a body an error shows (`summarizeData` of `apiserver/pkg/endpoints/handlers/rest.go`).
@@ -104,8 +104,8 @@ impl Call<'_> {
     /// What the body says, in any of the types that the server reads; protobuf has become JSON by now.
     fn document(&self, expected: &str) -> Result<Value, ApiError> {
         let read = match self.media_type() {
-            "" | "application/json" | protobuf::MEDIA_TYPE => serde_json::from_slice(self.body)
-                .map_err(|error| format!("couldn't get version/kind; json parse error: {error}")),
+            "" | "application/json" | protobuf::MEDIA_TYPE => read_json(self.body)
+                .map_err(|why| format!("couldn't get version/kind; json parse error: {why}")),
             YAML => yaml::parse(self.body).map_err(|error| format!("error converting YAML to JSON: {error}")),
             _ => return Err(ApiError::unsupported_body()),
         };
@@ -117,8 +117,11 @@ impl Call<'_> {
         })
     }
 
-    fn set_namespace(&self, object: &mut Value) -> Result<(), ApiError> {
+    /// Puts the object into the namespace of the path, unless it says that it is in another one
+    /// (`EnsureObjectNamespaceMatchesRequestNamespace` of `apiserver/pkg/registry/rest/meta.go`).
+    pub(super) fn set_namespace(&self, object: &mut Value) -> Result<(), ApiError> {
         if !self.kind.namespaced {
+            object::set_or_remove(&mut object["metadata"], "namespace", &Value::Null);
             return Ok(());
         }
         let namespace = self.path.namespace.as_str();
@@ -130,6 +133,33 @@ impl Call<'_> {
         object["metadata"]["namespace"] = namespace.into();
         Ok(())
     }
+
+    /// Refuses an object of another name than the path has (`checkName` of
+    /// `apiserver/pkg/endpoints/handlers/rest.go`).
+    pub(super) fn check_name(&self, object: &Value) -> Result<(), ApiError> {
+        let (name, url) = (object::name(object), self.path.name.as_str());
+        if name == url {
+            return Ok(());
+        }
+        let message = format!("the name of the object ({name}) does not match the name on the URL ({url})");
+        Err(ApiError::bad_request(message))
+    }
+}
+
+/// An object, of which it can be told what it is (`SimpleMetaFactory` of `apimachinery/pkg/runtime/serializer/json`).
+fn read_json(body: &[u8]) -> Result<Value, String> {
+    let document = json::read(body)?;
+    let Some(fields) = document.as_object() else {
+        let wanted = "value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
+                      \"json:\\\"kind,omitempty\\\"\" }";
+        return Err(json::mismatch(&document, wanted));
+    };
+    for name in ["apiVersion", "kind"] {
+        if let Some(other) = fields.get(name).filter(|value| !value.is_string() && !value.is_null()) {
+            return Err(json::mismatch(other, &format!("struct field .{name} of type string")));
+        }
+    }
+    Ok(document)
 }
 
 /// Checks what the object says that it is; what it does not say is taken from the path.
@@ -167,36 +197,21 @@ fn another_kind(expected: &Kind, api_version: &str, name: &str) -> ApiError {
     if name == expected.kind && kinds::find(group, version, expected.plural).is_some() {
         return ApiError::other_version(api_version, &expected.api_version());
     }
-    let why = match kinds::named(api_version, name) {
-        Some(kind) => format!(
-            "converting ({version}.{name}) to ({}.{}): unknown conversion",
-            go_package(expected),
-            expected.kind,
-            version = kind.version,
-        ),
-        None => format!(
-            "no kind \"{name}\" is registered for version \"{api_version}\" in scheme \
-             \"pkg/api/legacyscheme/scheme.go:30\""
-        ),
-    };
-    let expected = expected.kind;
+    let (expected, why) =
+        (expected.kind, kinds::unconvertible(api_version, name, expected.group, expected.kind));
     ApiError::bad_request(format!("{name} in version \"{version}\" cannot be handled as a {expected}: {why}"))
-}
-
-/// The package of Kubernetes in which a group's own types stand.
-fn go_package(kind: &Kind) -> &'static str {
-    match kind.group {
-        "" => "core",
-        group => group.split('.').next().unwrap_or_default(),
-    }
 }
 
 fn summarize(body: &[u8]) -> String {
     let shown = &body[..body.len().min(SUMMARY)];
-    let mut text = shown.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
+    let mut text = match shown.first() {
+        None => return "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(shown).into_owned(),
+        Some(_) => shown.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        }),
+    };
     if body.len() > SUMMARY {
         text.push_str(" ...");
     }

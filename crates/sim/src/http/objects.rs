@@ -55,17 +55,18 @@ pub(super) fn serve(
     if kinds::review(&path.group, &path.version, &path.plural).is_some() {
         return reviews::serve(&call, verb);
     }
+    let one = !path.name.is_empty();
+    // The objects of all namespaces can be read together, but not written.
+    let collection = !one && kind.namespaced != path.namespace.is_empty();
     match verb {
         "get" => call.respond(200, &*call.get()?),
         "list" => list::serve(&call),
         "watch" => Watch::open(&call),
-        "create" if path.name.is_empty() && call.kind.namespaced != path.namespace.is_empty() => {
-            write::create(&call)
-        }
-        "update" => write::update(&call),
-        "patch" => write::patch(&call),
+        "create" if collection => write::create(&call),
+        "update" if one => write::update(&call),
+        "patch" if one => write::patch(&call),
         "delete" => write::delete(&call),
-        "deletecollection" if call.kind.verbs.contains(&verb) => write::delete_collection(&call),
+        "deletecollection" if collection && kind.verbs.contains(&verb) => write::delete_collection(&call),
         _ => Err(ApiError::method_not_allowed()),
     }
 }
@@ -94,7 +95,7 @@ impl Call<'_> {
 
     pub(super) fn write_options(&self) -> Result<WriteOptions, ApiError> {
         let manager = Manager::Client(self.manager());
-        Ok(WriteOptions { dry_run: self.options.dry_run()?, manager })
+        Ok(WriteOptions { dry_run: self.options.dry_run()?, manager, ..WriteOptions::default() })
     }
 
     /// The type of the body, without parameters.

@@ -40,13 +40,8 @@ pub(super) fn update(call: &Call<'_>) -> Result<Response, ApiError> {
 pub(super) fn replace(call: &Call<'_>, part: Part) -> Result<Response, ApiError> {
     let (api, kind, path) = (&call.server.api, call.kind, call.path);
     let Sent { object, warnings } = call.object()?;
-    let name = object::name(&object);
-    if name != path.name {
-        let url = &path.name;
-        let message = format!("the name of the object ({name}) does not match the name on the URL ({url})");
-        return Err(ApiError::bad_request(message));
-    }
-    let options = call.write_options()?;
+    call.check_name(&object)?;
+    let options = WriteOptions { uid: object::field(&object, "metadata.uid"), ..call.write_options()? };
     if kind.create_on_update && part == Part::Main && api.get(kind, &path.namespace, &path.name).is_err() {
         guard::creation_by_write(call, &object)?;
         let created = api.create_with(object, &options)?;
@@ -109,13 +104,8 @@ pub(super) fn change_copy<T>(
         let present = call.get()?;
         let mut wanted = Value::clone(&present);
         let told = change(&mut wanted)?;
-        let name = object::name(&wanted);
-        if name != path.name {
-            let url = &path.name;
-            let message =
-                format!("the name of the object ({name}) does not match the name on the URL ({url})");
-            return Err(ApiError::bad_request(message));
-        }
+        call.set_namespace(&mut wanted)?;
+        call.check_name(&wanted)?;
         guard::change(call, &present, &wanted)?;
         // Where the change names no version of its own, it is made to the version that was read.
         let is_ours = wanted["metadata"]["resourceVersion"] == present["metadata"]["resourceVersion"];

@@ -4,6 +4,7 @@ use json_patch::PatchOperation;
 use serde_json::Value;
 
 use super::too_deep;
+use crate::json;
 use crate::status::ApiError;
 
 /// `maxJSONPatchOperations` in `apiserver/pkg/endpoints/handlers/patch.go`.
@@ -17,13 +18,8 @@ const MAX_COPIED: usize = 3 * 1024 * 1024;
 const MAX_MOVED: usize = 20_000_000;
 
 pub(super) fn apply(current: &mut Value, body: &[u8]) -> Result<(), ApiError> {
-    let patch: Value =
-        serde_json::from_slice(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let Value::Array(operations) = patch else {
-        let found = crate::schema::json_type(&patch);
-        let message = format!("json: cannot unmarshal {found} into Go value of type jsonpatch.Patch");
-        return Err(ApiError::bad_request(message));
-    };
+    let operations =
+        read(body).map_err(|why| ApiError::bad_request(format!("error decoding patch: {why}")))?;
     if operations.len() > MAX_OPERATIONS {
         return Err(ApiError::too_many_operations(MAX_OPERATIONS, operations.len()));
     }
@@ -57,6 +53,30 @@ pub(super) fn apply(current: &mut Value, body: &[u8]) -> Result<(), ApiError> {
     }
     *current = patched;
     Ok(())
+}
+
+/// The operations, which may still say what cannot be done.
+fn read(body: &[u8]) -> Result<Vec<Value>, String> {
+    match json::read(body)? {
+        Value::Array(operations) => {
+            operations.iter().try_for_each(check_types)?;
+            Ok(operations)
+        }
+        Value::Null => Ok(Vec::new()),
+        other => Err(json::mismatch(&other, "value of type []handlers.jsonPatchOp")),
+    }
+}
+
+fn check_types(operation: &Value) -> Result<(), String> {
+    let fields = match operation {
+        Value::Object(fields) => fields,
+        Value::Null => return Ok(()),
+        other => return Err(json::mismatch(other, "value of type handlers.jsonPatchOp")),
+    };
+    ["op", "path", "from"].into_iter().try_for_each(|name| match fields.get(name) {
+        None | Some(Value::Null | Value::String(_)) => Ok(()),
+        Some(other) => Err(json::mismatch(other, &format!("struct field jsonPatchOp.{name} of type string"))),
+    })
 }
 
 /// How many elements the list has that an operation puts something into or takes something out of.

@@ -2,14 +2,12 @@
 
 use serde_json::Value;
 
+use crate::json;
 use crate::status::ApiError;
 
 pub(super) fn apply(current: &mut Value, body: &[u8]) -> Result<(), ApiError> {
-    let patch: Value =
-        serde_json::from_slice(body).map_err(|_| ApiError::bad_request("Invalid JSON Patch"))?;
-    if !matches!(patch, Value::Object(_) | Value::Array(_)) {
-        return Err(ApiError::bad_request("Invalid JSON Patch"));
-    }
-    json_patch::merge(current, &patch);
+    let patch =
+        json::read_map(body).map_err(|why| ApiError::bad_request(format!("error decoding patch: {why}")))?;
+    json_patch::merge(current, &Value::Object(patch));
     Ok(())
 }

@@ -11,6 +11,7 @@ mod strategic;
 use serde_json::Value;
 
 use self::go::go_format;
+use crate::kinds;
 use crate::schema::{self, Dialect, Root};
 use crate::status::ApiError;
 
@@ -61,10 +62,26 @@ pub(crate) fn apply(
     }
     // Patches of objects that exist show the patched object in errors, strategic ones show the patch.
     let shown = shown.unwrap_or_else(|| current.to_string());
+    if dialect == Dialect::Json {
+        check_kind(root, current).map_err(|why| ApiError::invalid_patch(&shown, &why))?;
+    }
     let decoded = schema::decode_fields(root, current.take(), dialect)
         .map_err(|why| ApiError::invalid_patch(&shown, &why))?;
     *current = decoded.object;
     Ok(Patched { unknown: decoded.unknown, shown })
+}
+
+/// Refuses what the patch has made an object of another kind. Strategic patches are read without regard to that.
+fn check_kind(root: &Root, patched: &Value) -> Result<(), String> {
+    let expected = (kinds::group_version(root.group, root.version), root.kind.to_owned());
+    let said = |field: &str, or: &str| {
+        patched[field].as_str().filter(|text| !text.is_empty()).unwrap_or(or).to_owned()
+    };
+    let found = (said("apiVersion", &expected.0), said("kind", &expected.1));
+    if found == expected {
+        return Ok(());
+    }
+    Err(kinds::unconvertible(&found.0, &found.1, root.group, root.kind))
 }
 
 /// Whether a value that stands `below` so many levels is nested so deeply that working on it could exhaust the stack.

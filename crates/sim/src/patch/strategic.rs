@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::go::{go_format, go_type};
 use super::order::{Identity, order};
+use crate::json;
 use crate::schema::{Field, Merge, Shape, Type};
 use crate::status::ApiError;
 
@@ -18,15 +19,7 @@ const SET_ORDER: &str = "$setElementOrder/";
 
 /// Reads a patch from a body.
 pub(super) fn read(body: &[u8]) -> Result<Value, ApiError> {
-    let patch: Value = serde_json::from_slice(body)
-        .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
-    if patch.is_object() {
-        return Ok(patch);
-    }
-    let found = crate::schema::json_type(&patch);
-    Err(ApiError::bad_request(format!(
-        "error decoding patch: json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
-    )))
+    json::read_map(body).map(Value::Object).map_err(ApiError::bad_request)
 }
 
 pub(super) fn apply(ty: &'static Type, current: &mut Value, patch: Value) -> Result<(), ApiError> {

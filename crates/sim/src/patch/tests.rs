@@ -147,7 +147,13 @@ fn merge_patches_replace_lists_and_delete_with_null() {
     assert_eq!(patched["metadata"]["labels"], json!({ "b": "2" }));
     assert_eq!(patched["spec"], json!({}));
     let error = try_patch("nodes", MERGE, &node, &json!("x")).unwrap_err();
-    assert_eq!((error.code, error.message.as_str()), (400, "Invalid JSON Patch"));
+    assert_eq!(
+        (error.code, error.message.as_str()),
+        (
+            400,
+            "error decoding patch: json: cannot unmarshal string into Go value of type map[string]interface {}"
+        )
+    );
 }
 
 #[test]
@@ -170,9 +176,15 @@ fn json_patches_apply_in_whole_or_not_at_all() {
         assert_eq!((error.code, error.reason), (422, "Invalid"));
         assert_eq!(error.message, "the server rejected our request due to an error in our request");
     }
-    let error = after(json!({})).unwrap_err();
-    let expected = "json: cannot unmarshal object into Go value of type jsonpatch.Patch";
-    assert_eq!((error.code, error.message.as_str()), (400, expected));
+    for (patch, why) in [
+        (json!({}), "object into Go value of type []handlers.jsonPatchOp"),
+        (json!([1]), "number into Go value of type handlers.jsonPatchOp"),
+        (json!([{ "op": 1 }]), "number into Go struct field jsonPatchOp.op of type string"),
+    ] {
+        let error = after(patch).unwrap_err();
+        let expected = format!("error decoding patch: json: cannot unmarshal {why}");
+        assert_eq!((error.code, error.message), (400, expected));
+    }
 }
 
 #[test]

@@ -232,17 +232,17 @@ fn decode_quantity(value: &mut Value) -> Result<(), String> {
 }
 
 fn check_base64(text: &str) -> Result<(), String> {
-    match STANDARD.decode(text) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let at = match error {
-                base64::DecodeError::InvalidByte(offset, _)
-                | base64::DecodeError::InvalidLastSymbol { offset, .. } => offset,
-                _ => text.len(),
-            };
-            Err(format!("illegal base64 data at input byte {at}"))
-        }
-    }
+    STANDARD.decode(text).map(drop).map_err(|error| base64_error(text, &error))
+}
+
+/// Text of `CorruptInputError` in `encoding/base64`.
+pub(crate) fn base64_error(text: &str, error: &base64::DecodeError) -> String {
+    let at = match error {
+        base64::DecodeError::InvalidByte(offset, _)
+        | base64::DecodeError::InvalidLastSymbol { offset, .. } => *offset,
+        _ => text.len(),
+    };
+    format!("illegal base64 data at input byte {at}")
 }
 
 /// Text of `UnmarshalTypeError` in `encoding/json`.

@@ -15,7 +15,9 @@ mod walk;
 
 use std::collections::BTreeMap;
 
-pub(crate) use self::decode::{Decoded, Dialect, complete, decode, decode_fields, decode_root, json_type};
+pub(crate) use self::decode::{
+    Decoded, Dialect, base64_error, complete, decode, decode_fields, decode_root, json_type,
+};
 pub(crate) use self::duplicates::duplicates;
 pub(crate) use self::path::Path;
 pub(crate) use self::quantity::Quantity;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::object::Object;
 use crate::selector::Selector;
 use crate::status::ApiError;
+use crate::{json, schema};
 
 /// What a list is asked for.
 #[derive(Debug, Default)]
@@ -79,20 +80,24 @@ impl ContinueToken {
     }
 
     pub(super) fn decode(text: &str) -> Result<ContinueToken, ApiError> {
-        let invalid = |why: &str| {
-            ApiError::bad_request(format!("invalid continue token: continue key is not valid{why}"))
-        };
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|error| invalid(&format!(": {error}")))?;
-        let token: ContinueToken =
-            serde_json::from_slice(&bytes).map_err(|error| invalid(&format!(": {error}")))?;
+        ContinueToken::read(text).map_err(|why| {
+            ApiError::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+        })
+    }
+
+    fn read(text: &str) -> Result<ContinueToken, String> {
+        let bytes =
+            BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|error| schema::base64_error(text, &error))?;
+        let token: ContinueToken = serde_json::from_value(json::read(&bytes)?)
+            .map_err(|_| "a field is missing or of another type".to_owned())?;
         if token.v != VERSION {
-            return Err(invalid(&format!(": server does not recognize this encoded version {}", token.v)));
+            return Err(format!("server does not recognize this encoded version {}", token.v));
         }
         if token.rv == 0 || token.rv < LATEST {
-            return Err(invalid(": incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
+            return Err("incorrect encoded start resourceVersion (version meta.k8s.io/v1)".to_owned());
         }
         if token.start.is_empty() {
-            return Err(invalid(": encoded start key empty (version meta.k8s.io/v1)"));
+            return Err("encoded start key empty (version meta.k8s.io/v1)".to_owned());
         }
         Ok(token)
     }

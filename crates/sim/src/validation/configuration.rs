@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::errors::Errors;
 use super::format;
 use super::read::{entries, text};
+use crate::json;
 use crate::kinds::Kind;
 use crate::schema::Path;
 
@@ -62,8 +63,8 @@ pub(super) fn secret(errors: &mut Errors, secret: &Value) {
         }
         Some("ssh-auth") => required(errors, secret, &["ssh-privatekey"], &data),
         Some("tls") => required(errors, secret, &["tls.crt", "tls.key"], &data),
-        Some("dockercfg") => json(errors, secret, ".dockercfg", &data),
-        Some("dockerconfigjson") => json(errors, secret, ".dockerconfigjson", &data),
+        Some("dockercfg") => holds_json(errors, secret, ".dockercfg", &data),
+        Some("dockerconfigjson") => holds_json(errors, secret, ".dockerconfigjson", &data),
         _ => {}
     }
 }
@@ -74,16 +75,13 @@ fn required(errors: &mut Errors, secret: &Value, keys: &[&str], path: &Path<'_>)
     }
 }
 
-fn json(errors: &mut Errors, secret: &Value, key: &str, path: &Path<'_>) {
+fn holds_json(errors: &mut Errors, secret: &Value, key: &str, path: &Path<'_>) {
     required(errors, secret, &[key], path);
     let value = &secret["data"][key];
-    if !value.is_null() && serde_json::from_slice::<Value>(&decoded(value)).is_err() {
-        let why = if decoded(value).is_empty() {
-            "unexpected end of JSON input"
-        } else {
-            "invalid character in JSON input"
-        };
-        errors.invalid(&path.key(key), "<secret contents redacted>", why);
+    if !value.is_null()
+        && let Err(why) = json::read_map(&decoded(value))
+    {
+        errors.invalid(&path.key(key), "<secret contents redacted>", &why);
     }
 }
 

@@ -20,3 +20,4 @@ mod tls;
 mod tokens;
 mod versions;
 mod watches;
+mod writes;
