@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
@@ -198,6 +198,11 @@ pub(crate) fn storage_key(kind: &Kind, namespace: &str, name: &str) -> String {
 /// A time as the API server writes it: RFC 3339, whole seconds, UTC.
 pub(crate) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A time some seconds later, however many they are.
+pub(crate) fn seconds_later(at: Timestamp, seconds: i64) -> Timestamp {
+    at.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(at)
 }
 
 /// Refuses an object whose outer parts are not maps; what this lets through can be indexed and filled in.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::update::next_generation;
@@ -137,7 +137,8 @@ impl Api {
             return Ok(object);
         }
         let grace = if kind.graceful { grace_period(present, options) } else { 0 };
-        object["metadata"]["deletionTimestamp"] = object::time(later(self.clock.now(), grace)).into();
+        object["metadata"]["deletionTimestamp"] =
+            object::time(object::seconds_later(self.clock.now(), grace)).into();
         if kind.plural == "namespaces" {
             object["status"]["phase"] = "Terminating".into();
         } else {
@@ -165,13 +166,9 @@ fn shorten_grace(object: &mut Value, options: &DeleteOptions) {
     }
     let end = metadata["deletionTimestamp"].as_str().and_then(|end| end.parse::<Timestamp>().ok());
     if let Some(end) = end {
-        metadata["deletionTimestamp"] = object::time(later(end, wanted.max(0) - left)).into();
+        metadata["deletionTimestamp"] = object::time(object::seconds_later(end, wanted.max(0) - left)).into();
     }
     metadata["deletionGracePeriodSeconds"] = wanted.max(0).into();
-}
-
-fn later(at: Timestamp, seconds: i64) -> Timestamp {
-    at.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(at)
 }
 
 /// The grace of a pod (`podStrategy.CheckGracefulDelete`): none where no kubelet has anything to stop.

@@ -4,6 +4,7 @@
 //! Each is a [`Controller`]: it names the objects that a change concerns, and brings one object at a time closer to
 //! what it should be. One task runs all of them.
 
+mod bound;
 mod disruption;
 mod endpoints;
 mod events;

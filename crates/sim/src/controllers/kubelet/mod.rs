@@ -10,7 +10,7 @@ mod status;
 mod stop;
 mod tell;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -19,6 +19,7 @@ use self::addresses::Addresses;
 use self::node::Nodes;
 use self::runtime::Runtime;
 use self::tell::Teller;
+use super::bound::{BoundPods, node_of};
 use super::{Again, Cluster, Controller, Key, Queue};
 use crate::kinds::PODS;
 use crate::object;
@@ -29,8 +30,7 @@ use crate::store::Change;
 #[derive(Default)]
 pub(crate) struct Kubelet {
     nodes: Nodes,
-    /// Pods by the name of their node, which need not be there.
-    bound: HashMap<String, BTreeSet<Key>>,
+    bound: BoundPods,
     pods: HashMap<Key, Pod>,
     addresses: Addresses,
     teller: Teller,
@@ -51,8 +51,7 @@ impl Controller for Kubelet {
         match change.kind.plural {
             "pods" => self.observe_pod(change, queue),
             "nodes" if self.nodes.observe(change, cluster, queue) => {
-                let pods = self.bound.get(object::name(&change.object)).into_iter().flatten();
-                pods.for_each(|pod| queue.add(pod.clone()));
+                self.bound.of(object::name(&change.object)).for_each(|pod| queue.add(pod.clone()));
             }
             _ => {}
         }
@@ -68,23 +67,12 @@ impl Controller for Kubelet {
 
 impl Kubelet {
     fn observe_pod(&mut self, change: &Change, queue: &mut Queue) {
-        let node = change.object["spec"]["nodeName"].as_str().unwrap_or_default();
-        if node.is_empty() {
+        if node_of(change).is_none() {
             return;
         }
+        self.bound.observe(change);
         let key = Key::of(PODS, &change.object);
-        if change.deleted {
-            if let Some(pods) = self.bound.get_mut(node) {
-                pods.remove(&key);
-                if pods.is_empty() {
-                    self.bound.remove(node);
-                }
-            }
-            self.forget(&key);
-        } else {
-            self.bound.entry(node.to_owned()).or_default().insert(key.clone());
-            queue.add(key);
-        }
+        if change.deleted { self.forget(&key) } else { queue.add(key) }
     }
 
     fn forget(&mut self, key: &Key) {

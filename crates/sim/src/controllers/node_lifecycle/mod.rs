@@ -5,12 +5,13 @@ mod eviction;
 mod health;
 mod pod_gc;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::bound::{BoundPods, node_of};
 use super::{Again, Cluster, Controller, Key, Queue, Recorder, later};
 use crate::kinds::{NODES, PODS};
 use crate::object;
@@ -29,8 +30,7 @@ const SECOND_LOOK: Duration = Duration::from_millis(100);
 /// Looks after nodes.
 pub(crate) struct NodeLifecycle {
     seen: HashMap<String, Seen>,
-    /// Pods by the name of their node, which need not be there.
-    bound: HashMap<String, BTreeSet<Key>>,
+    bound: BoundPods,
     events: Recorder,
 }
 
@@ -43,7 +43,7 @@ struct Seen {
 impl Default for NodeLifecycle {
     fn default() -> NodeLifecycle {
         let events = Recorder::new("node-controller");
-        NodeLifecycle { seen: HashMap::new(), bound: HashMap::new(), events }
+        NodeLifecycle { seen: HashMap::new(), bound: BoundPods::default(), events }
     }
 }
 
@@ -72,12 +72,12 @@ impl Controller for NodeLifecycle {
             return eviction::reconcile(key, cluster, &mut self.events);
         }
         let Ok(node) = cluster.api.get(NODES, "", &key.name) else {
-            let mut pods = self.bound.get(&key.name).into_iter().flatten();
+            let mut pods = self.bound.of(&key.name);
             return pods.try_for_each(|pod| pod_gc::collect(pod, cluster)).map(|()| None);
         };
         health::mirror_labels(&node, cluster)?;
         health::update_taints(&node, cluster)?;
-        pod_gc::collect_out_of_service(&node, self.bound.get(&key.name), cluster)?;
+        pod_gc::collect_out_of_service(&node, self.bound.of(&key.name), cluster)?;
         self.watch_health(&node, cluster)
     }
 }
@@ -108,8 +108,7 @@ impl NodeLifecycle {
         let differs =
             |part: fn(&Value) -> &Value| before.is_none_or(|before| part(before) != part(&change.object));
         if differs(|node| &node["spec"]["taints"]) {
-            let pods = self.bound.get(name).into_iter().flatten();
-            pods.for_each(|pod| queue.add(pod.clone()));
+            self.bound.of(name).for_each(|pod| queue.add(pod.clone()));
         }
         if differs(|node| &node["spec"])
             || differs(|node| &node["metadata"]["labels"])
@@ -120,28 +119,16 @@ impl NodeLifecycle {
     }
 
     fn observe_pod(&mut self, change: &Change, cluster: &Cluster<'_>, queue: &mut Queue) {
-        let node = change.object["spec"]["nodeName"].as_str().unwrap_or_default();
-        if node.is_empty() {
-            return;
-        }
-        let key = Key::of(PODS, &change.object);
-        if change.deleted {
-            if let Some(pods) = self.bound.get_mut(node) {
-                pods.remove(&key);
-                if pods.is_empty() {
-                    self.bound.remove(node);
-                }
-            }
-            return;
-        }
+        let Some(node) = node_of(change) else { return };
+        self.bound.observe(change);
         let before = change.before.as_deref().map(|before| &before["spec"]);
-        if before != Some(&change.object["spec"]) {
-            self.bound.entry(node.to_owned()).or_default().insert(key.clone());
-            if self.seen.contains_key(node) {
-                queue.add(key);
-            } else {
-                queue.add_at(Key::new(NODES, "", node), later(cluster.now, QUARANTINE));
-            }
+        if change.deleted || before == Some(&change.object["spec"]) {
+            return;
+        }
+        if self.seen.contains_key(node) {
+            queue.add(Key::of(PODS, &change.object));
+        } else {
+            queue.add_at(Key::new(NODES, "", node), later(cluster.now, QUARANTINE));
         }
     }
 
@@ -162,7 +149,7 @@ impl NodeLifecycle {
         if was_ready {
             let message = format!("Node {name} status is now: NodeNotReady");
             self.events.normal(cluster, node, "NodeNotReady", &message);
-            for pod in self.bound.get(name).into_iter().flatten() {
+            for pod in self.bound.of(name) {
                 health::mark_pod_not_ready(pod, cluster, &mut self.events)?;
             }
         }

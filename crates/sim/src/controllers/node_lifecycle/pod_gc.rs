@@ -1,7 +1,5 @@
 //! Pods whose node is gone go with it (`pkg/controller/podgc/gc_controller.go`).
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use super::eviction::{delete, mark_disrupted};
@@ -20,16 +18,16 @@ pub(super) fn collect(key: &Key, cluster: &Cluster<'_>) -> Result<(), ApiError> 
 }
 
 /// Ends the terminating pods of a node that is marked as being off.
-pub(super) fn collect_out_of_service(
+pub(super) fn collect_out_of_service<'a>(
     node: &Value,
-    pods: Option<&BTreeSet<Key>>,
+    pods: impl Iterator<Item = &'a Key>,
     cluster: &Cluster<'_>,
 ) -> Result<(), ApiError> {
     let is_ready = object::condition(node, "Ready").is_some_and(|ready| ready["status"] == "True");
     if is_ready || !taints::of(node).any(|taint| taint["key"] == OUT_OF_SERVICE) {
         return Ok(());
     }
-    for key in pods.into_iter().flatten() {
+    for key in pods {
         let pod = cluster.api.get(PODS, &key.namespace, &key.name);
         if pod.is_ok_and(|pod| object::is_terminating(&pod)) {
             collect_because("PodGC: node out-of-service", key, cluster)?;

@@ -1,6 +1,6 @@
 //! Small readers and writers of the fields that controllers share.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// The number at a pointer such as `/spec/replicas`; zero where there is none.
@@ -26,11 +26,6 @@ pub(crate) fn time(object: &Value, pointer: &str) -> Option<Timestamp> {
 /// `metadata.uid`
 pub(crate) fn uid(object: &Value) -> &str {
     text(object, "/metadata/uid")
-}
-
-/// A time some seconds later, however many they are.
-pub(crate) fn later(at: Timestamp, seconds: i64) -> Timestamp {
-    at.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(at)
 }
 
 /// The earlier of two times, of which either may never come.

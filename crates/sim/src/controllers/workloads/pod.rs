@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::fields::{later, set, text, time};
+use super::fields::{set, text, time};
 use crate::object;
+use crate::object::seconds_later;
 
 /// Whether it runs for good or will: it has not ended and nobody has deleted it (`IsPodActive`).
 pub(crate) fn is_active(pod: &Value) -> bool {
@@ -36,7 +37,7 @@ pub(crate) fn available_at(pod: &Value, min_ready_seconds: i64) -> Option<Timest
     if min_ready_seconds == 0 {
         return is_ready(pod).then_some(Timestamp::MIN);
     }
-    ready_since(pod).map(|since| later(since, min_ready_seconds))
+    ready_since(pod).map(|since| seconds_later(since, min_ready_seconds))
 }
 
 /// Makes the pod of a template that is the owner's, with a generated name (`GetPodFromTemplate`).

@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use self::schedule::Schedule;
-use super::fields::{later, list, text, time, uid};
+use super::fields::{list, text, time, uid};
 use super::owned::Owned;
 use super::{Again, Cluster, Controller, Key, Queue, Recorder};
 use crate::api::{DeleteOptions, Preconditions, Propagation};
 use crate::kinds::{CRON_JOBS, JOBS};
+use crate::object::seconds_later;
 use crate::object::{self, Object};
 use crate::status::ApiError;
 use crate::store::Change;
@@ -124,7 +125,7 @@ impl CronJobs {
         let mut earliest = started.or_else(|| time(cron, "/metadata/creationTimestamp")).unwrap_or(now);
         let deadline = cron["spec"]["startingDeadlineSeconds"].as_i64();
         if let Some(deadline) = deadline {
-            earliest = earliest.max(later(now, -deadline));
+            earliest = earliest.max(seconds_later(now, -deadline));
         }
         let (due, missed) = schedule.last(earliest, now);
         if missed > MANY_MISSED {

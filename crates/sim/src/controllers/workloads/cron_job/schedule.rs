@@ -4,7 +4,7 @@
 use cronexpr::{Crontab, MakeTimestamp};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::controllers::workloads::fields::later;
+use crate::object::seconds_later;
 
 /// How many missed times are walked through: a day of minutes. What lies before is skipped.
 const MAX_STEPS: usize = 24 * 60;
@@ -45,7 +45,7 @@ impl Schedule {
     /// The first time after `at`.
     pub(super) fn next(&self, at: Timestamp) -> Option<Timestamp> {
         // The search looks some years ahead and panics where time ends.
-        if later(at, SEARCHED) == at {
+        if seconds_later(at, SEARCHED) == at {
             return None;
         }
         match self {
@@ -63,7 +63,7 @@ impl Schedule {
             from = next;
             if missed == MAX_STEPS {
                 // However long it slept, the last day says when it is due now.
-                from = from.max(later(now, -24 * 60 * 60));
+                from = from.max(seconds_later(now, -24 * 60 * 60));
             } else if missed > 2 * MAX_STEPS {
                 break;
             }

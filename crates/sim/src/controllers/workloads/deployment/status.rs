@@ -4,8 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::Rollout;
 use crate::controllers::Again;
-use crate::controllers::workloads::fields::{later, list, nonzero, number, text, time};
+use crate::controllers::workloads::fields::{list, nonzero, number, text, time};
 use crate::object;
+use crate::object::seconds_later;
 use crate::status::ApiError;
 
 /// `HasProgressDeadline`: this number of seconds means that there is none.
@@ -76,7 +77,7 @@ impl Rollout<'_> {
             "NewReplicaSetAvailable" => false,
             "ProgressDeadlineExceeded" => true,
             _ => time(progress, "/lastUpdateTime")
-                .is_some_and(|updated| later(updated, deadline) < self.cluster.now),
+                .is_some_and(|updated| seconds_later(updated, deadline) < self.cluster.now),
         }
     }
 
@@ -229,8 +230,8 @@ impl Rollout<'_> {
         if is_judged || self.is_complete() {
             return None;
         }
-        let at = later(time(progress, "/lastUpdateTime")?, deadline.saturating_add(1));
-        Some(at.max(later(self.cluster.now, 1)))
+        let at = seconds_later(time(progress, "/lastUpdateTime")?, deadline.saturating_add(1));
+        Some(at.max(seconds_later(self.cluster.now, 1)))
     }
 }
 

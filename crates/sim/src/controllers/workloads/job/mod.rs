@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::fields::{count, later, list, number, text, time, uid};
+use super::fields::{count, list, number, text, time, uid};
 use super::owned::{Owned, controller_of, remove};
 use super::{Again, Cluster, Controller, Key, Queue, Recorder, pod};
 use crate::api::{DeleteOptions, Preconditions, Propagation};
 use crate::kinds::{JOBS, PODS};
+use crate::object::seconds_later;
 use crate::object::{self, Object};
 use crate::status::ApiError;
 use crate::store::Change;
@@ -132,7 +133,7 @@ fn end_of(job: &Value) -> Option<&Value> {
 fn expire(job: &Value, end: &Value, cluster: &Cluster<'_>) -> Result<Again, ApiError> {
     let Some(ttl) = job["spec"]["ttlSecondsAfterFinished"].as_i64() else { return Ok(None) };
     let Some(finished) = time(end, "/lastTransitionTime") else { return Ok(None) };
-    let at = later(finished, ttl);
+    let at = seconds_later(finished, ttl);
     if at > cluster.now {
         return Ok(Some(at));
     }
@@ -249,7 +250,7 @@ impl<'a> Sync<'a> {
 
     fn deadline(&self) -> Again {
         let seconds = self.job["spec"]["activeDeadlineSeconds"].as_i64().filter(|_| !self.is_suspended())?;
-        Some(later(time(&self.job, "/status/startTime")?, seconds))
+        Some(seconds_later(time(&self.job, "/status/startTime")?, seconds))
     }
 
     /// Without a number of completions, one success ends the job when the other pods have ended too.

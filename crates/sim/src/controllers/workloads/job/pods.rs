@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use super::indexes::{self, COMPLETION_INDEX};
 use super::{Sync, TRACKING, free, has_failed, replaces_only_ended};
 use crate::controllers::Again;
-use crate::controllers::workloads::fields::{count, later, list, number, set, time};
+use crate::controllers::workloads::fields::{count, list, number, set, time};
 use crate::controllers::workloads::replica_set::delete_exactly;
 use crate::controllers::workloads::{pod, ranking};
+use crate::object::seconds_later;
 use crate::object::{self, Object};
 use crate::status::ApiError;
 
@@ -86,7 +87,7 @@ impl Sync<'_> {
             .collect();
         let last = failures.iter().max()?;
         let doublings = u32::try_from(failures.len() - 1).unwrap_or(u32::MAX).min(16);
-        Some(later(*last, (FIRST_BACKOFF << doublings).min(MAX_BACKOFF)))
+        Some(seconds_later(*last, (FIRST_BACKOFF << doublings).min(MAX_BACKOFF)))
     }
 
     fn create_pod(&mut self, mut wanted: Value) -> Result<(), ApiError> {
@@ -173,7 +174,7 @@ fn ended_at(pod: &Value) -> Option<Timestamp> {
         })
         .or_else(|| {
             let deleted = time(pod, "/metadata/deletionTimestamp")?;
-            Some(later(deleted, -number(pod, "/metadata/deletionGracePeriodSeconds")))
+            Some(seconds_later(deleted, -number(pod, "/metadata/deletionGracePeriodSeconds")))
         })
         .or_else(|| time(pod, "/metadata/creationTimestamp"))
 }
