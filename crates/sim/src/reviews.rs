@@ -9,8 +9,7 @@ use crate::kinds::Kind;
 use crate::object;
 use crate::rbac::{self, Attempt, Decision};
 use crate::status::ApiError;
-
-const AUTHORIZATION: &str = "authorization.k8s.io";
+use crate::validation;
 
 /// What a review is answered with.
 pub(crate) struct Reviewer<'a> {
@@ -18,8 +17,6 @@ pub(crate) struct Reviewer<'a> {
     pub(crate) tokens: &'a Tokens,
     /// Who asks.
     pub(crate) user: &'a User,
-    /// The namespace in the path.
-    pub(crate) namespace: &'a str,
 }
 
 impl Reviewer<'_> {
@@ -32,12 +29,11 @@ impl Reviewer<'_> {
             "SelfSubjectReview" => json!({ "userInfo": self.user.info() }),
             "SelfSubjectRulesReview" => self.rules(spec)?,
             "SelfSubjectAccessReview" => {
-                check_access(spec, false)?;
+                validation::access_review(kind, &review)?;
                 self.access(self.user, spec)
             }
             "SubjectAccessReview" | "LocalSubjectAccessReview" => {
-                check_access(spec, true)?;
-                self.check_namespace(kind, spec)?;
+                validation::access_review(kind, &review)?;
                 self.access(&subject(spec), spec)
             }
             _ => return Err(ApiError::method_not_allowed()),
@@ -107,45 +103,6 @@ impl Reviewer<'_> {
         }
         status
     }
-
-    fn check_namespace(&self, kind: &Kind, spec: &Value) -> Result<(), ApiError> {
-        let namespace = spec["resourceAttributes"]["namespace"].as_str().unwrap_or_default();
-        if kind.namespaced && namespace != self.namespace {
-            let why = format!("Invalid value: {namespace:?}: must match metadata.namespace");
-            return Err(invalid("spec.resourceAttributes.namespace", &why));
-        }
-        Ok(())
-    }
-}
-
-/// A review has no kind any more when it is validated.
-fn invalid(field: &str, why: &str) -> ApiError {
-    ApiError::invalid(AUTHORIZATION, "", "", field, "FieldValueInvalid", why)
-}
-
-/// `pkg/apis/authorization/validation/validation.go`.
-fn check_access(spec: &Value, names_subject: bool) -> Result<(), ApiError> {
-    let refuse =
-        |field: &str, value: &str, why: &str| Err(invalid(field, &format!("Invalid value: {value}: {why}")));
-    let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
-    match (resource.is_object(), path.is_object()) {
-        (true, true) => {
-            let why = "cannot be specified in combination with resourceAttributes";
-            return refuse("spec.nonResourceAttributes", &path.to_string(), why);
-        }
-        (false, false) => {
-            let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-            return refuse("spec.resourceAttributes", "\"null\"", why);
-        }
-        (true, false) | (false, true) => {}
-    }
-    if names_subject
-        && object::field(spec, "user").is_empty()
-        && object::strings(&spec["groups"]).next().is_none()
-    {
-        return refuse("spec.user", "\"\"", "at least one of user or group must be specified");
-    }
-    Ok(())
 }
 
 /// The user whom a review asks about.

@@ -43,8 +43,8 @@ impl ApiError {
     }
 
     fn details(self, group: &str, resource: &str, name: &str) -> ApiError {
-        let mut details = json!({ "kind": resource });
-        for (field, value) in [("name", name), ("group", group)] {
+        let mut details = json!({});
+        for (field, value) in [("name", name), ("group", group), ("kind", resource)] {
             if !value.is_empty() {
                 details[field] = value.into();
             }

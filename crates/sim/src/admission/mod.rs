@@ -44,6 +44,14 @@ pub(crate) fn create(store: &Transaction<'_>, kind: &Kind, object: &mut Value) -
     Ok(())
 }
 
+/// Completes the replacement of `old` before it is validated.
+pub(crate) fn update(kind: &Kind, new: &mut Value, old: &Value) {
+    if kind.plural == "pods" {
+        tolerations::pod(new);
+        priority::keep(new, old);
+    }
+}
+
 /// Refuses a new object that is valid but more than its namespace may hold.
 pub(crate) fn check(store: &Transaction<'_>, kind: &Kind, object: &Value) -> Result<(), ApiError> {
     quota::check(store, kind, object)

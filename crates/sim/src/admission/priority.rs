@@ -50,6 +50,15 @@ pub(super) fn pod(store: &Transaction<'_>, kind: &Kind, pod: &mut Value) -> Resu
     Ok(())
 }
 
+/// A replacement that does not say them has the old pod's priority and preemption policy.
+pub(super) fn keep(new: &mut Value, old: &Value) {
+    for field in ["priority", "preemptionPolicy"] {
+        if new["spec"][field].is_null() && !old["spec"][field].is_null() {
+            set(new, "spec", field, old["spec"][field].clone());
+        }
+    }
+}
+
 pub(super) fn class(store: &Transaction<'_>, kind: &Kind, class: &Value) -> Result<(), ApiError> {
     if class["globalDefault"] != true {
         return Ok(());

@@ -61,9 +61,16 @@ impl Api {
                     &why,
                 ));
             }
-            for field in ["uid", "resourceVersion"] {
-                object::set_or_remove(&mut workload["metadata"], field, &scale["metadata"][field]);
+            let (wanted, actual) =
+                (object::field(&scale, "metadata.uid"), object::field(workload, "metadata.uid"));
+            if !wanted.is_empty() && wanted != actual {
+                let why = format!(
+                    "Precondition failed: UID in precondition: {wanted}, UID in object meta: {actual}"
+                );
+                return Err(ApiError::conflict_on(kind.group, &format!("{}/scale", kind.plural), name, &why));
             }
+            let version = &scale["metadata"]["resourceVersion"];
+            object::set_or_remove(&mut workload["metadata"], "resourceVersion", version);
             workload["spec"]["replicas"] = replicas.into();
             Ok(())
         })

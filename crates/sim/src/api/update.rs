@@ -102,6 +102,9 @@ impl Api {
         object::check_shape(kind, &object)?;
         keep_identity(kind, &mut object, &present);
         check_version(kind, &mut object, &present)?;
+        if part == Part::Main {
+            admission::update(kind, &mut object, &present);
+        }
         defaults::apply(kind, &mut object);
         keep_other_parts(kind, part, &mut object, &present);
         match part {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::guard;
 use super::objects::Call;
-use super::write::{self, META};
+use super::write;
 use crate::api::{Manager, Part, WriteOptions};
 use crate::conversion;
 use crate::object;
@@ -15,10 +15,6 @@ use crate::status::ApiError;
 
 pub(super) fn apply(call: &Call<'_>, part: Part, mut options: WriteOptions) -> Result<Response, ApiError> {
     let (kind, path, api) = (call.kind, call.path, &call.server.api);
-    if call.options.field_manager.is_empty() {
-        let why = "Required value: is required for apply patch";
-        return Err(ApiError::invalid(META, "PatchOptions", "", "fieldManager", "FieldValueRequired", why));
-    }
     options.manager = Manager::Applier;
     let root = Root::of(call.kind).ok_or_else(ApiError::unsupported_patch)?;
     let config = read(call)?;

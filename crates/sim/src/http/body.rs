@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::objects::Call;
+use super::options::ObjectOptions;
 use crate::conversion;
 use crate::kinds::{self, Kind};
 use crate::object;
@@ -26,18 +27,12 @@ enum FieldValidation {
 }
 
 impl FieldValidation {
-    fn parse(text: &str) -> Result<FieldValidation, ApiError> {
-        match text {
-            "" | "Warn" => Ok(FieldValidation::Warn),
-            "Strict" => Ok(FieldValidation::Strict),
-            "Ignore" => Ok(FieldValidation::Ignore),
-            other => {
-                let why = format!(
-                    "Unsupported value: \"{other}\": supported values: \"Ignore\", \"Strict\", \"Warn\", \"\""
-                );
-                let (group, kind) = ("meta.k8s.io", "CreateOptions");
-                Err(ApiError::invalid(group, kind, "", "fieldValidation", "FieldValueNotSupported", &why))
-            }
+    /// What options that have been checked ask for.
+    fn of(options: &ObjectOptions) -> FieldValidation {
+        match options.field_validation.as_str() {
+            "Strict" => FieldValidation::Strict,
+            "Ignore" => FieldValidation::Ignore,
+            _ => FieldValidation::Warn,
         }
     }
 }
@@ -61,7 +56,7 @@ impl Call<'_> {
 
     /// Brings an object into the server's form.
     pub(super) fn decode(&self, object: Value) -> Result<Sent, ApiError> {
-        let validation = FieldValidation::parse(&self.options.field_validation)?;
+        let validation = FieldValidation::of(&self.options);
         let mut decoded = schema::decode(self.spoken, object)?;
         if self.media_type() != YAML {
             decoded.unknown.extend(schema::duplicates(self.body));
@@ -80,7 +75,7 @@ impl Call<'_> {
 
     /// What the client is to be warned of after a patch, or the refusal of it.
     pub(super) fn judge(&self, patched: Patched) -> Result<Vec<String>, ApiError> {
-        match FieldValidation::parse(&self.options.field_validation)? {
+        match FieldValidation::of(&self.options) {
             FieldValidation::Strict => patched.strict().map(|()| Vec::new()),
             FieldValidation::Ignore => Ok(Vec::new()),
             FieldValidation::Warn => Ok(patched.unknown),

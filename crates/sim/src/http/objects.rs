@@ -15,6 +15,7 @@ use crate::auth::User;
 use crate::conversion;
 use crate::kinds::{self, Kind};
 use crate::object::Object;
+use crate::patch;
 use crate::status::ApiError;
 
 /// A request about objects that has been authorized.
@@ -93,9 +94,12 @@ impl Call<'_> {
         (self.kind.namespaced && !self.path.namespace.is_empty()).then(|| self.path.namespace.clone())
     }
 
+    /// How a creation, an update or a patch is meant.
     pub(super) fn write_options(&self) -> Result<WriteOptions, ApiError> {
+        let applies = self.media_type() == patch::apply::MEDIA_TYPE;
+        self.options.check_for_write(&self.parts.method, applies)?;
         let manager = Manager::Client(self.manager());
-        Ok(WriteOptions { dry_run: self.options.dry_run()?, manager, ..WriteOptions::default() })
+        Ok(WriteOptions { dry_run: self.options.dry_run(), manager, ..WriteOptions::default() })
     }
 
     /// The type of the body, without parameters.

@@ -3,9 +3,11 @@
 use std::num::{IntErrorKind, ParseIntError};
 use std::time::Duration;
 
+use http::Method;
 use http::request::Parts;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::kinds::Kind;
 use crate::logs::LogOptions;
@@ -13,6 +15,8 @@ use crate::schema;
 use crate::selector::{FieldSelector, LabelSelector, Selector};
 use crate::status::ApiError;
 use crate::store::{ListQuery, Snapshot};
+use crate::validation;
+use crate::validation::options::WriteRequest;
 
 /// The API server closes watches after 30 to 60 minutes (`--min-request-timeout`).
 const LONGEST_WATCH: Duration = Duration::from_secs(60 * 60);
@@ -48,8 +52,9 @@ pub(super) struct ObjectOptions {
     since_time: Option<String>,
     timestamps: Option<String>,
     #[serde(deserialize_with = "some_integer")]
-    pub(super) grace_period_seconds: Option<i64>,
-    pub(super) propagation_policy: String,
+    grace_period_seconds: Option<i64>,
+    orphan_dependents: Option<String>,
+    propagation_policy: String,
     pub(super) field_validation: String,
     pub(super) field_manager: String,
     force: Option<String>,
@@ -113,7 +118,10 @@ impl ObjectOptions {
     /// What a list is asked for.
     pub(super) fn list_query(&self, kind: &Kind, namespace: Option<String>) -> Result<ListQuery, ApiError> {
         self.check_for_list()?;
-        let at = match (self.revision(kind)?, self.resource_version_match.as_str()) {
+        let revision = self.revision();
+        let revision =
+            revision.map_err(|why| ApiError::bad_request(format!("invalid resource version: {why}")))?;
+        let at = match (revision, self.resource_version_match.as_str()) {
             (0, _) => Snapshot::Latest,
             (revision, "Exact") => Snapshot::Exact(revision),
             (revision, _) => Snapshot::NotOlderThan(revision),
@@ -161,7 +169,7 @@ impl ObjectOptions {
     }
 
     /// Where a watch is to begin.
-    pub(super) fn watch_start(&self, kind: &Kind) -> Result<WatchStart, ApiError> {
+    pub(super) fn watch_start(&self) -> Result<WatchStart, ApiError> {
         let rule = "resourceVersionMatch";
         match (&self.send_initial_events, self.resource_version_match.as_str()) {
             (None, "") | (Some(_), "NotOlderThan") => {}
@@ -174,7 +182,7 @@ impl ObjectOptions {
                 return Err(forbidden(rule, why));
             }
         }
-        let revision = self.revision(kind)?;
+        let revision = self.revision().map_err(ApiError::unexplained)?;
         Ok(match self.send_initial_events.as_deref() {
             Some(_) if is_true(self.send_initial_events.as_deref()) => WatchStart::Streaming,
             Some(_) if revision == 0 => WatchStart::Now,
@@ -183,15 +191,15 @@ impl ObjectOptions {
         })
     }
 
-    /// The resourceVersion asked for; 0 where none is.
-    fn revision(&self, kind: &Kind) -> Result<u64, ApiError> {
+    /// The resourceVersion asked for; 0 where none is. The error is the text of `ParseResourceVersion` in
+    /// `apiserver/pkg/storage/api_object_versioner.go`.
+    fn revision(&self) -> Result<u64, String> {
         match self.resource_version.as_str() {
             "" => Ok(0),
             text => text.parse().map_err(|_| {
-                let quoted = format!("\"{text}\"");
-                let why =
-                    format!("Invalid value: {quoted}: strconv.ParseUint: parsing {quoted}: invalid syntax");
-                ApiError::invalid(kind.group, kind.plural, "", "resourceVersion", "FieldValueInvalid", &why)
+                format!(
+                    "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+                )
             }),
         }
     }
@@ -211,15 +219,38 @@ impl ObjectOptions {
         asked.filter(|seconds| *seconds > 0).map_or(LONGEST_WATCH, Duration::from_secs).min(LONGEST_WATCH)
     }
 
+    /// Refuses options that no creation, update or patch has; `applies` where it is a server-side apply.
+    pub(super) fn check_for_write(&self, method: &Method, applies: bool) -> Result<(), ApiError> {
+        validation::options::write(&WriteRequest {
+            kind: match *method {
+                Method::PUT => "UpdateOptions",
+                Method::PATCH => "PatchOptions",
+                _ => "CreateOptions",
+            },
+            field_manager: &self.field_manager,
+            dry_run: &self.dry_run,
+            field_validation: &self.field_validation,
+            force: self.force(),
+            applies,
+        })
+    }
+
     /// Whether nothing is to be kept.
-    pub(super) fn dry_run(&self) -> Result<bool, ApiError> {
-        match self.dry_run.as_str() {
-            "" => Ok(false),
-            "All" => Ok(true),
-            other => {
-                let why = format!("Unsupported value: \"{other}\": supported values: \"All\"");
-                let (group, kind) = ("meta.k8s.io", "CreateOptions");
-                Err(ApiError::invalid(group, kind, "", "dryRun", "FieldValueNotSupported", &why))
+    pub(super) fn dry_run(&self) -> bool {
+        !self.dry_run.is_empty()
+    }
+
+    /// Adds to the `DeleteOptions` of a body what only the query says.
+    pub(super) fn complete(&self, options: &mut Value) {
+        let text = |text: &str| Some(Value::from(text)).filter(|value| *value != "");
+        for (field, value) in [
+            ("gracePeriodSeconds", self.grace_period_seconds.map(Value::from)),
+            ("orphanDependents", self.orphan_dependents.as_deref().map(|text| is_true(Some(text)).into())),
+            ("propagationPolicy", text(&self.propagation_policy)),
+            ("dryRun", text(&self.dry_run).map(|stage| Value::Array(vec![stage]))),
+        ] {
+            if let Some(value) = value.filter(|_| options[field].is_null()) {
+                options[field] = value;
             }
         }
     }

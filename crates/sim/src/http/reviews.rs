@@ -15,8 +15,8 @@ pub(super) fn serve(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
     if verb != "create" || !path.name.is_empty() || kind.namespaced == path.namespace.is_empty() {
         return Err(ApiError::method_not_allowed());
     }
-    let reviewer =
-        Reviewer { api: &server.api, tokens: &server.tokens, user: call.user, namespace: &path.namespace };
+    call.write_options()?;
+    let reviewer = Reviewer { api: &server.api, tokens: &server.tokens, user: call.user };
     let Sent { object, warnings } = call.object()?;
     let answered = answer::json(201, &reviewer.answer(kind, object)?);
     Ok(answer::with_warnings(answered, &warnings))
@@ -25,6 +25,7 @@ pub(super) fn serve(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
 /// `POST` of a `TokenRequest`.
 pub(super) fn request_token(call: &Call<'_>) -> Result<Response, ApiError> {
     let (server, path) = (call.server, call.path);
+    call.write_options()?;
     let request = call.decode_as("authentication.k8s.io", "v1", "TokenRequest")?;
     let answered = auth::request_token(&server.api, &server.tokens, &path.namespace, &path.name, request)?;
     Ok(answer::json(201, &answered))

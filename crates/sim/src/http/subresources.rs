@@ -28,17 +28,27 @@ pub(super) fn serve(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
 }
 
 fn update_scale(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
-    let (path, options) = (call.path, call.write_options()?);
-    let updated =
-        call.server.api.update_scale(call.kind, &path.namespace, &path.name, &options, |scale| {
-            if verb == "patch" {
+    let (path, mut options) = (call.path, call.write_options()?);
+    let replacement = match verb {
+        "update" => Some(call.decode_as("autoscaling", "v1", "Scale")?),
+        _ => None,
+    };
+    if let Some(scale) = &replacement {
+        options.uid = object::field(scale, "metadata.uid");
+    }
+    let change = |scale: &mut Value| {
+        match replacement {
+            Some(replacement) => *scale = replacement,
+            None => {
                 let root =
                     Root::find("autoscaling", "v1", "Scale").ok_or_else(ApiError::unsupported_patch)?;
-                return write::apply_patch(call, root, scale).map(drop);
+                write::apply_patch(call, root, scale)?;
             }
-            *scale = call.decode_as("autoscaling", "v1", "Scale")?;
-            Ok(())
-        })?;
+        }
+        call.set_namespace(scale)?;
+        call.check_name(scale)
+    };
+    let updated = call.server.api.update_scale(call.kind, &path.namespace, &path.name, &options, change)?;
     respond_scale(call, scale::of(&updated))
 }
 
@@ -48,25 +58,25 @@ fn respond_scale(call: &Call<'_>, scale: Value) -> Result<Response, ApiError> {
 }
 
 fn evict(call: &Call<'_>) -> Result<Response, ApiError> {
+    let mut write = call.write_options()?;
     let eviction = call.decode_as("policy", "v1", "Eviction")?;
     if object::name(&eviction) != call.path.name {
         return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
     }
     let (options, dry_run) = write::read_delete_options(&eviction["deleteOptions"])?;
-    let mut write = call.write_options()?;
     write.dry_run |= dry_run;
     call.server.api.evict_with(&call.path.namespace, &call.path.name, &options, &write)?;
     Ok(success())
 }
 
 fn bind(call: &Call<'_>) -> Result<Response, ApiError> {
+    let options = call.write_options()?;
     let binding = call.decode_as("", "v1", "Binding")?;
     let node = binding["target"]["name"].as_str().unwrap_or_default();
     if node.is_empty() {
         let (field, why) = ("target.name", "Required value");
         return Err(ApiError::invalid("", "Binding", &call.path.name, field, "FieldValueRequired", why));
     }
-    let options = call.write_options()?;
     call.server.api.bind_with(&call.path.namespace, &call.path.name, node, &options)?;
     Ok(success())
 }

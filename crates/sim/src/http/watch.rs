@@ -80,7 +80,7 @@ impl Watch {
             bookmark: None,
         };
         watch.bookmark = options.bookmarks().then(|| watch.next_bookmark()).flatten();
-        match options.watch_start(kind)? {
+        match options.watch_start()? {
             WatchStart::After(revision) => watch.revision = revision,
             WatchStart::Now => {}
             WatchStart::Present => watch.start_with_present_objects()?,

@@ -16,18 +16,17 @@ use crate::object::{self, Object};
 use crate::patch;
 use crate::schema::Root;
 use crate::status::ApiError;
-
-/// The group of options.
-pub(super) const META: &str = "meta.k8s.io";
+use crate::validation;
 
 /// How often a patch is tried again that another write was faster than (`maxRetryWhenPatchConflicts`).
 const MAX_CONFLICTS: u32 = 5;
 
 /// `POST` to a collection.
 pub(super) fn create(call: &Call<'_>) -> Result<Response, ApiError> {
+    let options = call.write_options()?;
     let Sent { object, warnings } = call.object()?;
     guard::creation(call, &object)?;
-    let created = call.server.api.create_with(object, &call.write_options()?)?;
+    let created = call.server.api.create_with(object, &options)?;
     written(call, 201, &created, warnings)
 }
 
@@ -39,9 +38,10 @@ pub(super) fn update(call: &Call<'_>) -> Result<Response, ApiError> {
 /// `PUT` of an object or of one of its parts.
 pub(super) fn replace(call: &Call<'_>, part: Part) -> Result<Response, ApiError> {
     let (api, kind, path) = (&call.server.api, call.kind, call.path);
+    let mut options = call.write_options()?;
     let Sent { object, warnings } = call.object()?;
     call.check_name(&object)?;
-    let options = WriteOptions { uid: object::field(&object, "metadata.uid"), ..call.write_options()? };
+    options.uid = object::field(&object, "metadata.uid");
     if kind.create_on_update && part == Part::Main && api.get(kind, &path.namespace, &path.name).is_err() {
         guard::creation_by_write(call, &object)?;
         let created = api.create_with(object, &options)?;
@@ -80,10 +80,6 @@ pub(super) fn patch_part(call: &Call<'_>, part: Part) -> Result<Response, ApiErr
         return apply::apply(call, part, options);
     }
     let root = Root::of(call.spoken).ok_or_else(ApiError::unsupported_patch)?;
-    if call.options.force().is_some() {
-        let why = "Forbidden: may not be specified for non-apply patch";
-        return Err(ApiError::invalid(META, "PatchOptions", "", "force", "FieldValueForbidden", why));
-    }
     let (updated, warnings) = change_copy(call, part, &options, |object| {
         conversion::change(call.spoken, object, |object| apply_patch(call, root, object))
     })?;
@@ -132,9 +128,7 @@ pub(super) fn apply_patch(
 /// `DELETE` of an object.
 pub(super) fn delete(call: &Call<'_>) -> Result<Response, ApiError> {
     let (kind, path) = (call.kind, call.path);
-    let (options, dry_run) = delete_options(call)?;
-    let mut write = call.write_options()?;
-    write.dry_run |= dry_run;
+    let (options, write) = delete_options(call)?;
     let deleted = call.server.api.delete_with(kind, &path.namespace, &path.name, &options, &write)?;
     match deleted {
         Deleted::Gone(object) if !kind.returns_deleted => Ok(answer::json(200, &gone(kind, &object))),
@@ -145,59 +139,32 @@ pub(super) fn delete(call: &Call<'_>) -> Result<Response, ApiError> {
 /// `DELETE` of a collection.
 pub(super) fn delete_collection(call: &Call<'_>) -> Result<Response, ApiError> {
     let query = call.options.list_query(call.kind, call.namespace())?;
-    let (options, dry_run) = delete_options(call)?;
-    let mut write = call.write_options()?;
-    write.dry_run |= dry_run;
+    let (options, write) = delete_options(call)?;
     Ok(list::respond(call.spoken, call.server.api.delete_collection(call.kind, &query, &options, &write)?))
 }
 
-/// The `DeleteOptions` of a body, which may be empty, and of the query; and whether they are for a dry run.
-fn delete_options(call: &Call<'_>) -> Result<(DeleteOptions, bool), ApiError> {
-    let body = if call.body.is_empty() { json!({}) } else { call.decode_as("", "v1", "DeleteOptions")? };
-    let (mut options, dry_run) = read_delete_options(&body)?;
-    let query = &call.options;
-    options.grace_period_seconds = options.grace_period_seconds.or(query.grace_period_seconds);
-    if options.propagation.is_none() {
-        options.propagation = propagation(&query.propagation_policy)?;
-    }
-    Ok((options, dry_run))
+/// The `DeleteOptions` of a body, which may be empty, and of the query.
+fn delete_options(call: &Call<'_>) -> Result<(DeleteOptions, WriteOptions), ApiError> {
+    let mut said = if call.body.is_empty() { json!({}) } else { call.decode_as("", "v1", "DeleteOptions")? };
+    call.options.complete(&mut said);
+    let (options, dry_run) = read_delete_options(&said)?;
+    Ok((options, WriteOptions { dry_run, ..WriteOptions::default() }))
 }
 
 /// `DeleteOptions` as JSON, and whether they are for a dry run.
 pub(super) fn read_delete_options(options: &Value) -> Result<(DeleteOptions, bool), ApiError> {
+    validation::options::delete(options)?;
     let wanted = |field: &str| options["preconditions"][field].as_str().map(str::to_owned);
     let preconditions = Preconditions { uid: wanted("uid"), resource_version: wanted("resourceVersion") };
-    let orphans = match options["orphanDependents"].as_bool() {
-        Some(true) => Some(Propagation::Orphan),
-        Some(false) => Some(Propagation::Background),
-        None => None,
+    let propagation = match (options["orphanDependents"].as_bool(), options["propagationPolicy"].as_str()) {
+        (Some(true), _) | (None, Some("Orphan")) => Some(Propagation::Orphan),
+        (Some(false), _) | (None, Some("Background")) => Some(Propagation::Background),
+        (None, Some("Foreground")) => Some(Propagation::Foreground),
+        (None, _) => None,
     };
-    let propagation = propagation(options["propagationPolicy"].as_str().unwrap_or_default())?.or(orphans);
     let grace_period_seconds = options["gracePeriodSeconds"].as_i64();
-    let stages = options["dryRun"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if let Some(stage) = stages.iter().find(|stage| **stage != "All") {
-        let why = format!("Unsupported value: {stage}: supported values: \"All\"");
-        return Err(ApiError::invalid(META, "DeleteOptions", "", "dryRun", "FieldValueNotSupported", &why));
-    }
-    let dry_run = !stages.is_empty();
+    let dry_run = options["dryRun"].as_array().is_some_and(|stages| !stages.is_empty());
     Ok((DeleteOptions { preconditions, grace_period_seconds, propagation }, dry_run))
-}
-
-fn propagation(policy: &str) -> Result<Option<Propagation>, ApiError> {
-    match policy {
-        "" => Ok(None),
-        "Orphan" => Ok(Some(Propagation::Orphan)),
-        "Background" => Ok(Some(Propagation::Background)),
-        "Foreground" => Ok(Some(Propagation::Foreground)),
-        other => {
-            let why = format!(
-                "Unsupported value: \"{other}\": supported values: \"Foreground\", \"Background\", \"Orphan\", \
-                 \"nil\""
-            );
-            let (group, kind) = ("meta.k8s.io", "DeleteOptions");
-            Err(ApiError::invalid(group, kind, "", "propagationPolicy", "FieldValueNotSupported", &why))
-        }
-    }
 }
 
 /// The answer to the deletion of an object that is gone.

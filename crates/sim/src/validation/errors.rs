@@ -84,11 +84,12 @@ impl Errors {
 
     /// The answer 422, if anything is wrong.
     pub(super) fn into_result(self, kind: &Kind, name: &str) -> Result<(), ApiError> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(ApiError::invalid_object(kind.group, kind.kind, name, self.0))
-        }
+        self.into_result_for(kind.group, kind.kind, name)
+    }
+
+    /// The same for what is no object of the registry.
+    pub(super) fn into_result_for(self, group: &str, kind: &str, name: &str) -> Result<(), ApiError> {
+        if self.0.is_empty() { Ok(()) } else { Err(ApiError::invalid_object(group, kind, name, self.0)) }
     }
 }
 

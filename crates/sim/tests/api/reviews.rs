@@ -92,6 +92,48 @@ async fn access_is_reviewed_as_requests_are() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_review_is_told_all_that_is_wrong_with_it() -> Result<()> {
+    let cluster = anywhere().await?;
+    let subject = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    let local = &cluster.path("authorization.k8s.io/v1", "localsubjectaccessreviews");
+    let get = json!({ "verb": "get", "namespace": cluster.namespace() });
+    for (path, review, fields) in [
+        (subject, json!({ "spec": {} }), vec!["spec.resourceAttributes", "spec.user"]),
+        (
+            subject,
+            json!({ "metadata": { "name": "x" }, "spec": { "user": "a", "resourceAttributes": get } }),
+            vec!["metadata"],
+        ),
+        (
+            local,
+            json!({ "metadata": { "name": "x", "namespace": cluster.namespace() }, "spec": { "resourceAttributes": { "verb": "get" }, "nonResourceAttributes": {} } }),
+            vec![
+                "spec.nonResourceAttributes",
+                "spec.user",
+                "metadata",
+                "spec.resourceAttributes.namespace",
+                "spec.nonResourceAttributes",
+            ],
+        ),
+        (
+            local,
+            json!({ "spec": { "user": "a", "nonResourceAttributes": { "path": "/" } } }),
+            vec!["spec.nonResourceAttributes"],
+        ),
+    ] {
+        let (status, refused) = cluster.call(Method::POST, path, Some(review)).await?;
+        assert_eq!((status, &refused["details"]["kind"]), (422, &Value::Null), "{refused}");
+        let causes = refused["details"]["causes"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let found: Vec<&str> = causes.iter().filter_map(|cause| cause["field"].as_str()).collect();
+        assert_eq!(found, fields);
+        assert_eq!(refused["details"]["group"], "authorization.k8s.io");
+    }
+    let review = json!({ "spec": { "user": "a", "resourceAttributes": get } });
+    assert_eq!(cluster.call(Method::POST, local, Some(review)).await?.0, 201);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_role_that_is_not_there_is_named() -> Result<()> {
     let cluster = anywhere().await?;
     let rbac = "rbac.authorization.k8s.io";

@@ -298,3 +298,19 @@ async fn an_eviction_can_be_tried_and_repeated() -> Result<()> {
     assert_eq!((status, &again["kind"]), (200, &json!("Pod")));
     Ok(())
 }
+
+#[tokio::test]
+async fn the_tolerations_of_every_pod_come_back() -> Result<()> {
+    let cluster = anywhere().await?;
+    cluster.post(&cluster.core("pods"), pod("p", &json!({}))).await?;
+    let patch =
+        json!({ "spec": { "priority": null, "tolerations": [{ "key": "z", "operator": "Exists" }] } });
+    let merge = [("content-type", "application/merge-patch+json")];
+    let (status, patched) =
+        cluster.send(Method::PATCH, &cluster.core("pods/p"), &merge, patch.to_string()).await?;
+    assert_eq!(status, 200, "{patched}");
+    let tolerations = patched["spec"]["tolerations"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let keys: Vec<&Value> = tolerations.iter().map(|toleration| &toleration["key"]).collect();
+    assert_eq!(keys, ["z", "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"]);
+    Ok(())
+}

@@ -145,3 +145,74 @@ async fn a_put_says_which_object_it_replaces() -> Result<()> {
     assert_eq!(put(json!({ "name": "m", "resourceVersion": "0" })).await?.0, 200);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_scale_bears_the_name_of_its_workload() -> Result<()> {
+    let cluster = anywhere().await?;
+    let deployment = json!({
+        "metadata": { "name": "d" },
+        "spec": {
+            "replicas": 0,
+            "selector": { "matchLabels": { "a": "b" } },
+            "template": {
+                "metadata": { "labels": { "a": "b" } },
+                "spec": { "containers": [{ "name": "c", "image": "i" }] },
+            },
+        },
+    });
+    cluster.post(&cluster.path("apps/v1", "deployments"), deployment).await?;
+    let path = cluster.path("apps/v1", "deployments/d/scale");
+    let put = async |metadata: Value| {
+        let scale = json!({ "metadata": metadata, "spec": { "replicas": 0 } });
+        cluster.call(Method::PUT, &path, Some(scale)).await
+    };
+    let namespace = cluster.namespace();
+    let (status, refused) = put(json!({ "name": "e", "namespace": namespace })).await?;
+    let expected = "the name of the object (e) does not match the name on the URL (d)";
+    assert_eq!((status, message(&refused)), (400, expected));
+    assert_eq!(put(json!({ "name": "d", "namespace": "other" })).await?.0, 400);
+    let (status, refused) = put(json!({ "name": "d", "namespace": namespace, "uid": "u" })).await?;
+    assert_eq!(status, 409);
+    assert!(message(&refused).contains("Precondition failed: UID in precondition: u, UID in object meta: "));
+    assert_eq!(put(json!({ "name": "d", "namespace": namespace })).await?.0, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn options_of_writes_are_checked_first() -> Result<()> {
+    let (cluster, path, _) = with_map().await?;
+    let collection = cluster.core("configmaps");
+    let long = "m".repeat(129);
+    for (method, path, query, kind, fields) in [
+        (Method::POST, &collection, "dryRun=Some", "CreateOptions", vec!["dryRun"]),
+        (Method::PUT, &path, "dryRun=Some", "UpdateOptions", vec!["dryRun"]),
+        (Method::PATCH, &path, "force=true&dryRun=Some", "PatchOptions", vec!["force", "dryRun"]),
+        (Method::POST, &collection, &format!("fieldManager={long}"), "CreateOptions", vec!["fieldManager"]),
+        (Method::POST, &collection, "fieldManager=a%07b", "CreateOptions", vec!["fieldManager"]),
+        (Method::DELETE, &path, "dryRun=Some", "DeleteOptions", vec!["dryRun"]),
+        (Method::DELETE, &path, "propagationPolicy=Some", "DeleteOptions", vec!["propagationPolicy"]),
+        (
+            Method::DELETE,
+            &path,
+            "propagationPolicy=Orphan&orphanDependents=true",
+            "DeleteOptions",
+            vec!["propagationPolicy"],
+        ),
+    ] {
+        let headers = if method == Method::PATCH { MERGE } else { &[("content-type", "application/json")] };
+        let body = if method == Method::DELETE { "" } else { "{}" };
+        let (status, refused) =
+            cluster.send(method.clone(), &format!("{path}?{query}"), headers, body).await?;
+        assert_eq!((status, &refused["details"]["kind"]), (422, &json!(kind)), "{method} {query}: {refused}");
+        let causes = refused["details"]["causes"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let found: Vec<&str> = causes.iter().filter_map(|cause| cause["field"].as_str()).collect();
+        assert_eq!(found, fields, "{method} {query}");
+    }
+    let both = json!({ "orphanDependents": true, "propagationPolicy": "Orphan" });
+    let (status, refused) = cluster.call(Method::DELETE, &path, Some(both)).await?;
+    let expected = "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: \"Orphan\": \
+                    orphanDependents and deletionPropagation cannot be both set";
+    assert_eq!((status, message(&refused)), (422, expected));
+    assert_eq!(cluster.get(&path).await?.0, 200);
+    Ok(())
+}
