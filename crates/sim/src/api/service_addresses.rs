@@ -10,7 +10,11 @@ use crate::object;
 use crate::status::{ApiError, Cause};
 use crate::store::Transaction;
 
-/// The range of `kubeadm`: `10.96.0.0/12`, whose first address is that of the API server.
+/// The range of `kubeadm`, whose first address is that of the API server.
+const RANGE: &str = "10.96.0.0/12";
+/// What may be asked for: neither the first of the range nor the last.
+const ADDRESSES: std::ops::RangeInclusive<Ipv4Addr> =
+    Ipv4Addr::new(10, 96, 0, 1)..=Ipv4Addr::new(10, 111, 255, 254);
 const FIRST_ADDRESS: u32 = u32::from_be_bytes([10, 96, 0, 10]);
 const LAST_ADDRESS: u32 = u32::from_be_bytes([10, 111, 255, 254]);
 /// `--service-node-port-range`
@@ -28,6 +32,7 @@ pub(super) fn allocate(store: &Transaction<'_>, kind: &Kind, service: &mut Value
         .into_iter()
         .filter(|other| object::name(other) != name || object::namespace(other) != namespace)
         .collect();
+    let present = store.get(SERVICES, &object::key(kind, &namespace, &name));
     let invalid = |field: String, why: String| {
         let causes = vec![Cause { reason: "FieldValueInvalid", field, message: why }];
         ApiError::invalid_object(kind.group, kind.kind, &name, causes)
@@ -38,14 +43,12 @@ pub(super) fn allocate(store: &Transaction<'_>, kind: &Kind, service: &mut Value
         let taken: BTreeSet<&str> =
             others.iter().filter_map(|other| other["spec"]["clusterIP"].as_str()).collect();
         let asked = spec["clusterIP"].as_str().unwrap_or_default().to_owned();
+        let keeps = present.is_some_and(|present| present["spec"]["clusterIP"] == asked.as_str());
         if asked.is_empty() {
             set_address(spec, &free_address(&taken));
-        } else if asked != "None" && taken.contains(asked.as_str()) {
-            let why = format!("failed to allocate IP {asked}: provided IP is already allocated");
-            return Err(invalid(
-                "spec.clusterIPs".to_owned(),
-                format!("Invalid value: [\"{asked}\"]: {why}"),
-            ));
+        } else if !keeps && let Some(why) = unavailable(&asked, &taken) {
+            let why = format!("Invalid value: [\"{asked}\"]: failed to allocate IP {asked}: {why}");
+            return Err(invalid("spec.clusterIPs".to_owned(), why));
         } else {
             set_address(spec, &asked);
         }
@@ -71,6 +74,18 @@ fn set_address(spec: &mut Value, address: &str) {
             object::set_or_remove(spec, field, &value);
         }
     }
+}
+
+/// Why a service cannot have this address (`pkg/registry/core/service/ipallocator`). Addresses of other families are not
+/// told apart.
+fn unavailable(asked: &str, taken: &BTreeSet<&str>) -> Option<String> {
+    if taken.contains(asked) && asked != "None" {
+        return Some("provided IP is already allocated".to_owned());
+    }
+    let address: Ipv4Addr = asked.parse().ok()?;
+    (!ADDRESSES.contains(&address)).then(|| {
+        format!("the provided IP ({asked}) is not in the valid range. The range of valid IPs is {RANGE}")
+    })
 }
 
 /// The lowest free one, so that the same services get the same addresses every time.
@@ -134,6 +149,18 @@ mod tests {
         let why = "Service \"four\" is invalid: spec.ports[0].nodePort: Invalid value: 30000: provided port is \
                    already allocated";
         assert_eq!(refused.message, why);
+    }
+
+    #[test]
+    fn an_address_from_elsewhere_stays() {
+        let api = Api::new(10);
+        let planted = api.restore(service("one", &json!({ "clusterIP": "172.20.0.77" }))).unwrap();
+        assert_eq!(planted["spec"]["clusterIP"], "172.20.0.77");
+        let changed = api.update(crate::kinds::SERVICES, "default", "one", |object| {
+            object["metadata"]["labels"] = json!({ "a": "b" });
+            object["spec"]["ports"] = json!([{ "port": 80 }]);
+        });
+        assert_eq!(changed.unwrap()["spec"]["clusterIP"], "172.20.0.77");
     }
 
     #[test]

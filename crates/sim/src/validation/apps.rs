@@ -4,15 +4,19 @@ use serde_json::{Value, json};
 
 use super::errors::Errors;
 use super::read::{given, number, text};
-use super::selectors::{fits_template, of_workload};
-use super::{int_or_percent, not_negative, pod};
+use super::selectors::{fits_template, of_workload, unusable};
+use super::{not_above_all, not_negative, pod, positive_int_or_percent};
 use crate::schema::Path;
 
 /// `ValidateDeploymentSpec`.
 pub(super) fn deployment(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
     not_negative(errors, spec, "replicas", path);
-    of_workload(errors, spec, path, "empty selector is invalid for deployment");
-    template(errors, spec, path, "ReplicaSet");
+    if of_workload(errors, spec, path, "empty selector is invalid for deployment") {
+        fits_template(errors, spec, path);
+        template(errors, spec, path, "ReplicaSet");
+    } else {
+        unusable(errors, spec, path, "invalid label selector");
+    }
     deployment_strategy(errors, &spec["strategy"], &path.field("strategy"));
     not_negative(errors, spec, "minReadySeconds", path);
     not_negative(errors, spec, "revisionHistoryLimit", path);
@@ -30,8 +34,12 @@ pub(super) fn deployment(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
 pub(super) fn replica_set(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
     not_negative(errors, spec, "replicas", path);
     not_negative(errors, spec, "minReadySeconds", path);
-    of_workload(errors, spec, path, "empty selector is invalid for deployment");
-    template(errors, spec, path, "ReplicaSet");
+    if of_workload(errors, spec, path, "empty selector is invalid for deployment") {
+        fits_template(errors, spec, path);
+        template(errors, spec, path, "ReplicaSet");
+    } else {
+        unusable(errors, spec, path, "invalid label selector");
+    }
 }
 
 /// `ValidateReplicationControllerSpec`: the selector is a plain map.
@@ -47,6 +55,7 @@ pub(super) fn replication_controller(errors: &mut Errors, spec: &Value, path: &P
     }
     let plain =
         serde_json::json!({ "selector": { "matchLabels": spec["selector"] }, "template": spec["template"] });
+    fits_template(errors, &plain, path);
     template(errors, &plain, path, "ReplicationController");
 }
 
@@ -65,8 +74,12 @@ pub(super) fn stateful_set(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
     not_negative(errors, spec, "replicas", path);
     not_negative(errors, spec, "minReadySeconds", path);
     not_negative(errors, &spec["ordinals"], "start", &path.field("ordinals"));
-    of_workload(errors, spec, path, "empty selector is invalid for statefulset");
-    template(errors, &with_claims(spec), path, "StatefulSet");
+    if of_workload(errors, spec, path, "empty selector is invalid for statefulset") {
+        fits_template(errors, spec, path);
+        template(errors, &with_claims(spec), path, "StatefulSet");
+    } else {
+        unusable(errors, spec, path, "");
+    }
 }
 
 /// The spec of a stateful set whose pods have a volume for each claim template, as its controller will give them one.
@@ -87,7 +100,9 @@ fn with_claims(spec: &Value) -> Value {
 
 /// `ValidateDaemonSetSpec`.
 pub(super) fn daemon_set(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
-    of_workload(errors, spec, path, "empty selector is invalid for daemonset");
+    if of_workload(errors, spec, path, "empty selector is invalid for daemonset") {
+        fits_template(errors, spec, path);
+    }
     template(errors, spec, path, "DaemonSet");
     not_negative(errors, spec, "minReadySeconds", path);
     daemon_set_strategy(errors, &spec["updateStrategy"], &path.field("updateStrategy"));
@@ -96,7 +111,6 @@ pub(super) fn daemon_set(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
 
 /// The template of pods that run for ever: `ValidatePodTemplateSpecForReplicaSet` and its likes.
 fn template(errors: &mut Errors, spec: &Value, path: &Path<'_>, owner: &str) {
-    fits_template(errors, spec, path);
     let path = path.field("template");
     pod::template(errors, &spec["template"], &path);
     let (pod, path) = (&spec["template"]["spec"], path.field("spec"));
@@ -122,12 +136,13 @@ fn deployment_strategy(errors: &mut Errors, strategy: &Value, path: &Path<'_>) {
         "RollingUpdate" => {
             let path = path.field("rollingUpdate");
             let unavailable = path.field("maxUnavailable");
-            int_or_percent(errors, &update["maxUnavailable"], &unavailable);
-            surge(errors, &update["maxSurge"], &path.field("maxSurge"));
+            positive_int_or_percent(errors, &update["maxUnavailable"], &unavailable);
+            positive_int_or_percent(errors, &update["maxSurge"], &path.field("maxSurge"));
             if is_none(&update["maxUnavailable"]) && is_none(&update["maxSurge"]) {
                 let why = "may not be 0 when `maxSurge` is 0";
                 errors.invalid(&unavailable, &update["maxUnavailable"], why);
             }
+            not_above_all(errors, &update["maxUnavailable"], &unavailable);
         }
         _ => errors.unsupported(path, strategy, &["Recreate", "RollingUpdate"]),
     }
@@ -141,8 +156,9 @@ fn daemon_set_strategy(errors: &mut Errors, strategy: &Value, path: &Path<'_>) {
         "RollingUpdate" => {
             let path = path.field("rollingUpdate");
             let (unavailable, over) = (&update["maxUnavailable"], &update["maxSurge"]);
-            int_or_percent(errors, unavailable, &path.field("maxUnavailable"));
-            int_or_percent(errors, over, &path.field("maxSurge"));
+            let both = [(unavailable, path.field("maxUnavailable")), (over, path.field("maxSurge"))];
+            both.iter().for_each(|(value, path)| positive_int_or_percent(errors, value, path));
+            both.iter().for_each(|(value, path)| not_above_all(errors, value, path));
             match (is_none(unavailable), is_none(over)) {
                 (true, true) => {
                     errors.required(&path.field("maxUnavailable"), "cannot be 0 when maxSurge is 0");
@@ -172,16 +188,12 @@ fn stateful_set_strategy(errors: &mut Errors, strategy: &Value, path: &Path<'_>)
     }
 }
 
-/// A surge may be more than everything.
-fn surge(errors: &mut Errors, value: &Value, path: &Path<'_>) {
-    match value.as_str() {
-        Some(text) => errors.broken(path, text, &super::format::percent(text)),
-        None => int_or_percent(errors, value, path),
-    }
-}
-
+/// `getIntOrPercentValue`: a text that is no percentage is worth nothing.
 fn is_none(amount: &Value) -> bool {
-    matches!(amount.as_str(), Some("0%")) || amount.as_i64() == Some(0)
+    match amount.as_str() {
+        Some(text) => text.strip_suffix('%').unwrap_or(text).parse::<i64>().unwrap_or_default() == 0,
+        None => amount.as_i64() == Some(0),
+    }
 }
 
 /// What the strategies of `apps/v1` add to the validation: `ValidateUpdate`.

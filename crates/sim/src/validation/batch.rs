@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::errors::Errors;
+use super::errors::{Errors, Raw, show_selector};
 use super::read::{given, number, text};
-use super::selectors::{fits_template, of_workload};
+use super::selectors::{fits_template, matches, of_workload};
 use super::{cron, not_negative, pod};
 use crate::object;
 use crate::schema::Path;
@@ -17,9 +17,9 @@ const MAX_INDEXED: i64 = 100_000;
 
 /// `ValidateJobSpec`.
 pub(super) fn job(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
-    of_workload(errors, spec, path, "");
+    let can_be_used = of_workload(errors, spec, path, "");
     template(errors, spec, path);
-    if !spec["selector"].is_null() {
+    if can_be_used && !spec["selector"].is_null() {
         fits_template(errors, spec, path);
     }
 }
@@ -80,21 +80,24 @@ pub(super) fn generated_selector(errors: &mut Errors, job: &Value) {
     let template = spec.field("template");
     let template = template.field("metadata");
     let template = template.field("labels");
-    for (key, expected) in [
+    let generated = [
         ("batch.kubernetes.io/controller-uid", uid.as_str()),
         ("controller-uid", uid.as_str()),
         ("batch.kubernetes.io/job-name", object::name(job)),
         ("job-name", object::name(job)),
-    ] {
+    ];
+    for (key, expected) in generated {
         let label = labels[key].as_str().unwrap_or_default();
         if label != expected {
             let why = format!("must be '{expected}'");
             errors.invalid(&template.key(key), label, &why);
         }
     }
-    let key = "batch.kubernetes.io/controller-uid";
-    if job["spec"]["selector"]["matchLabels"][key] != uid.as_str() {
-        errors.invalid(&spec.field("selector"), &job["spec"]["selector"], "`selector` not auto-generated");
+    let generated = generated.map(|(key, value)| (key.to_owned(), Value::from(value)));
+    let selector = &job["spec"]["selector"];
+    if !matches(selector, &Value::Object(generated.into_iter().collect())) {
+        let shown = show_selector(selector);
+        errors.invalid(&spec.field("selector"), Raw(&shown), "`selector` not auto-generated");
     }
 }
 
@@ -107,16 +110,16 @@ pub(super) fn job_update(errors: &mut Errors, new: &Value, old: &Value) {
         errors.immutable(&path.field("completions"), &new["completions"], &old["completions"]);
     }
     errors.immutable(&path.field("selector"), &new["selector"], &old["selector"]);
-    errors.immutable(&path.field("template"), &scheduled(new, old), &scheduled(old, old));
+    errors.immutable(&path.field("template"), &new["template"], &steered(new, old));
     for field in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"]
     {
         errors.immutable(&path.field(field), &new[field], &old[field]);
     }
 }
 
-/// The template; where the job is suspended without what only steers the scheduling of its pods.
-fn scheduled(spec: &Value, old: &Value) -> Value {
-    let mut template = spec["template"].clone();
+/// The old template; where the job is suspended, with the new one's say about the scheduling of its pods.
+fn steered(new: &Value, old: &Value) -> Value {
+    let mut template = old["template"].clone();
     if old["suspend"] != true {
         return template;
     }
@@ -124,8 +127,8 @@ fn scheduled(spec: &Value, old: &Value) -> Value {
         ("spec", ["affinity", "nodeSelector", "tolerations", "schedulingGates"].as_slice()),
         ("metadata", ["labels", "annotations"].as_slice()),
     ] {
-        if let Some(part) = template.get_mut(part).and_then(Value::as_object_mut) {
-            part.retain(|field, _| !fields.contains(&field.as_str()));
+        for field in fields {
+            object::set_or_remove(&mut template[part], field, &new["template"][part][*field]);
         }
     }
     template

@@ -8,6 +8,7 @@ mod batch;
 mod configuration;
 mod cron;
 mod errors;
+mod events;
 pub(crate) mod format;
 mod metadata;
 mod networking;
@@ -21,6 +22,7 @@ mod read;
 mod reviews;
 mod selectors;
 mod services;
+mod status;
 mod storage;
 
 use serde_json::Value;
@@ -28,6 +30,7 @@ use serde_json::Value;
 use self::errors::Errors;
 use self::read::number;
 pub(crate) use self::reviews::access_review;
+pub(crate) use self::status::update as update_status;
 use crate::kinds::Kind;
 use crate::object;
 use crate::schema::Path;
@@ -40,11 +43,13 @@ const NEGATIVE: &str = "must be greater than or equal to 0";
 pub(crate) fn create(kind: &Kind, object: &Value) -> Result<(), ApiError> {
     let mut errors = Errors::default();
     metadata::create(&mut errors, kind, object);
+    if kind.plural == "jobs" {
+        batch::generated_selector(&mut errors, object);
+    }
     content(&mut errors, kind, object);
     match kind.plural {
         "pods" => pod::create(&mut errors, object),
         "cronjobs" => batch::cron_job_name(&mut errors, object),
-        "jobs" => batch::generated_selector(&mut errors, object),
         "priorityclasses" => policy::priority_class(&mut errors, object),
         _ => {}
     }
@@ -64,37 +69,6 @@ pub(crate) fn update(kind: &Kind, new: &Value, old: &Value) -> Result<(), ApiErr
     errors.into_result(kind, object::name(old))
 }
 
-/// Refuses a new status of `old` that its kind does not allow.
-pub(crate) fn update_status(kind: &Kind, new: &Value, old: &Value) -> Result<(), ApiError> {
-    let mut errors = Errors::default();
-    metadata::update(&mut errors, new, old);
-    let counts: &[&str] = match kind.plural {
-        "deployments" => {
-            &["observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas"]
-        }
-        "replicasets" | "replicationcontrollers" => {
-            &["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"]
-        }
-        "statefulsets" => &["replicas", "readyReplicas", "currentReplicas", "updatedReplicas"],
-        "daemonsets" => &[
-            "currentNumberScheduled",
-            "numberMisscheduled",
-            "desiredNumberScheduled",
-            "numberReady",
-            "observedGeneration",
-        ],
-        "jobs" => &["active", "succeeded", "failed"],
-        "poddisruptionbudgets" => &["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"],
-        _ => &[],
-    };
-    let root = Path::ROOT;
-    let path = root.field("status");
-    for field in counts {
-        not_negative(&mut errors, &new["status"], field, &path);
-    }
-    errors.into_result(kind, object::name(old))
-}
-
 /// What holds for the object as it is.
 fn content(errors: &mut Errors, kind: &Kind, object: &Value) {
     let root = Path::ROOT;
@@ -107,6 +81,7 @@ fn content(errors: &mut Errors, kind: &Kind, object: &Value) {
         "daemonsets" => apps::daemon_set(errors, spec, &path),
         "jobs" => batch::job(errors, spec, &path),
         "cronjobs" => batch::cron_job(errors, spec, &path),
+        "events" => events::event(errors, object),
         "services" => services::service(errors, spec, &path),
         "endpointslices" => services::endpoint_slice(errors, object),
         "ingresses" => networking::ingress(errors, spec, &path),
@@ -121,7 +96,7 @@ fn content(errors: &mut Errors, kind: &Kind, object: &Value) {
         "roles" | "clusterroles" => rbac::role(errors, kind, object),
         "rolebindings" | "clusterrolebindings" => rbac::binding(errors, kind, object),
         "leases" => policy::lease(errors, spec, &path),
-        "nodes" => nodes::node(errors, spec, &path),
+        "nodes" => nodes::node(errors, spec),
         "limitranges" => quota::limit_range(errors, spec, &path),
         "resourcequotas" => quota::quota(errors, spec, &path),
         _ => {}
@@ -167,20 +142,28 @@ fn port_or_name(errors: &mut Errors, port: &Value, path: &Path<'_>) {
 
 /// `ValidatePositiveIntOrPercent` and `IsNotMoreThan100Percent`.
 fn int_or_percent(errors: &mut Errors, value: &Value, path: &Path<'_>) {
+    positive_int_or_percent(errors, value, path);
+    not_above_all(errors, value, path);
+}
+
+/// `ValidatePositiveIntOrPercent`.
+fn positive_int_or_percent(errors: &mut Errors, value: &Value, path: &Path<'_>) {
     match value {
-        Value::String(text) => {
-            errors.broken(path, text.as_str(), &format::percent(text));
-            let percent = text.strip_suffix('%').and_then(|digits| digits.parse::<i64>().ok());
-            if percent.is_some_and(|percent| percent > 100) {
-                errors.invalid(path, text.as_str(), "must not be greater than 100%");
-            }
-        }
+        Value::String(text) => errors.broken(path, text.as_str(), &format::percent(text)),
         value => {
             let number = value.as_i64().unwrap_or_default();
             if number < 0 {
                 errors.invalid(path, number, NEGATIVE);
             }
         }
+    }
+}
+
+/// `IsNotMoreThan100Percent`.
+fn not_above_all(errors: &mut Errors, value: &Value, path: &Path<'_>) {
+    let percent = value.as_str().and_then(|text| text.strip_suffix('%')?.parse::<i64>().ok());
+    if percent.is_some_and(|percent| percent > 100) {
+        errors.invalid(path, value, "must not be greater than 100%");
     }
 }
 

@@ -11,8 +11,11 @@ use super::pod::taint_effect;
 use super::read::{items, text};
 use crate::schema::Path;
 
-pub(super) fn node(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
-    taints(errors, &spec["taints"], &path.field("taints"));
+/// `ValidateNode`, which has the taints in the metadata.
+pub(super) fn node(errors: &mut Errors, spec: &Value) {
+    let root = Path::ROOT;
+    let (metadata, path) = (root.field("metadata"), root.field("spec"));
+    taints(errors, &spec["taints"], &metadata.field("taints"));
     let ranges = path.field("podCIDRs");
     for (index, range) in items(&spec["podCIDRs"]) {
         let range = range.as_str().unwrap_or_default();

@@ -49,9 +49,11 @@ pub(super) fn priority_class(errors: &mut Errors, class: &Value) {
     if name.starts_with("system-") {
         if !SYSTEM_CLASSES.contains(&name) {
             let path = root.field("metadata");
-            let why = "priority class names with 'system-' prefix are reserved for system use only. error: \
-                       unknown system priority class";
-            errors.forbidden(&path.field("name"), why);
+            let why = format!(
+                "priority class names with 'system-' prefix are reserved for system use only. error: {name} is not a \
+                 known system priority class"
+            );
+            errors.forbidden(&path.field("name"), &why);
         }
     } else if value > HIGHEST_PRIORITY {
         let why = format!("maximum allowed value of a user defined priority is {HIGHEST_PRIORITY}");

@@ -5,9 +5,33 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::errors::Errors;
+use super::format;
 use super::pod::amount;
 use super::read::{entries, is_empty, items, text};
 use crate::schema::{Path, Quantity};
+
+/// What a quota counts beside the resources with a domain (`standardQuotaResources`).
+const COUNTED: &[&str] = &[
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.storage",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "persistentvolumeclaims",
+    "configmaps",
+    "services.nodeports",
+    "services.loadbalancers",
+];
 
 pub(super) fn limit_range(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
     let path = path.field("limits");
@@ -62,6 +86,21 @@ fn ordered(errors: &mut Errors, item: &Value, fields: [&str; 2], names: [&str; 2
 pub(super) fn quota(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
     let path = path.field("hard");
     for (name, value) in entries(&spec["hard"]) {
-        amount(errors, name, value, &path.key(name));
+        let path = path.key(name);
+        resource_name(errors, name, &path);
+        amount(errors, name, value, &path);
     }
+}
+
+/// `ValidateResourceQuotaResourceName`.
+fn resource_name(errors: &mut Errors, name: &str, path: &Path<'_>) {
+    errors.broken(path, name, &format::qualified_name(name));
+    let is_huge = ["hugepages-", "requests.hugepages-"].iter().any(|prefix| name.starts_with(prefix));
+    if name.contains('/') || is_huge || COUNTED.contains(&name) {
+        return;
+    }
+    if name != "storage" {
+        errors.invalid(path, name, "must be a standard resource type or fully qualified");
+    }
+    errors.invalid(path, name, "must be a standard resource for quota");
 }

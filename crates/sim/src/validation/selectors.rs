@@ -39,18 +39,27 @@ fn requirement(errors: &mut Errors, expression: &Value, path: &Path<'_>) {
     }
 }
 
-/// The selector of a workload, which must not be empty and must fit the labels of its template.
-pub(super) fn of_workload(errors: &mut Errors, spec: &Value, path: &Path<'_>, empty: &str) {
+/// The selector of a workload, which must not be empty. Tells whether it can be held against labels
+/// (`LabelSelectorAsSelector`).
+pub(super) fn of_workload(errors: &mut Errors, spec: &Value, path: &Path<'_>, empty: &str) -> bool {
     let path_of_selector = path.field("selector");
     let wanted = &spec["selector"];
     if wanted.is_null() {
         errors.required(&path_of_selector, "");
-    } else {
-        selector(errors, wanted, &path_of_selector);
-        if !empty.is_empty() && is_empty_selector(wanted) {
-            errors.invalid(&path_of_selector, Raw(&show_selector(wanted)), empty);
-        }
+        return true;
     }
+    let before = errors.len();
+    selector(errors, wanted, &path_of_selector);
+    let can_be_used = errors.len() == before;
+    if !empty.is_empty() && is_empty_selector(wanted) {
+        errors.invalid(&path_of_selector, Raw(&show_selector(wanted)), empty);
+    }
+    can_be_used
+}
+
+/// What is told of a workload whose selector cannot be held against labels, instead of what its template is like.
+pub(super) fn unusable(errors: &mut Errors, spec: &Value, path: &Path<'_>, why: &str) {
+    errors.invalid(&path.field("selector"), Raw(&show_selector(&spec["selector"])), why);
 }
 
 /// The template must have the labels that the selector asks for; a selector that is absent selects nothing.
@@ -64,7 +73,7 @@ pub(super) fn fits_template(errors: &mut Errors, spec: &Value, path: &Path<'_>) 
 }
 
 /// Whether the labels pass; an empty selector passes all.
-fn matches(selector: &Value, labels: &Value) -> bool {
+pub(super) fn matches(selector: &Value, labels: &Value) -> bool {
     let fits = |expression: &Value| {
         let label = &labels[text(expression, "key")];
         let listed = || items(&expression["values"]).any(|(_, value)| value == label);

@@ -18,6 +18,7 @@ mod services;
 mod simulator;
 mod tls;
 mod tokens;
+mod validation;
 mod versions;
 mod watches;
 mod writes;

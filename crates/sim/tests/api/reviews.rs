@@ -128,7 +128,8 @@ async fn a_review_is_told_all_that_is_wrong_with_it() -> Result<()> {
         assert_eq!(found, fields);
         assert_eq!(refused["details"]["group"], "authorization.k8s.io");
     }
-    let review = json!({ "spec": { "user": "a", "resourceAttributes": get } });
+    let metadata = json!({ "namespace": cluster.namespace() });
+    let review = json!({ "metadata": metadata, "spec": { "user": "a", "resourceAttributes": get } });
     assert_eq!(cluster.call(Method::POST, local, Some(review)).await?.0, 201);
     Ok(())
 }
