@@ -80,7 +80,7 @@ pub(crate) fn check(
         return Err(ApiError::forbidden(GROUP, kind.plural, name, &why));
     }
     let (held, _) = rules_for(api, user, namespace);
-    let missing: BTreeSet<Right> =
+    let missing: Vec<Right> =
         rights(&granted).filter(|right| !held.iter().any(|rule| covers(rule, right))).collect();
     if missing.is_empty() {
         return Ok(());
@@ -143,12 +143,19 @@ fn covers(rule: &Value, right: &Right) -> bool {
     target && has(&rule["verbs"], &[&right.verb, "*"])
 }
 
-/// The rights as rules, one for each target, as `CompactString` prints them.
-fn describe(rights: BTreeSet<Right>) -> String {
+/// The rights as rules, as `CompactString` prints them: the verbs of a resource together in the order of the rules, those
+/// of paths one by one (`CompactRules` of `component-helpers/auth/rbac/validation`).
+fn describe(rights: Vec<Right>) -> String {
     let mut verbs: BTreeMap<Target, Vec<String>> = BTreeMap::new();
+    let mut rules: Vec<(Target, Vec<String>)> = Vec::new();
     for Right { target, verb } in rights {
-        verbs.entry(target).or_default().push(format!("{verb:?}"));
+        let verb = format!("{verb:?}");
+        match target {
+            Target::Path(_) => rules.push((target, vec![verb])),
+            Target::Resource { .. } => verbs.entry(target).or_default().push(verb),
+        }
     }
+    rules.extend(verbs);
     let line = |(target, verbs): (Target, Vec<String>)| {
         let what = match target {
             Target::Path(path) => format!("NonResourceURLs:[{path:?}]"),
@@ -161,6 +168,6 @@ fn describe(rights: BTreeSet<Right>) -> String {
         };
         format!("{{{what}, Verbs:[{}]}}", verbs.join(" "))
     };
-    let lines: BTreeSet<String> = verbs.into_iter().map(line).collect();
+    let lines: BTreeSet<String> = rules.into_iter().map(line).collect();
     lines.into_iter().collect::<Vec<_>>().join("\n")
 }

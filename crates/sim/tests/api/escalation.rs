@@ -62,14 +62,14 @@ async fn nobody_gives_what_they_do_not_have() -> Result<()> {
     makes_in_the_end(&cluster, &roles, &role("ok", &json!([pods(&["get"])]))).await?;
     let wanted = role(
         "more",
-        &json!([pods(&["list", "create", "delete"]), {
+        &json!([pods(&["list", "delete", "create"]), {
             "apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": ["web"], "verbs": ["get"],
         }]),
     );
     let (status, body) = as_jane(&cluster, Method::POST, &roles, &wanted).await?;
     let message = "roles.rbac.authorization.k8s.io \"more\" is forbidden: user \"jane\" \
                    (groups=[\"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n\
-                   {APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"create\" \"delete\"]}\n\
+                   {APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"delete\" \"create\"]}\n\
                    {APIGroups:[\"apps\"], Resources:[\"deployments\"], ResourceNames:[\"web\"], Verbs:[\"get\"]}";
     assert_eq!((status, &body["message"]), (403, &json!(message)));
 
