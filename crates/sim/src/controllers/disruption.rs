@@ -41,6 +41,9 @@ impl Controller for Disruption {
                 let budgets = self.budgets.entry(namespace.to_owned()).or_default();
                 if change.deleted {
                     budgets.remove(object::name(object));
+                    if budgets.is_empty() {
+                        self.budgets.remove(namespace);
+                    }
                 } else {
                     let selector = LabelSelector::of(&object["spec"]["selector"]);
                     // One that selects nothing is counted too, once.

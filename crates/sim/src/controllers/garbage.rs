@@ -20,8 +20,8 @@ const FOREGROUND: &str = "foregroundDeletion";
 pub(crate) struct GarbageCollector {
     /// Objects by the uids of their owners.
     dependents: HashMap<String, BTreeSet<Key>>,
-    /// Owners by uid, as far as something is owned by them.
-    owners: HashMap<String, Key>,
+    /// Owners by uid that wait for what becomes of their dependents.
+    waiting: HashMap<String, Key>,
 }
 
 impl Controller for GarbageCollector {
@@ -37,9 +37,6 @@ impl Controller for GarbageCollector {
             for reference in references(after) {
                 let owner = reference["uid"].as_str().unwrap_or_default();
                 self.dependents.entry(owner.to_owned()).or_default().insert(key.clone());
-                if let Some(owner_key) = owner_key(reference, &key) {
-                    self.owners.insert(owner.to_owned(), owner_key);
-                }
             }
             if references(after).next().is_some() {
                 queue.add(key.clone());
@@ -48,7 +45,9 @@ impl Controller for GarbageCollector {
         if change.deleted {
             let dependents = self.dependents.get(&uid).into_iter().flatten();
             dependents.for_each(|dependent| queue.add(dependent.clone()));
+            self.waiting.remove(&uid);
         } else if has_finalizer(&change.object, ORPHAN) || has_finalizer(&change.object, FOREGROUND) {
+            self.waiting.insert(uid, key.clone());
             queue.add(key);
         }
     }
@@ -74,12 +73,11 @@ impl GarbageCollector {
         let owner = reference["uid"].as_str().unwrap_or_default();
         let Some(dependents) = self.dependents.get_mut(owner) else { return };
         dependents.remove(key);
-        if let Some(owner_key) = self.owners.get(owner) {
-            queue.add(owner_key.clone());
+        if let Some(owner) = self.waiting.get(owner) {
+            queue.add(owner.clone());
         }
         if dependents.is_empty() {
             self.dependents.remove(owner);
-            self.owners.remove(owner);
         }
     }
 

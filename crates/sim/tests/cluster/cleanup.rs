@@ -77,6 +77,22 @@ async fn owners_go_first_last_or_alone() -> Result<()> {
     until_gone(&maps, "stranger").await
 }
 
+#[tokio::test]
+async fn an_owner_does_not_wait_for_one_that_calls_it_by_another_name() -> Result<()> {
+    let cluster = Cluster::simulated_or_real(at_once()).await?;
+    let maps = objects(&cluster, "v1", "ConfigMap");
+    let uid = create(&cluster, config_map("owner", &[])).await?.metadata.uid.unwrap_or_default();
+    let mut held = config_map("held", &[("owner".to_owned(), uid.clone())]);
+    held["metadata"]["finalizers"] = json!(["example.com/keep"]);
+    create(&cluster, held).await?;
+    create(&cluster, config_map("mistaken", &[("another".to_owned(), uid)])).await?;
+    maps.delete("owner", &DeleteParams::foreground()).await?;
+    until(&maps, "held", |held| held["metadata"]["deletionTimestamp"].is_string()).await?;
+    let freed = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+    maps.patch("held", &PatchParams::default(), &freed).await?;
+    until_gone(&maps, "owner").await
+}
+
 /// What happens to a family of objects: the parent of each is one before it, or none.
 #[derive(Debug, Clone)]
 struct Family {

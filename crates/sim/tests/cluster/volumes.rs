@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use testkit::Cluster;
 
 use crate::common::{
-    IMAGE, at_once, cluster_objects, create, is_true, node, objects, pod, told, until, until_gone, with_nodes,
+    IMAGE, at_once, cluster_objects, create, is_true, node, objects, pod, until, until_gone, with_nodes,
 };
 
 fn claim(name: &str, class: &str) -> Value {
@@ -156,13 +156,13 @@ async fn services_know_their_pods() -> Result<()> {
     until_gone(&slices, &slice).await
 }
 
-/// What keeps a pod from being ready is an annotation of the simulator.
 #[tokio::test]
 async fn services_know_which_of_their_pods_are_ready() -> Result<()> {
-    let cluster = Cluster::simulated(at_once()).await?;
-    let node = node(&cluster, "a").await?;
-    create(&cluster, web("good", json!({ "nodeName": node }))).await?;
-    create(&cluster, told(web("bad", json!({ "nodeName": node })), &[("behaviour", "never-ready")])).await?;
+    let cluster = with_nodes().await?;
+    create(&cluster, web("good", json!({}))).await?;
+    // Nobody opens the gate.
+    create(&cluster, web("bad", json!({ "readinessGates": [{ "conditionType": "example.com/gate" }] })))
+        .await?;
     create(&cluster, service()).await?;
     let endpoints = objects(&cluster, "v1", "Endpoints");
     let found = until(&endpoints, "web", |endpoints| {

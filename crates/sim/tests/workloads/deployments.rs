@@ -207,19 +207,20 @@ async fn old_replica_sets_are_kept_as_far_as_asked() -> Result<()> {
     Ok(())
 }
 
-/// Only a simulator's clock can be moved.
 #[tokio::test]
 async fn a_rollout_that_takes_too_long_is_told() -> Result<()> {
-    let cluster = testkit::Cluster::simulated(common::options()).await?;
+    let cluster = common::cluster().await?;
     let deployments = Objects::of(&cluster, "apps/v1", "Deployment");
-    // There is no node.
-    deployments.create(deployment("web", 1)).await?;
+    let mut nowhere = deployment("web", 1);
+    nowhere["spec"]["progressDeadlineSeconds"] = 10.into();
+    nowhere["spec"]["template"]["spec"]["nodeSelector"] = json!({ "example.com/no": "node" });
+    deployments.create(nowhere).await?;
     let unavailable = |deployment: &Value| {
         condition(deployment, "Available")["reason"] == "MinimumReplicasUnavailable"
             && condition(deployment, "Progressing")["reason"] == "ReplicaSetUpdated"
     };
     deployments.until("web", unavailable).await?;
-    cluster.sim().context("a simulator")?.api().clock().advance(Duration::from_secs(605));
+    cluster.pass(Duration::from_secs(11)).await;
     let late = deployments
         .until("web", |deployment| condition(deployment, "Progressing")["status"] == "False")
         .await?;
@@ -229,7 +230,6 @@ async fn a_rollout_that_takes_too_long_is_told() -> Result<()> {
     Ok(())
 }
 
-/// Only a simulator's clock can be moved.
 #[tokio::test]
 async fn a_pod_counts_as_available_after_a_while() -> Result<()> {
     let cluster = common::cluster().await?;

@@ -12,7 +12,7 @@ use testkit::Cluster;
 
 use crate::common::{self, Objects, names, template};
 
-/// A simulator is started for each case.
+/// Simulated: nodes come and go, and each case starts with a cluster of its own.
 const CASES: u32 = 12;
 
 #[derive(Debug, Clone)]

@@ -7,26 +7,29 @@ use std::{
 };
 
 use anyhow::Result;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::{
-    Api, Client,
-    api::{ApiResource, DeleteParams, DynamicObject, ListParams},
+    Api, Client, ResourceExt,
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     config::Kubeconfig,
 };
+use serde_json::json;
 
 use super::Caller;
+
+/// With this finalizer the controller of namespaces holds each of them until it is empty.
+const NAMESPACES_OWN: &str = "kubernetes";
 
 /// Deletes the test's namespace, and objects outside of namespaces, when it is dropped.
 pub(super) struct Cleanup {
     kubeconfig: PathBuf,
-    namespace: String,
     objects: Mutex<Vec<(ApiResource, String)>>,
 }
 
 impl Cleanup {
     pub(super) fn new(kubeconfig: &Path, namespace: &str) -> Self {
         let objects = Mutex::new(vec![(ApiResource::erase::<Namespace>(&()), namespace.to_owned())]);
-        Self { kubeconfig: kubeconfig.to_owned(), namespace: namespace.to_owned(), objects }
+        Self { kubeconfig: kubeconfig.to_owned(), objects }
     }
 
     pub(super) fn remove(&self, resource: ApiResource, name: &str) {
@@ -55,17 +58,40 @@ impl Cleanup {
                     Ok(_) => {}
                 }
             }
-            self.end_pods(client).await?;
+            for (_, name) in objects.iter().filter(|(resource, _)| resource.plural == "namespaces") {
+                if let Err(error) = release(&client, name).await {
+                    all = Err(error);
+                }
+            }
             all
         })
     }
+}
 
-    /// No kubelet ends the pods of a node that a test has made: without this the namespace would stay.
-    async fn end_pods(&self, client: Client) -> Result<()> {
-        let pods: Api<Pod> = Api::namespaced(client, &self.namespace);
-        pods.delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default()).await?;
-        Ok(())
+/// Lets a namespace end: no kubelet stops the pods of a node that a test has made, and a test that fails leaves what it
+/// has held with finalizers.
+async fn release(client: &Client, name: &str) -> Result<()> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), name);
+    pods.delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default()).await?;
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), name);
+    for map in maps.list(&ListParams::default()).await? {
+        if !map.finalizers().is_empty() {
+            let freed = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+            maps.patch(&map.name_any(), &PatchParams::default(), &freed).await?;
+        }
     }
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let Some(mut namespace) = namespaces.get_opt(name).await? else { return Ok(()) };
+    let finalizers = namespace.spec.as_mut().and_then(|spec| spec.finalizers.as_mut());
+    if let Some(finalizers) =
+        finalizers.filter(|finalizers| finalizers.iter().any(|name| name != NAMESPACES_OWN))
+    {
+        finalizers.retain(|name| name == NAMESPACES_OWN);
+        // Its controller writes it at the same time.
+        namespace.metadata.resource_version = None;
+        namespaces.replace_subresource("finalize", name, &PostParams::default(), &namespace).await?;
+    }
+    Ok(())
 }
 
 impl Drop for Cleanup {

@@ -224,9 +224,8 @@ impl Cluster {
         K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + Serialize + DeserializeOwned,
         K: std::fmt::Debug,
     {
-        let created = Api::<K>::all(self.client()).create(&PostParams::default(), object).await?;
-        self.remove_at_end::<K>(&created.name_any());
-        Ok(created)
+        self.remove_at_end::<K>(&object.name_any());
+        Ok(Api::<K>::all(self.client()).create(&PostParams::default(), object).await?)
     }
 
     /// Removes an object outside of namespaces at the end, where the test has made it in another way.
