@@ -407,8 +407,22 @@ pub static KINDS: &[Kind] = &[
     Kind::cluster(STORAGE, "v1", "volumeattachments", "VolumeAttachment").returns_deleted().with(WITH_STATUS),
 ];
 
-/// Older versions of kinds, served beside those of [`KINDS`] and stored as they are (`crate::conversion`).
-pub static OLDER: &[Kind] = &[autoscaler("v1")];
+/// Further versions of kinds, served beside those of [`KINDS`] and stored as they are (`crate::conversion`).
+pub static CONVERTED: &[Kind] = &[
+    autoscaler("v1"),
+    Kind::namespaced("events.k8s.io", "v1", "events", "Event").create_on_update().short(&["ev"]).fields(&[
+        "reason",
+        "regarding.apiVersion",
+        "regarding.fieldPath",
+        "regarding.kind",
+        "regarding.name",
+        "regarding.namespace",
+        "regarding.resourceVersion",
+        "regarding.uid",
+        "reportingController",
+        "type",
+    ]),
+];
 
 const fn autoscaler(version: &'static str) -> Kind {
     Kind::namespaced("autoscaling", version, "horizontalpodautoscalers", "HorizontalPodAutoscaler")
@@ -430,7 +444,7 @@ pub static REVIEWS: &[Kind] = &[
 /// The kind behind a path, in the version that the path says, or `None` where nothing is served there.
 #[must_use]
 pub fn find(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
-    let mut kinds = KINDS.iter().chain(OLDER);
+    let mut kinds = KINDS.iter().chain(CONVERTED);
     kinds.find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
 }
 

@@ -1,22 +1,24 @@
-//! Kinds in older versions than the one in which they are stored.
+//! Kinds in other versions, or another group, than the one in which they are stored.
 //!
-//! Clients that speak an older version are served objects of it; everything behind them knows the stored one alone.
+//! Clients that speak another version are served objects of it; everything behind them knows the stored one alone.
 
 mod autoscaling;
+mod events;
 
 use serde_json::Value;
 
-use crate::kinds::{Kind, OLDER};
+use crate::kinds::{CONVERTED, Kind};
 use crate::object::Object;
 
-fn is_older(spoken: &Kind) -> bool {
-    OLDER.iter().any(|older| std::ptr::eq(older, spoken))
+fn is_converted(spoken: &Kind) -> bool {
+    CONVERTED.iter().any(|converted| std::ptr::eq(converted, spoken))
 }
 
 /// An object, or the part of one that a client applies, as it is stored.
 pub(crate) fn to_stored(spoken: &Kind, object: Value) -> Value {
     match spoken.plural {
-        "horizontalpodautoscalers" if is_older(spoken) => autoscaling::to_v2(object),
+        "events" if is_converted(spoken) => events::to_core(object),
+        "horizontalpodautoscalers" if is_converted(spoken) => autoscaling::to_v2(object),
         _ => object,
     }
 }
@@ -24,8 +26,17 @@ pub(crate) fn to_stored(spoken: &Kind, object: Value) -> Value {
 /// A stored object in the version that the client speaks.
 fn from_stored(spoken: &Kind, object: Value) -> Value {
     match spoken.plural {
-        "horizontalpodautoscalers" if is_older(spoken) => autoscaling::to_v1(object),
+        "events" if is_converted(spoken) => events::from_core(object),
+        "horizontalpodautoscalers" if is_converted(spoken) => autoscaling::to_v1(object),
         _ => object,
+    }
+}
+
+/// The field of a stored object that the client means by one that it selects by.
+pub(crate) fn stored_field(spoken: &Kind, path: &str) -> String {
+    match spoken.plural {
+        "events" if is_converted(spoken) => events::core_field(path),
+        _ => path.to_owned(),
     }
 }
 
@@ -41,7 +52,7 @@ pub(crate) fn change<T, E>(
     Ok(told)
 }
 
-/// A stored object in the older version that the client speaks; `None` where that is the stored one.
-pub(crate) fn older(spoken: &Kind, object: &Object) -> Option<Object> {
-    is_older(spoken).then(|| Object::new(from_stored(spoken, Value::clone(object))))
+/// A stored object in the version that the client speaks; `None` where that is the stored one.
+pub(crate) fn spoken(spoken: &Kind, object: &Object) -> Option<Object> {
+    is_converted(spoken).then(|| Object::new(from_stored(spoken, Value::clone(object))))
 }

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::health;
-use crate::kinds::{KINDS, Kind, OLDER, REVIEWS, Subresource, TypeName, group_version};
+use crate::kinds::{CONVERTED, KINDS, Kind, REVIEWS, Subresource, TypeName, group_version};
 use crate::status::ApiError;
 
 /// Groups in the order of their priority (`pkg/controlplane/instance.go`, `DefaultGenericAPIServicePriorities`):
@@ -12,6 +12,7 @@ use crate::status::ApiError;
 const PRIORITY: &[&str] = &[
     "",
     "apps",
+    "events.k8s.io",
     "authentication.k8s.io",
     "authorization.k8s.io",
     "autoscaling",
@@ -176,7 +177,7 @@ fn name_on_command_lines(kind: &Kind, resource: &mut Value) {
 }
 
 fn served() -> impl Iterator<Item = &'static Kind> {
-    KINDS.iter().chain(OLDER).chain(REVIEWS)
+    KINDS.iter().chain(CONVERTED).chain(REVIEWS)
 }
 
 /// Whether there is the group, or this version of it.

@@ -19,7 +19,7 @@ pub(super) const CHUNK: usize = 128 * 1024;
 
 /// Answers with the objects that are asked for, or one page of them.
 pub(super) fn serve(call: &Call<'_>) -> Result<Response, ApiError> {
-    let query = call.options.list_query(call.kind, call.namespace())?;
+    let query = call.options.list_query(call.spoken, call.namespace())?;
     let page = call.server.api.list(call.kind, &query)?;
     Ok(match call.rendering.list(call.kind, &page, call.server.api.clock().now())? {
         Some(rendered) => answer::json(200, &rendered),
@@ -30,8 +30,8 @@ pub(super) fn serve(call: &Call<'_>) -> Result<Response, ApiError> {
 /// A page as `PodList` and its like.
 pub(super) fn respond(kind: &Kind, mut page: Page) -> Response {
     for item in &mut page.items {
-        if let Some(older) = conversion::older(kind, item) {
-            *item = Arc::new(older);
+        if let Some(spoken) = conversion::spoken(kind, item) {
+            *item = Arc::new(spoken);
         }
     }
     let mut chunks = Chunks::new(kind, page).peekable();

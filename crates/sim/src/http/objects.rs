@@ -75,7 +75,12 @@ pub(super) fn serve(
 impl Call<'_> {
     /// The object that the path names.
     pub(super) fn get(&self) -> Result<Arc<Object>, ApiError> {
-        self.server.api.get(self.kind, &self.path.namespace, &self.path.name)
+        let found = self.server.api.get(self.kind, &self.path.namespace, &self.path.name);
+        // The resource is told as the client names it, whatever group its objects are stored in.
+        found.map_err(|error| match error.code {
+            404 => ApiError::not_found(self.spoken, &self.path.name),
+            _ => error,
+        })
     }
 
     /// Answers with an object in the form that the client asked for.
@@ -83,8 +88,8 @@ impl Call<'_> {
         Ok(match self.rendering.object(self.kind, object, self.server.api.clock().now())? {
             Some(rendered) => answer::json(status, &rendered),
             None => {
-                let older = conversion::older(self.spoken, object);
-                answer::object(status, self.spoken, older.as_ref().unwrap_or(object))
+                let spoken = conversion::spoken(self.spoken, object);
+                answer::object(status, self.spoken, spoken.as_ref().unwrap_or(object))
             }
         })
     }

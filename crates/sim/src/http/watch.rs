@@ -68,7 +68,7 @@ impl Watch {
             kind,
             spoken: call.spoken,
             namespace: call.namespace(),
-            selector: options.selector(kind)?,
+            selector: options.selector(call.spoken)?,
             rendering: call.rendering,
             begun: false,
             revision: *server.api.revision().borrow(),
@@ -198,8 +198,8 @@ impl Watch {
         match self.rendering.watched(self.kind, object, first, self.server.api.clock().now()) {
             Some(rendered) => line(event, &rendered.to_string()),
             None => {
-                let older = conversion::older(self.spoken, object);
-                line(event, &older.as_ref().unwrap_or(object).json(self.spoken))
+                let spoken = conversion::spoken(self.spoken, object);
+                line(event, &spoken.as_ref().unwrap_or(object).json(self.spoken))
             }
         }
     }

@@ -131,14 +131,14 @@ pub(super) fn delete(call: &Call<'_>) -> Result<Response, ApiError> {
     let (options, write) = delete_options(call)?;
     let deleted = call.server.api.delete_with(kind, &path.namespace, &path.name, &options, &write)?;
     match deleted {
-        Deleted::Gone(object) if !kind.returns_deleted => Ok(answer::json(200, &gone(kind, &object))),
+        Deleted::Gone(object) if !kind.returns_deleted => Ok(answer::json(200, &gone(call.spoken, &object))),
         Deleted::Gone(object) | Deleted::Terminating(object) => call.respond(200, &object),
     }
 }
 
 /// `DELETE` of a collection.
 pub(super) fn delete_collection(call: &Call<'_>) -> Result<Response, ApiError> {
-    let query = call.options.list_query(call.kind, call.namespace())?;
+    let query = call.options.list_query(call.spoken, call.namespace())?;
     let (options, write) = delete_options(call)?;
     Ok(list::respond(call.spoken, call.server.api.delete_collection(call.kind, &query, &options, &write)?))
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::conversion;
 use crate::kinds::Kind;
 use crate::object;
 use crate::status::ApiError;
@@ -29,7 +30,7 @@ impl FieldSelector {
                 ApiError::bad_request(format!("invalid selector: '{text}'; can't understand '{term}'"))
             })?;
             selectable(kind, path)?;
-            Ok(Term { path: path.to_owned(), equal, value: unescape(value, text)? })
+            Ok(Term { path: conversion::stored_field(kind, path), equal, value: unescape(value, text)? })
         });
         Ok(FieldSelector(terms.collect::<Result<_, ApiError>>()?))
     }

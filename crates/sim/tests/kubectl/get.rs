@@ -199,6 +199,8 @@ source: {{component: tests}}
     let table = kubectl.table(&["get", "events", "--field-selector", "involvedObject.name=one"]).await?;
     assert_eq!(table.columns, ["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]);
     assert_eq!(table.rows[0][1..], ["Warning", "TooSmall", "configmap/one", "It could be larger"]);
+    let same = ["get", "events.v1.events.k8s.io", "--field-selector", "regarding.name=one"];
+    assert_eq!(kubectl.table(&same).await?.rows[0][1..], table.rows[0][1..]);
     has(&kubectl.ok(&["events", "--for", "configmap/one"]).await?, &["TooSmall", "ConfigMap/one"])
 }
 
