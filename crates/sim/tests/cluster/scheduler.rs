@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use testkit::{Cluster, eventually_within};
 
@@ -185,6 +185,45 @@ async fn pods_keep_away_from_each_other_and_spread() -> Result<()> {
     create(&cluster, near).await?;
     let lone = [bound(&cluster, "lone-1").await?, bound(&cluster, "lone-2").await?];
     assert!(lone.contains(&bound(&cluster, "near").await?));
+    Ok(())
+}
+
+#[tokio::test]
+async fn replicas_are_spread_although_one_node_has_more_room() -> Result<()> {
+    let cluster = Cluster::simulated_or_real(at_once()).await?;
+    let mut nodes = Vec::new();
+    for name in ["a", "b", "c"] {
+        let node = cluster.node(name, &[]).await?;
+        if name != "c" {
+            let mut load = own_pod(&cluster, &format!("load-{name}"), &asks("900m"));
+            load["spec"]["nodeSelector"]["kubernetes.io/hostname"] = node.clone().into();
+            create(&cluster, load).await?;
+            bound(&cluster, &format!("load-{name}")).await?;
+        }
+        nodes.push(node);
+    }
+    let mut template = own_pod(&cluster, "even", &asks("20m"));
+    template["metadata"] = json!({ "labels": { "app": "even" } });
+    create(
+        &cluster,
+        json!({
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "metadata": { "name": "even" },
+            "spec": { "replicas": 6, "selector": { "matchLabels": { "app": "even" } }, "template": template },
+        }),
+    )
+    .await?;
+    let pods = objects(&cluster, "v1", "Pod");
+    let mut taken = eventually_within(PATIENCE, "six pods on nodes", async || {
+        let listed = pods.list(&ListParams::default().labels("app=even")).await.ok()?.items;
+        let nodes = listed.iter().filter_map(|pod| pod.data["spec"]["nodeName"].as_str().map(str::to_owned));
+        let nodes: Vec<String> = nodes.collect();
+        (nodes.len() == 6).then_some(nodes)
+    })
+    .await?;
+    taken.sort();
+    assert_eq!(taken, nodes.iter().flat_map(|node| [node.clone(), node.clone()]).collect::<Vec<_>>());
     Ok(())
 }
 

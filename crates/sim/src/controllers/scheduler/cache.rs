@@ -93,6 +93,12 @@ impl Cache {
         self.used(node).into_iter().flat_map(|used| used.pods.values()).map(|placed| &*placed.object)
     }
 
+    /// The pods of a namespace on a node.
+    pub(super) fn pods_in(&self, namespace: &str, node: &str) -> impl Iterator<Item = &Object> {
+        let pods = self.used(node).into_iter().flat_map(|used| &used.pods);
+        pods.filter(move |(key, _)| key.namespace == namespace).map(|(_, placed)| &*placed.object)
+    }
+
     /// The node of a pod, where both are there.
     pub(super) fn node_of(&self, pod: &Value) -> Option<&Node> {
         self.nodes.get(pod["spec"]["nodeName"].as_str()?)

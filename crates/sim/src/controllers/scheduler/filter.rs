@@ -103,8 +103,8 @@ impl<'a> Candidate<'a> {
         if misfit.reasons.is_empty() { Ok(()) } else { Err(misfit) }
     }
 
-    /// How good a node is, as far as the scheduler's plugins with their weights are followed: the least allocated
-    /// resources (1), preferred nodes (2), taints that are better avoided (3).
+    /// How good a node is by itself, as far as the scheduler's plugins with their weights are followed: the least
+    /// allocated resources (1), preferred nodes (2), taints that are better avoided (3).
     pub(super) fn score(&self, name: &str, node: &Node, cache: &Cache) -> i128 {
         let used = cache.used(name).map(|used| used.scored).unwrap_or_default();
         let free = ["cpu", "memory"].iter().zip(used).map(|(resource, used)| {

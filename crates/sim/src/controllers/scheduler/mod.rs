@@ -7,6 +7,7 @@ mod node_selector;
 mod pod_affinity;
 mod resources;
 mod spread;
+mod spread_score;
 mod verdict;
 mod volumes;
 
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 
 use self::cache::{Cache, Node};
 use self::filter::Candidate;
+use self::spread_score::SpreadScore;
 use self::verdict::{Misfit, Unschedulable};
 use super::{Again, Cluster, Controller, Key, Queue, Recorder, later};
 use crate::kinds::PODS;
@@ -156,9 +158,11 @@ impl Scheduler {
         let candidate = Candidate::new(pod, &self.cache, cluster.api)
             .map_err(|reason| Unschedulable::Pod { reason, nodes })?;
         let (fitting, misfits) = self.search(&candidate);
+        let spread = SpreadScore::of(pod, &fitting, &self.cache, cluster.api);
         let best = fitting.into_iter().max_by_key(|(name, node)| {
+            let score = candidate.score(name, node, &self.cache) + spread.of_node(&node.object);
             let pods = self.cache.used(name).map_or(0, |used| used.pods.len());
-            (candidate.score(name, node, &self.cache), std::cmp::Reverse(pods), std::cmp::Reverse(*name))
+            (score, std::cmp::Reverse(pods), std::cmp::Reverse(*name))
         });
         let Some((node, _)) = best else { return Err(Unschedulable::Nodes(misfits)) };
         let node = node.clone();

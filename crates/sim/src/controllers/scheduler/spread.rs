@@ -1,5 +1,5 @@
-//! Pods that are to be spread evenly (`pkg/scheduler/framework/plugins/podtopologyspread/filtering.go`). Only
-//! constraints with `DoNotSchedule` count.
+//! Pods that are to be spread evenly (`pkg/scheduler/framework/plugins/podtopologyspread/filtering.go`). Here only
+//! constraints with `DoNotSchedule` count, the others give a [score](super::spread_score).
 
 use std::collections::BTreeMap;
 
@@ -16,11 +16,12 @@ use crate::selector::LabelSelector;
 /// The constraints of a pod, with the present state of each.
 pub(super) struct Spread(Vec<Constraint>);
 
-struct Constraint {
-    key: String,
-    max_skew: i64,
+/// One constraint, with what it depends on.
+pub(super) struct Constraint {
+    pub(super) key: String,
+    pub(super) max_skew: i64,
     /// Matching pods by place.
-    counts: BTreeMap<String, i64>,
+    pub(super) counts: BTreeMap<String, i64>,
     /// How many there are at least in each place.
     least: i64,
     /// One, where the pod itself counts.
@@ -53,7 +54,8 @@ impl Spread {
 }
 
 impl Constraint {
-    fn of(constraint: &Value, keys: &[&str], pod: &Value, cache: &Cache) -> Constraint {
+    /// Reads a constraint of a pod; nodes without all labels of these `keys` do not count.
+    pub(super) fn of(constraint: &Value, keys: &[&str], pod: &Value, cache: &Cache) -> Constraint {
         let key = constraint["topologyKey"].as_str().unwrap_or_default();
         let selector = LabelSelector::of(&constraint["labelSelector"]);
         let same = constraint["matchLabelKeys"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -81,9 +83,8 @@ impl Constraint {
                 continue;
             }
             let Some(place) = label(node, key) else { continue };
-            let pods = cache.pods_on(name).filter(|other| {
-                object::namespace(other) == namespace && !object::is_terminating(other) && matches(other)
-            });
+            let pods = cache.pods_in(namespace, name);
+            let pods = pods.filter(|other| !object::is_terminating(other) && matches(other));
             *counts.entry(place.to_owned()).or_default() += i64::try_from(pods.count()).unwrap_or(i64::MAX);
         }
         let places = i64::try_from(counts.len()).unwrap_or(i64::MAX);

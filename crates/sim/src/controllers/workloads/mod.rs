@@ -18,6 +18,7 @@ use self::cron_job::CronJobs;
 use self::daemon_set::DaemonSets;
 use self::deployment::Deployments;
 use self::job::Jobs;
+pub(crate) use self::owned::controller_of;
 use self::replica_set::ReplicaSets;
 pub(crate) use self::revisions::first as first_revision;
 use self::stateful_set::StatefulSets;
