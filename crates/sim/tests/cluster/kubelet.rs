@@ -37,7 +37,8 @@ fn shape(status: &Value) -> Value {
 #[tokio::test]
 async fn statuses_are_those_of_the_recorded_story() -> Result<()> {
     let cluster = Cluster::simulated(at_once()).await?;
-    let node = node(&cluster, "a").await?;
+    // The nodes of the story have no addresses, and so their pods have none of a host.
+    let node = cluster.node("a", &[]).await?;
     let pods = objects(&cluster, "v1", "Pod");
     create(&cluster, pod("solo", json!({ "nodeName": node }))).await?;
     let running = until(&pods, "solo", |pod| is_true(pod, "Ready")).await?;

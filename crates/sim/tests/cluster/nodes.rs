@@ -21,6 +21,35 @@ fn given_taints(node: &Value) -> Vec<&str> {
     taints(node).into_iter().filter(|taint| taint.starts_with("node.kubernetes.io/")).collect()
 }
 
+/// Simulated: only its nodes have a kubelet from the start.
+#[tokio::test]
+async fn a_new_node_is_completed_by_its_kubelet() -> Result<()> {
+    let cluster = Cluster::simulated(at_once()).await?;
+    let labels = json!({ "kubernetes.io/arch": "arm64", "team": "a" });
+    let node =
+        json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "fresh", "labels": labels } });
+    create(&cluster, node).await?;
+    let nodes = cluster_objects(&cluster, "v1", "Node");
+    let node = until(&nodes, "fresh", |node| is_true(node, "Ready")).await?;
+    let expected = json!({
+        "beta.kubernetes.io/arch": "arm64",
+        "beta.kubernetes.io/os": "linux",
+        "kubernetes.io/arch": "arm64",
+        "kubernetes.io/hostname": "fresh",
+        "kubernetes.io/os": "linux",
+        "team": "a",
+    });
+    assert_eq!(node["metadata"]["labels"], expected);
+    let status = &node["status"];
+    let addresses: Vec<_> = status["addresses"].as_array().unwrap().iter().map(|it| &it["type"]).collect();
+    assert_eq!(addresses, ["InternalIP", "Hostname"]);
+    assert_eq!(status["addresses"][1]["address"], "fresh");
+    assert_eq!(status["nodeInfo"]["architecture"], "arm64");
+    assert!(status["nodeInfo"]["kubeletVersion"].is_string());
+    assert!(status["capacity"]["cpu"].is_string() && status["allocatable"]["memory"].is_string());
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_cordon_is_a_taint_a_moment_later() -> Result<()> {
     let cluster = Cluster::simulated_or_real(at_once()).await?;

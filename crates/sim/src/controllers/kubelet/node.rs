@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::tell::Teller;
 use crate::annotations::told;
@@ -108,6 +108,9 @@ impl Nodes {
             object::condition(&present, "Ready").is_none_or(|ready| ready["status"] == "Unknown");
         if is_unknown || node.status_due <= now {
             node.status_due = later(now, STATUS_INTERVAL);
+            if !has_registered(&present) {
+                cluster.api.update(NODES, "", name, label)?;
+            }
             let reported = cluster.api.update_status(NODES, "", name, |node| report(node, now))?;
             match (object::is_true(&present, "Ready"), object::is_true(&reported, "Ready")) {
                 (false, true) => teller.tell_of_node(cluster, &present, "NodeReady"),
@@ -166,6 +169,33 @@ fn renew(node: &Value, cluster: &Cluster<'_>) -> Result<bool, ApiError> {
     }
 }
 
+/// Whether a kubelet, or who made the node, has told what runs there.
+fn has_registered(node: &Value) -> bool {
+    node["status"]["nodeInfo"]["kubeletVersion"].as_str().is_some_and(|version| !version.is_empty())
+}
+
+/// Gives a new node the labels that a kubelet registers it with, unless somebody has given it others
+/// (`initialNode` of `pkg/kubelet/kubelet_node_status.go`).
+fn label(node: &mut Value) {
+    let architecture = node["metadata"]["labels"]["kubernetes.io/arch"].as_str().unwrap_or("amd64");
+    let mut labels = json!({
+        "beta.kubernetes.io/arch": architecture,
+        "beta.kubernetes.io/os": "linux",
+        "kubernetes.io/arch": architecture,
+        "kubernetes.io/hostname": object::name(node),
+        "kubernetes.io/os": "linux",
+    });
+    json_patch::merge(&mut labels, &json!(node["metadata"]["labels"].as_object().unwrap_or(&Map::new())));
+    node["metadata"]["labels"] = labels;
+}
+
+/// The addresses of a node that has told none, in the network that kind gives its nodes.
+fn addresses(name: &str) -> Value {
+    let digest = crc32fast::hash(name.as_bytes());
+    let address = format!("172.18.{}.{}", digest % 250, 2 + digest / 250 % 250);
+    json!([{ "type": "InternalIP", "address": address }, { "type": "Hostname", "address": name }])
+}
+
 /// Fills in what the node has not told yet, and when it was last seen (`pkg/kubelet/nodestatus/setters.go`).
 fn report(node: &mut Value, now: Timestamp) {
     let name = object::name(node).to_owned();
@@ -176,7 +206,10 @@ fn report(node: &mut Value, now: Timestamp) {
     if node["status"]["allocatable"].is_null() {
         node["status"]["allocatable"] = node["status"]["capacity"].clone();
     }
-    if node["status"]["nodeInfo"].is_null() {
+    if !has_registered(node) {
+        if node["status"]["addresses"].is_null() {
+            node["status"]["addresses"] = addresses(&name);
+        }
         let label = |label: &str, default: &str| -> String {
             node["metadata"]["labels"][label].as_str().unwrap_or(default).to_owned()
         };
