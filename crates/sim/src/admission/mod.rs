@@ -7,6 +7,7 @@ mod namespaces;
 mod priority;
 mod protection;
 pub(crate) mod quota;
+mod resize;
 mod service_accounts;
 mod tolerations;
 mod topology;
@@ -55,6 +56,16 @@ pub(crate) fn update(kind: &Kind, new: &mut Value, old: &Value) {
 /// Refuses a new object that is valid but more than its namespace may hold.
 pub(crate) fn check(store: &Transaction<'_>, kind: &Kind, object: &Value) -> Result<(), ApiError> {
     quota::check(store, kind, object)
+}
+
+/// Refuses the valid replacement of `old` by something that its cluster cannot do.
+pub(crate) fn check_update(
+    store: &Transaction<'_>,
+    kind: &Kind,
+    new: &Value,
+    old: &Value,
+) -> Result<(), ApiError> {
+    if kind.plural == "persistentvolumeclaims" { resize::check(store, kind, new, old) } else { Ok(()) }
 }
 
 /// Refuses the deletion of what a cluster cannot be without.

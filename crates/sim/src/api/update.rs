@@ -110,6 +110,7 @@ impl Api {
         match part {
             Part::Main => {
                 validation::update(kind, &object, &present)?;
+                admission::check_update(&store, kind, &object, &present)?;
                 service_addresses::allocate(&store, kind, &mut object)?;
             }
             Part::Status => validation::update_status(kind, &object, &present)?,

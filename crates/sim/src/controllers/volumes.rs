@@ -84,7 +84,7 @@ impl Controller for Volumes {
             return Ok(None);
         }
         match object["status"]["phase"].as_str() {
-            Some("Bound") => mark_lost(&object, cluster)?,
+            Some("Bound") => follow_volume(&object, cluster)?,
             Some("Lost") => {}
             Some(_) | None => self.bind(&object, cluster)?,
         }
@@ -264,15 +264,28 @@ fn follow_claim(volume: &Value, cluster: &Cluster<'_>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// A claim whose volume is gone has lost it.
-fn mark_lost(claim: &Value, cluster: &Cluster<'_>) -> Result<(), ApiError> {
-    let volume = claim["spec"]["volumeName"].as_str().unwrap_or_default();
-    if cluster.api.get(PERSISTENT_VOLUMES, "", volume).is_ok() {
+/// A claim whose volume is gone has lost it; one that asks for more than its volume has lets that grow.
+fn follow_volume(claim: &Value, cluster: &Cluster<'_>) -> Result<(), ApiError> {
+    let (namespace, name) = (object::namespace(claim), object::name(claim));
+    let set_status = |change: &dyn Fn(&mut Value)| {
+        let set = |claim: &mut Value| change(&mut claim["status"]);
+        found(cluster.api.update_status(PERSISTENT_VOLUME_CLAIMS, namespace, name, set))
+    };
+    let volume_name = claim["spec"]["volumeName"].as_str().unwrap_or_default();
+    let Ok(volume) = cluster.api.get(PERSISTENT_VOLUMES, "", volume_name) else {
+        return set_status(&|status| *status = json!({ "phase": "Lost" }));
+    };
+    let (asked, has) = (&claim["spec"]["resources"]["requests"]["storage"], &volume["spec"]["capacity"]);
+    // Drivers of CSI have a resizer (`github.com/kubernetes-csi/external-resizer`).
+    if volume["spec"]["csi"].is_null() || Quantity::of(asked) <= Quantity::of(&has["storage"]) {
         return Ok(());
     }
-    let lose = |claim: &mut Value| claim["status"] = json!({ "phase": "Lost" });
-    let (namespace, name) = (object::namespace(claim), object::name(claim));
-    found(cluster.api.update_status(PERSISTENT_VOLUME_CLAIMS, namespace, name, lose))
+    let grow = |volume: &mut Value| volume["spec"]["capacity"]["storage"] = asked.clone();
+    found(cluster.api.update(PERSISTENT_VOLUMES, "", volume_name, grow))?;
+    set_status(&|status| {
+        status["capacity"]["storage"] = asked.clone();
+        status["allocatedResources"] = json!({ "storage": asked });
+    })
 }
 
 fn set_phase(volume: &str, phase: &str, cluster: &Cluster<'_>) -> Result<(), ApiError> {

@@ -1,9 +1,9 @@
 //! Volumes, and the endpoints of services.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use testkit::Cluster;
 
@@ -74,6 +74,49 @@ async fn a_claim_gets_a_volume_that_is_there_and_keeps_it_while_it_is_used() -> 
     pods.delete("consumer", &DeleteParams::default()).await?;
     until_gone(&claims, "data").await?;
     until(&volumes, &fitting, |volume| volume["status"]["phase"] == "Released").await?;
+    Ok(())
+}
+
+/// A patch that lets a claim grow.
+fn larger(size: &str) -> Patch<Value> {
+    Patch::Merge(json!({ "spec": { "resources": { "requests": { "storage": size } } } }))
+}
+
+#[tokio::test]
+async fn a_claim_does_not_grow_where_its_class_does_not_let_it() -> Result<()> {
+    let cluster = with_nodes().await?;
+    let claims = objects(&cluster, "v1", "PersistentVolumeClaim");
+    let class = class(&cluster, "fixed", "Immediate").await?;
+    volume(&cluster, "large", "9Gi", &class).await?;
+    create(&cluster, claim("data", &class)).await?;
+    until(&claims, "data", |claim| claim["status"]["phase"] == "Bound").await?;
+    let refused = claims.patch("data", &PatchParams::default(), &larger("2Gi")).await;
+    let Err(kube::Error::Api(refused)) = refused else { bail!("{refused:?}") };
+    assert_eq!((refused.code, refused.reason.as_str()), (403, "Forbidden"));
+    assert_eq!(
+        refused.message,
+        "persistentvolumeclaims \"data\" is forbidden: only dynamically provisioned pvc can be resized and the \
+         storageclass that provisions the pvc must support resize"
+    );
+    Ok(())
+}
+
+/// Simulated: nobody in a real cluster makes the volumes of this class.
+#[tokio::test]
+async fn a_claim_grows_with_its_volume() -> Result<()> {
+    let cluster = Cluster::simulated(at_once()).await?;
+    let claims = objects(&cluster, "v1", "PersistentVolumeClaim");
+    let class = class(&cluster, "elastic", "Immediate").await?;
+    let classes = cluster_objects(&cluster, "storage.k8s.io/v1", "StorageClass");
+    let patch = Patch::Merge(json!({ "allowVolumeExpansion": true }));
+    classes.patch(&class, &PatchParams::default(), &patch).await?;
+    create(&cluster, claim("data", &class)).await?;
+    let bound = until(&claims, "data", |claim| claim["status"]["phase"] == "Bound").await?;
+    claims.patch("data", &PatchParams::default(), &larger("2Gi")).await?;
+    until(&claims, "data", |claim| claim["status"]["capacity"]["storage"] == "2Gi").await?;
+    let volumes = cluster_objects(&cluster, "v1", "PersistentVolume");
+    let volume = volumes.get(bound["spec"]["volumeName"].as_str().unwrap()).await?;
+    assert_eq!(volume.data["spec"]["capacity"]["storage"], "2Gi");
     Ok(())
 }
 
