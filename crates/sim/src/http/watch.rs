@@ -115,28 +115,32 @@ impl Watch {
 
     /// Waits for the next thing to send.
     async fn next(&mut self) -> Next {
-        let lines = self.initial();
-        if !lines.is_empty() {
-            return Next::Lines(lines);
-        }
         loop {
-            // Marked as seen before the store is read: a change in between wakes the wait below.
-            self.newest.mark_unchanged();
-            let lines = match self.catch_up() {
-                Ok(lines) => lines,
-                Err(error) => return Next::Last(line("ERROR", &error.body().to_string())),
-            };
+            // What ends a watch comes first: for a client that reads slowly there is always something left to send.
+            let now = Instant::now();
+            if self.cut.is_cancelled() {
+                return Next::Cut;
+            } else if self.timeout <= now {
+                return Next::TimedOut;
+            }
+            let lines = self.initial();
             if !lines.is_empty() {
                 return Next::Lines(lines);
             }
-            let bookmark = self.bookmark;
+            if self.bookmark.is_some_and(|due| due <= now) {
+                self.bookmark = self.next_bookmark();
+                return Next::Lines(self.bookmark_line(&Value::Null));
+            }
+            // Marked as seen before the store is read: a change in between wakes the wait below.
+            self.newest.mark_unchanged();
+            match self.catch_up() {
+                Ok(lines) if lines.is_empty() => {}
+                Ok(lines) => return Next::Lines(lines),
+                Err(error) => return Next::Last(line("ERROR", &error.body().to_string())),
+            }
             tokio::select! {
-                () = self.cut.cancelled() => return Next::Cut,
-                () = sleep_until(self.timeout) => return Next::TimedOut,
-                () = sleep_until(bookmark.unwrap_or(self.timeout)), if bookmark.is_some() => {
-                    self.bookmark = self.next_bookmark();
-                    return Next::Lines(self.bookmark_line(&Value::Null));
-                }
+                () = self.cut.cancelled() => {}
+                () = sleep_until(self.bookmark.unwrap_or(self.timeout)) => {}
                 changed = self.newest.changed() => if changed.is_err() {
                     return Next::Cut;
                 },

@@ -1,10 +1,11 @@
 //! Watches through the real client and as lines.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -158,6 +159,38 @@ async fn a_dropped_watch_is_cut() -> Result<()> {
     assert!(matches!(events.try_next().await?, Some(WatchEvent::Added(_))));
     sim(&cluster).drop_watches();
     assert!(!matches!(events.next().await, Some(Ok(_))), "the connection is cut");
+    Ok(())
+}
+
+/// More than the buffers between a server and a client that does not read hold.
+const MUCH: usize = 24;
+
+/// How many additions a watch tells before it ends.
+async fn rest(events: impl futures_util::Stream<Item = kube::Result<WatchEvent<ConfigMap>>>) -> usize {
+    events.take_while(|event| std::future::ready(event.is_ok())).count().await
+}
+
+/// Simulated: dropping watches is a fault.
+#[tokio::test]
+async fn a_watch_ends_although_its_client_reads_slowly() -> Result<()> {
+    let cluster = simulated(Seed::Empty).await?;
+    let maps: Api<ConfigMap> = cluster.namespaced();
+    let from = maps.list(&ListParams::default()).await?.metadata.resource_version.context("no version")?;
+    let opened = Instant::now();
+    let short = maps.watch(&WatchParams::default().timeout(1), &from).await?;
+    let long = maps.watch(&WatchParams::default(), &from).await?;
+    let text = "x".repeat(1_000_000);
+    for number in 0..MUCH {
+        let map = json!({ "metadata": { "name": format!("m{number}") }, "data": { "text": text } });
+        cluster.post(&cluster.core("configmaps"), map).await?;
+    }
+    // The timeout that was asked for, no guess; the making of the objects took most of it.
+    tokio::time::sleep_until((opened + Duration::from_secs(2)).into()).await;
+    let told = rest(short).await;
+    assert!(told < MUCH, "the timeout ends it");
+    assert_eq!(cluster.call(Method::POST, "/simulator/v1/watches/drop", None).await?.0, 200);
+    let told = rest(long).await;
+    assert!(told < MUCH, "it is cut");
     Ok(())
 }
 
