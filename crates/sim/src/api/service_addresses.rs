@@ -1,6 +1,6 @@
 //! The addresses and ports that services get (`pkg/registry/core/service/storage/alloc.go`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
@@ -45,7 +45,8 @@ pub(super) fn allocate(store: &Transaction<'_>, kind: &Kind, service: &mut Value
         let asked = spec["clusterIP"].as_str().unwrap_or_default().to_owned();
         let keeps = present.is_some_and(|present| present["spec"]["clusterIP"] == asked.as_str());
         if asked.is_empty() {
-            set_address(spec, &free_address(&taken));
+            let free = free_address(&taken);
+            set_address(spec, &free.ok_or_else(|| exhausted("serviceIP"))?);
         } else if !keeps && let Some(why) = unavailable(&asked, &taken) {
             let why = format!("Invalid value: [\"{asked}\"]: failed to allocate IP {asked}: {why}");
             return Err(invalid("spec.clusterIPs".to_owned(), why));
@@ -54,11 +55,17 @@ pub(super) fn allocate(store: &Transaction<'_>, kind: &Kind, service: &mut Value
         }
     }
     if matches!(service_type.as_str(), "NodePort" | "LoadBalancer") {
-        let taken = others.iter().flat_map(|other| other["spec"]["ports"].as_array().into_iter().flatten());
-        let mut taken: BTreeSet<i64> = taken.filter_map(|port| port["nodePort"].as_i64()).collect();
-        node_ports(spec, &mut taken).map_err(|(field, why)| invalid(field, why))?;
+        let mut node_ports = NodePorts {
+            taken: others.iter().flat_map(|other| node_ports_of(other)).collect(),
+            before: present.map(|present| node_ports_of(present).collect()),
+        };
+        node_ports.allocate(spec, invalid)?;
     }
     Ok(())
+}
+
+fn exhausted(what: &str) -> ApiError {
+    ApiError::internal(&format!("failed to allocate a {what}: range is full"))
 }
 
 fn set_address(spec: &mut Value, address: &str) {
@@ -89,32 +96,78 @@ fn unavailable(asked: &str, taken: &BTreeSet<&str>) -> Option<String> {
 }
 
 /// The lowest free one, so that the same services get the same addresses every time.
-fn free_address(taken: &BTreeSet<&str>) -> String {
+fn free_address(taken: &BTreeSet<&str>) -> Option<String> {
     let mut addresses = (FIRST_ADDRESS..=LAST_ADDRESS).map(|bits| Ipv4Addr::from(bits).to_string());
-    addresses.find(|address| !taken.contains(address.as_str())).unwrap_or_default()
+    addresses.find(|address| !taken.contains(address.as_str()))
 }
 
-/// The ports of the nodes; an error is a field and what is wrong with it.
-fn node_ports(spec: &mut Value, taken: &mut BTreeSet<i64>) -> Result<(), (String, String)> {
-    let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
-    for (index, port) in ports.into_iter().flatten().enumerate() {
-        let asked = port["nodePort"].as_i64().unwrap_or_default();
-        let why = if asked == 0 {
-            let free = NODE_PORTS.into_iter().find(|port| !taken.contains(port)).unwrap_or_default();
-            object::set_or_remove(port, "nodePort", &free.into());
-            taken.insert(free);
-            continue;
-        } else if !NODE_PORTS.contains(&asked) {
-            let (least, most) = (NODE_PORTS.start(), NODE_PORTS.end());
-            format!("provided port is not in the valid range. The range of valid ports is {least}-{most}")
-        } else if !taken.insert(asked) {
-            "provided port is already allocated".to_owned()
-        } else {
-            continue;
-        };
-        return Err((format!("spec.ports[{index}].nodePort"), format!("Invalid value: {asked}: {why}")));
+/// The ports of the nodes that a service has.
+fn node_ports_of(service: &Value) -> impl Iterator<Item = i64> {
+    let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+    ports.filter_map(|port| port["nodePort"].as_i64())
+}
+
+/// Which ports of the nodes are given away.
+struct NodePorts {
+    /// Those of other services, and those that the service asks for.
+    taken: BTreeSet<i64>,
+    /// Those that the service has already; `None` for a new one.
+    before: Option<BTreeSet<i64>>,
+}
+
+impl NodePorts {
+    /// Takes what the service asks for, and gives it what it leaves to the server (`initNodePorts`, `updateNodePorts`).
+    fn allocate(
+        &mut self,
+        spec: &mut Value,
+        invalid: impl Fn(String, String) -> ApiError,
+    ) -> Result<(), ApiError> {
+        let gives = spec["type"] != "LoadBalancer" || spec["allocateLoadBalancerNodePorts"] != false;
+        let Some(ports) = spec.get_mut("ports").and_then(Value::as_array_mut) else { return Ok(()) };
+        // Protocols of a new service that have the same port share a port of the nodes.
+        let mut shared = BTreeMap::new();
+        for (index, port) in ports.iter().enumerate() {
+            let Some(asked) = port["nodePort"].as_i64().filter(|asked| *asked != 0) else { continue };
+            let number = port["port"].as_i64();
+            let has = match &self.before {
+                None => shared.get(&number) == Some(&asked),
+                Some(before) => before.contains(&asked),
+            };
+            if !has {
+                let field = format!("spec.ports[{index}].nodePort");
+                self.take(asked).map_err(|why| invalid(field, format!("Invalid value: {asked}: {why}")))?;
+            }
+            shared.entry(number).or_insert(asked);
+        }
+        if !gives {
+            return Ok(());
+        }
+        self.taken.extend(self.before.iter().flatten());
+        let mut free = NODE_PORTS.filter(|port| !self.taken.contains(port));
+        for port in ports.iter_mut().filter(|port| port["nodePort"].as_i64().is_none_or(|asked| asked == 0)) {
+            let number = port["port"].as_i64();
+            let same = shared.get(&number).copied().filter(|_| self.before.is_none());
+            let given = same.or_else(|| free.next()).ok_or_else(|| exhausted("nodePort"))?;
+            shared.insert(number, given);
+            object::set_or_remove(port, "nodePort", &given.into());
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn take(&mut self, asked: i64) -> Result<(), String> {
+        let (least, most) = (NODE_PORTS.start(), NODE_PORTS.end());
+        if !NODE_PORTS.contains(&asked) {
+            return Err(format!(
+                "provided port is not in the valid range. The range of valid ports is {least}-{most}"
+            ));
+        }
+        // The protocols of a service that is changed may share a port, whatever their own ports are.
+        if let Some(before) = &mut self.before {
+            before.insert(asked);
+        }
+        let is_free = self.taken.insert(asked);
+        is_free.then_some(()).ok_or_else(|| "provided port is already allocated".to_owned())
+    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,10 @@ pub(super) fn service(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
     ports(errors, spec, &path.field("ports"));
     metadata::labels(errors, &spec["selector"], &path.field("selector"));
     pod::choice(errors, spec, "sessionAffinity", &["ClientIP", "None"], path);
+    let address = text(spec, "clusterIP");
+    if kind != "ExternalName" && !["", "None"].contains(&address) {
+        errors.broken(&path.field("clusterIPs").index(0), address, &format::ip(address));
+    }
     pod::choice(errors, spec, "type", TYPES, path);
     let addresses = path.field("externalIPs");
     for (index, address) in items(&spec["externalIPs"]) {
@@ -44,6 +48,7 @@ pub(super) fn service(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
     if kind == "ClusterIP" {
         node_ports(errors, spec, path);
     }
+    duplicate_node_ports(errors, spec, path);
     duplicate_ports(errors, spec, path);
 }
 
@@ -84,6 +89,18 @@ fn node_ports(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
         if number(port, "nodePort") != 0 {
             let path = path.index(index);
             errors.forbidden(&path.field("nodePort"), "may not be used when `type` is 'ClusterIP'");
+        }
+    }
+}
+
+/// The same port of the nodes twice: protocols may share one.
+fn duplicate_node_ports(errors: &mut Errors, spec: &Value, path: &Path<'_>) {
+    let path = path.field("ports");
+    let mut seen = HashSet::new();
+    for (index, port) in items(&spec["ports"]) {
+        let asked = number(port, "nodePort");
+        if asked != 0 && !seen.insert((text(port, "protocol"), asked)) {
+            errors.duplicate(&path.index(index).field("nodePort"), asked);
         }
     }
 }
