@@ -473,22 +473,6 @@ pub fn named(api_version: &str, name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.kind == name && kind.group == group && kind.version == version)
 }
 
-/// Why what says that it is an `api_version` and `name` cannot be read as a `kind` of `group` (texts of
-/// `apimachinery/pkg/runtime`).
-pub(crate) fn unconvertible(api_version: &str, name: &str, group: &str, kind: &str) -> String {
-    match named(api_version, name) {
-        Some(found) => {
-            // The package of Kubernetes in which a group's own types stand.
-            let package = if group.is_empty() { "core" } else { group.split('.').next().unwrap_or_default() };
-            format!("converting ({}.{name}) to ({package}.{kind}): unknown conversion", found.version)
-        }
-        None => format!(
-            "no kind \"{name}\" is registered for version \"{api_version}\" in scheme \
-             \"pkg/api/legacyscheme/scheme.go:30\""
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 use super::objects::Call;
 use super::options::ObjectOptions;
 use crate::conversion;
-use crate::kinds::{self, Kind};
 use crate::object;
 use crate::patch::Patched;
 use crate::schema::{self, Decoded, Root};
@@ -47,7 +46,9 @@ impl Call<'_> {
     /// The object in the body: of the kind, the name and the namespace that the path says.
     pub(super) fn object(&self) -> Result<Sent, ApiError> {
         let mut object = self.document(self.kind.kind)?;
-        name_kind(self.spoken, &mut object)?;
+        if let Some(root) = Root::of(self.spoken) {
+            name_kind(root, &mut object)?;
+        }
         let mut sent = self.decode(object)?;
         sent.object = conversion::to_stored(self.spoken, sent.object);
         self.set_namespace(&mut sent.object)?;
@@ -83,17 +84,26 @@ impl Call<'_> {
     }
 
     /// The body as something of another type than the kind's own.
-    pub(super) fn decode_as(
-        &self,
-        group: &'static str,
-        version: &'static str,
-        kind: &'static str,
-    ) -> Result<Value, ApiError> {
-        let body = self.document(kind)?;
-        match Root::find(group, version, kind) {
-            Some(root) => Ok(schema::decode_root(root, body)?.object),
-            None => Ok(body),
+    pub(super) fn decode_as(&self, group: &str, version: &str, kind: &str) -> Result<Value, ApiError> {
+        let root = Root::find(group, version, kind).ok_or_else(ApiError::unsupported_body)?;
+        let mut body = self.document(kind)?;
+        name_kind(root, &mut body)?;
+        Ok(schema::decode_root(root, body)?.object)
+    }
+
+    /// The same for what is created below an object, in its namespace.
+    pub(super) fn decode_below(&self, group: &str, version: &str, kind: &str) -> Result<Value, ApiError> {
+        let mut body = self.decode_as(group, version, kind)?;
+        self.set_namespace(&mut body)?;
+        Ok(body)
+    }
+
+    /// Refuses what is created below an object and does not bear its name.
+    pub(super) fn check_name_below(&self, body: &Value, kind: &str) -> Result<(), ApiError> {
+        if object::name(body) == self.path.name {
+            return Ok(());
         }
+        Err(ApiError::bad_request(format!("name in URL does not match name in {kind} object")))
     }
 
     /// What the body says, in any of the types that the server reads; protobuf has become JSON by now.
@@ -158,13 +168,13 @@ fn read_json(body: &[u8]) -> Result<Value, String> {
 }
 
 /// Checks what the object says that it is; what it does not say is taken from the path.
-fn name_kind(kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
+fn name_kind(root: &Root, object: &mut Value) -> Result<(), ApiError> {
     let Some(fields) = object.as_object_mut() else {
         let message = format!(
             "{kind} in version \"{version}\" cannot be handled as a {kind}: json: cannot unmarshal {found} into Go \
              value of type v1.{kind}",
-            kind = kind.kind,
-            version = kind.version,
+            kind = root.kind,
+            version = root.version,
             found = if object.is_array() { "array" } else { "string" },
         );
         return Err(ApiError::bad_request(message));
@@ -172,12 +182,12 @@ fn name_kind(kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
     let said = |fields: &Map<String, Value>, field: &str| {
         fields.get(field).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
     };
-    let api_version = said(fields, "apiVersion").unwrap_or_else(|| kind.api_version());
-    let name = said(fields, "kind").unwrap_or_else(|| kind.kind.to_owned());
-    if api_version != kind.api_version() || name != kind.kind {
-        return Err(another_kind(kind, &api_version, &name));
+    let api_version = said(fields, "apiVersion").unwrap_or_else(|| root.api_version());
+    let name = said(fields, "kind").unwrap_or_else(|| root.kind.to_owned());
+    if name != root.kind || !root.is_read_in(&api_version) {
+        return Err(another_kind(root, &api_version, &name));
     }
-    fields.insert("apiVersion".to_owned(), api_version.into());
+    fields.insert("apiVersion".to_owned(), root.api_version().into());
     fields.insert("kind".to_owned(), name.into());
     if fields.get("metadata").is_none_or(Value::is_null) {
         fields.insert("metadata".to_owned(), Value::Object(Map::new()));
@@ -186,14 +196,12 @@ fn name_kind(kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
 }
 
 /// Texts of `transformDecodeError` and `apimachinery/pkg/runtime`.
-fn another_kind(expected: &Kind, api_version: &str, name: &str) -> ApiError {
-    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-    let version = api_version.rsplit('/').next().unwrap_or_default();
-    if name == expected.kind && kinds::find(group, version, expected.plural).is_some() {
+fn another_kind(expected: &Root, api_version: &str, name: &str) -> ApiError {
+    if name == expected.kind && Root::named(api_version, name).is_some() {
         return ApiError::other_version(api_version, &expected.api_version());
     }
-    let (expected, why) =
-        (expected.kind, kinds::unconvertible(api_version, name, expected.group, expected.kind));
+    let version = api_version.rsplit('/').next().unwrap_or_default();
+    let (expected, why) = (expected.kind, expected.unconvertible(api_version, name));
     ApiError::bad_request(format!("{name} in version \"{version}\" cannot be handled as a {expected}: {why}"))
 }
 

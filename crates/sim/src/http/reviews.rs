@@ -6,6 +6,7 @@ use super::answer;
 use super::body::Sent;
 use super::objects::Call;
 use crate::auth;
+use crate::object;
 use crate::reviews::Reviewer;
 use crate::status::ApiError;
 
@@ -26,7 +27,13 @@ pub(super) fn serve(call: &Call<'_>, verb: &str) -> Result<Response, ApiError> {
 pub(super) fn request_token(call: &Call<'_>) -> Result<Response, ApiError> {
     let (server, path) = (call.server, call.path);
     call.write_options()?;
-    let request = call.decode_as("authentication.k8s.io", "v1", "TokenRequest")?;
+    let (group, kind) = ("authentication.k8s.io", "TokenRequest");
+    let request = call.decode_below(group, "v1", kind)?;
+    let name = object::name(&request);
+    if !["", path.name.as_str()].contains(&name) {
+        let why = format!("Invalid value: {name:?}: must match the service account name if specified");
+        return Err(ApiError::invalid(group, kind, &path.name, "metadata.name", "FieldValueInvalid", &why));
+    }
     let answered = auth::request_token(&server.api, &server.tokens, &path.namespace, &path.name, request)?;
     Ok(answer::json(201, &answered))
 }

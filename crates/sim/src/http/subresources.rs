@@ -59,10 +59,8 @@ fn respond_scale(call: &Call<'_>, scale: Value) -> Result<Response, ApiError> {
 
 fn evict(call: &Call<'_>) -> Result<Response, ApiError> {
     let mut write = call.write_options()?;
-    let eviction = call.decode_as("policy", "v1", "Eviction")?;
-    if object::name(&eviction) != call.path.name {
-        return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
-    }
+    let eviction = call.decode_below("policy", "v1", "Eviction")?;
+    call.check_name_below(&eviction, "Eviction")?;
     let (options, dry_run) = write::read_delete_options(&eviction["deleteOptions"])?;
     write.dry_run |= dry_run;
     call.server.api.evict_with(&call.path.namespace, &call.path.name, &options, &write)?;
@@ -71,14 +69,30 @@ fn evict(call: &Call<'_>) -> Result<Response, ApiError> {
 
 fn bind(call: &Call<'_>) -> Result<Response, ApiError> {
     let options = call.write_options()?;
-    let binding = call.decode_as("", "v1", "Binding")?;
-    let node = binding["target"]["name"].as_str().unwrap_or_default();
-    if node.is_empty() {
-        let (field, why) = ("target.name", "Required value");
-        return Err(ApiError::invalid("", "Binding", &call.path.name, field, "FieldValueRequired", why));
-    }
-    call.server.api.bind_with(&call.path.namespace, &call.path.name, node, &options)?;
+    let binding = call.decode_below("", "v1", "Binding")?;
+    call.check_name_below(&binding, "Binding")?;
+    let target = |field: &str| binding["target"][field].as_str().unwrap_or_default();
+    check_target(target("kind"), target("name"))?;
+    call.server.api.bind_with(&call.path.namespace, &call.path.name, target("name"), &options)?;
     Ok(success())
+}
+
+/// `ValidatePodBinding`; the errors are told together, without a reason (`ToAggregate`).
+fn check_target(kind: &str, name: &str) -> Result<(), ApiError> {
+    let mut errors = Vec::new();
+    if !["", "Node"].contains(&kind) {
+        errors.push(format!(
+            "target.kind: Unsupported value: {kind:?}: supported values: \"Node\", \"<empty>\""
+        ));
+    }
+    if name.is_empty() {
+        errors.push("target.name: Required value".to_owned());
+    }
+    match errors.as_slice() {
+        [] => Ok(()),
+        [error] => Err(ApiError::unexplained(error)),
+        errors => Err(ApiError::unexplained(format!("[{}]", errors.join(", ")))),
+    }
 }
 
 fn success() -> Response {

@@ -11,7 +11,6 @@ mod strategic;
 use serde_json::Value;
 
 use self::go::go_format;
-use crate::kinds;
 use crate::schema::{self, Dialect, Root};
 use crate::status::ApiError;
 
@@ -73,7 +72,7 @@ pub(crate) fn apply(
 
 /// Refuses what the patch has made an object of another kind. Strategic patches are read without regard to that.
 fn check_kind(root: &Root, patched: &Value) -> Result<(), String> {
-    let expected = (kinds::group_version(root.group, root.version), root.kind.to_owned());
+    let expected = (root.api_version(), root.kind.to_owned());
     let said = |field: &str, or: &str| {
         patched[field].as_str().filter(|text| !text.is_empty()).unwrap_or(or).to_owned()
     };
@@ -81,7 +80,7 @@ fn check_kind(root: &Root, patched: &Value) -> Result<(), String> {
     if found == expected {
         return Ok(());
     }
-    Err(kinds::unconvertible(&found.0, &found.1, root.group, root.kind))
+    Err(root.unconvertible(&found.0, &found.1))
 }
 
 /// Whether a value that stands `below` so many levels is nested so deeply that working on it could exhaust the stack.

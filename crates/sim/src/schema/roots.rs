@@ -1,6 +1,6 @@
 //! The types that stand on their own: those of objects, and of what clients send to subresources.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use k8s_openapi::Resource;
@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use schemars::{JsonSchema, SchemaGenerator};
 
 use super::{Type, load};
-use crate::kinds::Kind;
+use crate::kinds::{self, Kind};
 
 /// A type with the `apiVersion` and `kind` that its objects bear.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Root {
 type Key = (&'static str, &'static str, &'static str);
 
 struct Roots {
-    by_kind: HashMap<Key, Root>,
+    all: Vec<Root>,
     types: BTreeMap<&'static str, &'static Type>,
 }
 
@@ -41,9 +41,9 @@ static ROOTS: LazyLock<Roots> = LazyLock::new(|| {
     let types = load::types(generator.definitions());
     let root = |((group, version, kind), name): (Key, String)| {
         let ty = types.get(name.as_str())?;
-        Some(((group, version, kind), Root { group, version, kind, ty }))
+        Some(Root { group, version, kind, ty })
     };
-    Roots { by_kind: names.into_iter().filter_map(root).collect(), types }
+    Roots { all: names.into_iter().filter_map(root).collect(), types }
 });
 
 impl Root {
@@ -51,16 +51,51 @@ impl Root {
         Root::find(kind.group, kind.version, kind.kind)
     }
 
-    pub(crate) fn find(
-        group: &'static str,
-        version: &'static str,
-        kind: &'static str,
-    ) -> Option<&'static Root> {
-        ROOTS.by_kind.get(&(group, version, kind))
+    pub(crate) fn find(group: &str, version: &str, kind: &str) -> Option<&'static Root> {
+        Root::all().find(|root| root.kind == kind && root.group == group && root.version == version)
+    }
+
+    /// The type with this `apiVersion` and `kind`.
+    pub(crate) fn named(api_version: &str, kind: &str) -> Option<&'static Root> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        Root::find(group, version, kind)
+    }
+
+    pub(crate) fn api_version(&self) -> String {
+        kinds::group_version(self.group, self.version)
+    }
+
+    /// Whether bodies of the type may bear this `apiVersion`: `DeleteOptions` are of every group, and evictions are
+    /// accepted in a version that nothing else is served in (`EvictionREST.AcceptsGroupVersion`).
+    pub(crate) fn is_read_in(&self, api_version: &str) -> bool {
+        match (self.kind, api_version) {
+            ("DeleteOptions", _) | ("Eviction", "policy/v1beta1") => true,
+            (_, api_version) => api_version == self.api_version(),
+        }
+    }
+
+    /// Why what says that it is an `api_version` and `name` cannot be read as this type (texts of
+    /// `apimachinery/pkg/runtime`).
+    pub(crate) fn unconvertible(&self, api_version: &str, name: &str) -> String {
+        match Root::named(api_version, name) {
+            Some(found) => {
+                // The package of Kubernetes in which a group's own types stand.
+                let package =
+                    self.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
+                format!(
+                    "converting ({}.{name}) to ({package}.{}): unknown conversion",
+                    found.version, self.kind
+                )
+            }
+            None => format!(
+                "no kind \"{name}\" is registered for version \"{api_version}\" in scheme \
+                 \"pkg/api/legacyscheme/scheme.go:30\""
+            ),
+        }
     }
 
     pub(crate) fn all() -> impl Iterator<Item = &'static Root> {
-        ROOTS.by_kind.values()
+        ROOTS.all.iter()
     }
 }
 

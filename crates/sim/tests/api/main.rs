@@ -16,6 +16,7 @@ mod rules;
 mod seeds;
 mod services;
 mod simulator;
+mod subresources;
 mod tls;
 mod tokens;
 mod validation;
