@@ -1,5 +1,6 @@
 //! The query parameters of requests about objects.
 
+use std::collections::BTreeMap;
 use std::num::{IntErrorKind, ParseIntError};
 use std::time::Duration;
 
@@ -75,8 +76,12 @@ pub(super) enum WatchStart {
 
 impl ObjectOptions {
     pub(super) fn of(parts: &Parts) -> Result<ObjectOptions, ApiError> {
-        serde_urlencoded::from_str(parts.uri.query().unwrap_or_default())
-            .map_err(|error| ApiError::bad_request(error.to_string()))
+        let query = first_of_each(parts.uri.query().unwrap_or_default());
+        let query = serde_urlencoded::to_string(query);
+        query
+            .map_err(|error| error.to_string())
+            .and_then(|query| serde_urlencoded::from_str(&query).map_err(|error| error.to_string()))
+            .map_err(ApiError::bad_request)
     }
 
     /// Whether a request for objects is one for a watch. Options that cannot be read are refused later.
@@ -254,6 +259,22 @@ impl ObjectOptions {
             }
         }
     }
+}
+
+/// The first value of each parameter, which is what counts where there are more
+/// (`Convert_Slice_string_To_string` in `apimachinery/pkg/runtime`); `dryRun` is a list, any of which counts.
+fn first_of_each(query: &str) -> BTreeMap<String, String> {
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
+    let mut values = BTreeMap::<String, String>::new();
+    for (name, value) in pairs {
+        let replaces = name == "dryRun" && !["", "All"].contains(&value.as_str());
+        match values.get_mut(&name) {
+            Some(first) if replaces || first.is_empty() && name == "dryRun" => *first = value,
+            Some(_) => {}
+            None => drop(values.insert(name, value)),
+        }
+    }
+    values
 }
 
 fn forbidden(field: &str, why: &str) -> ApiError {

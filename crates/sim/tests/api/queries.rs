@@ -36,3 +36,23 @@ async fn truths_are_read_from_any_text() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn of_parameters_that_stand_twice_the_first_counts() -> Result<()> {
+    let cluster = anywhere().await?;
+    let maps = cluster.core("configmaps");
+    for name in ["a", "b"] {
+        let map = json!({ "metadata": { "name": name, "labels": { "test": "twice" } } });
+        cluster.post(&maps, map).await?;
+    }
+    let (status, list) = cluster.get(&format!("{maps}?labelSelector=test&limit=1&limit=2")).await?;
+    assert_eq!((status, list["items"].as_array().map(Vec::len)), (200, Some(1)), "{list}");
+
+    for (query, expected) in [("dryRun=All&dryRun=All", 201), ("dryRun=All&dryRun=Some", 422)] {
+        let map = json!({ "metadata": { "name": "tried" } });
+        let (status, answer) = cluster.call(Method::POST, &format!("{maps}?{query}"), Some(map)).await?;
+        assert_eq!(status, expected, "{answer}");
+        assert_eq!(cluster.get(&format!("{maps}/tried")).await?.0, 404);
+    }
+    Ok(())
+}
