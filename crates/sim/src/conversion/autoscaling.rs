@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::schema::{self, Root};
+
 const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
 const CURRENT_METRICS: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
@@ -58,7 +60,14 @@ pub(super) fn to_v2(mut scaler: Value) -> Value {
         part(&mut scaler, "metadata").and_then(|metadata| metadata.remove("annotations"));
     }
     let all = |metrics: Option<Value>, verb| -> Option<Vec<Value>> {
-        Some(metrics?.as_array()?.iter().map(|metric| newer(metric, verb)).collect())
+        let field = if verb == "target" { ("spec", "metrics") } else { ("status", "currentMetrics") };
+        let metrics = metrics?;
+        let metrics =
+            metrics.as_array()?.iter().map(|metric| metric.is_object().then(|| newer(metric, verb)));
+        match readable(field, &metrics.collect::<Option<Value>>()?)? {
+            Value::Array(metrics) => Some(metrics),
+            _ => None,
+        }
     };
     let cpu = |verb: &str, percent: Value| {
         let mut cpu = json!({ "name": "cpu", verb: { "averageUtilization": percent } });
@@ -73,8 +82,9 @@ pub(super) fn to_v2(mut scaler: Value) -> Value {
         if !metrics.is_empty() {
             spec.insert("metrics".to_owned(), metrics.into());
         }
-        if let Some(behavior) = behavior {
-            spec.insert("behavior".to_owned(), renamed(behavior, char::to_ascii_lowercase));
+        let behavior = behavior.map(|behavior| renamed(behavior, char::to_ascii_lowercase));
+        if let Some(behavior) = behavior.and_then(|behavior| readable(("spec", "behavior"), &behavior)) {
+            spec.insert("behavior".to_owned(), behavior);
         }
     }
     if let Some(status) = part(&mut scaler, "status") {
@@ -83,11 +93,19 @@ pub(super) fn to_v2(mut scaler: Value) -> Value {
         if let Some(metrics) = all(current, "current").or(own) {
             status.insert("currentMetrics".to_owned(), metrics.into());
         }
+        let conditions = conditions.and_then(|conditions| readable(("status", "conditions"), &conditions));
         if let Some(conditions) = conditions {
             status.insert("conditions".to_owned(), conditions);
         }
     }
     scaler
+}
+
+/// What a client wrote into an annotation, as the field of version 2 that it stands for, if it is that.
+fn readable((part, field): (&str, &str), value: &Value) -> Option<Value> {
+    let root = Root::find("autoscaling", "v2", "HorizontalPodAutoscaler")?;
+    let decoded = schema::decode_root(root, json!({ part: { field: value } })).ok()?;
+    Some(decoded.object[part][field].clone()).filter(|value| !value.is_null())
 }
 
 fn part<'a>(scaler: &'a mut Value, name: &str) -> Option<&'a mut Map<String, Value>> {

@@ -253,3 +253,25 @@ async fn rights_to_events_are_those_of_the_group_that_is_asked_for() -> Result<(
     assert_eq!(reader.get(&cluster.core("events")).await?.0, 403);
     Ok(())
 }
+
+#[tokio::test]
+async fn what_no_field_can_hold_is_left_out_of_the_newer_version() -> Result<()> {
+    let cluster = anywhere().await?;
+    let annotation = |name: &str| format!("autoscaling.alpha.kubernetes.io/{name}");
+    let annotations = json!({
+        annotation("behavior"): "5", annotation("metrics"): "[7]", annotation("conditions"): "{\"type\":1}",
+        annotation("current-metrics"): "\"x\"", "a": "b",
+    });
+    let scaler =
+        json!({ "metadata": { "name": "web", "annotations": annotations }, "spec": spec(&json!({})) });
+    cluster.post(&cluster.path(V1, AUTOSCALERS), scaler).await?;
+    let (_, newer) = cluster.get(&format!("{}/web", cluster.path(V2, AUTOSCALERS))).await?;
+    assert_eq!(newer["metadata"]["annotations"], json!({ "a": "b" }));
+    assert_eq!(newer["spec"]["behavior"], Value::Null);
+    let is_typed = |metric: &Value| metric["type"].is_string();
+    assert!(
+        newer["spec"]["metrics"].as_array().is_none_or(|metrics| metrics.iter().all(is_typed)),
+        "{newer}"
+    );
+    Ok(())
+}
