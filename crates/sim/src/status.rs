@@ -355,11 +355,10 @@ impl ApiError {
         ApiError::new(500, "", message)
     }
 
-    /// The client accepts none of the forms that the server has (`negotiation/errors.go`). The text names the media
-    /// types of every API server.
+    /// The client accepts none of the forms that the server has (`negotiation/errors.go`). A real one has YAML and
+    /// protobuf besides.
     pub(crate) fn not_acceptable() -> ApiError {
-        let message = "only the following media types are accepted: application/json, application/yaml, \
-                       application/vnd.kubernetes.protobuf";
+        let message = "only the following media types are accepted: application/json";
         ApiError::new(406, "NotAcceptable", message)
     }
 

@@ -100,6 +100,8 @@ impl Target {
         let (plural, name, subresource) = match *rest {
             [plural] => (plural, "", ""),
             [plural, name] => (plural, name, ""),
+            // What follows a proxy is for what stands behind it.
+            [plural, name, "proxy", ..] => (plural, name, "proxy"),
             [plural, name, subresource] => (plural, name, subresource),
             _ => return Target::Unknown,
         };

@@ -275,3 +275,30 @@ async fn requests_that_make_no_sense_are_refused() -> Result<()> {
     assert_eq!((status, &body["reason"]), (413, &json!("RequestEntityTooLarge")));
     Ok(())
 }
+
+/// Simulated: a real cluster's nodes and services are there to be asked.
+#[tokio::test]
+async fn proxies_are_not_simulated_whatever_follows_them() -> Result<()> {
+    let cluster = simulated(Seed::Empty).await?;
+    for (path, what) in [
+        ("/api/v1/nodes/n/proxy/metrics".to_owned(), "nodes/proxy"),
+        ("/api/v1/nodes/n/proxy".to_owned(), "nodes/proxy"),
+        (cluster.core("services/s/proxy/a/b"), "services/proxy"),
+    ] {
+        let (status, told) = cluster.get(&path).await?;
+        let expected = format!("the simulated cluster does not serve {what}");
+        assert_eq!((status, &told["message"]), (501, &json!(expected)), "{path}");
+    }
+    Ok(())
+}
+
+/// Simulated: a real API server has YAML and protobuf besides.
+#[tokio::test]
+async fn only_json_is_answered() -> Result<()> {
+    let cluster = simulated(Seed::Empty).await?;
+    let accept = [("accept", "application/yaml")];
+    let (status, told) = cluster.send(Method::GET, "/api/v1/namespaces", &accept, "").await?;
+    let expected = "only the following media types are accepted: application/json";
+    assert_eq!((status, &told["message"]), (406, &json!(expected)));
+    Ok(())
+}
