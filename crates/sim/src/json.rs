@@ -9,9 +9,16 @@ use crate::schema::json_type;
 
 /// Reads a text; the error is Go's.
 pub(crate) fn read(text: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice(text).map_err(|_| {
-        // What Go reads and this server does not is nested too deeply, or holds what no Unicode text does.
-        Scanner(text.iter().peekable()).scan().err().unwrap_or_else(|| "exceeded max depth".to_owned())
+    serde_json::from_slice(text).map_err(|error| {
+        // What Go reads and this server does not is nested too deeply, or holds what no Unicode text or number does.
+        let unread = || match error.to_string() {
+            why if why.starts_with("recursion limit") => "exceeded max depth".to_owned(),
+            why if why.starts_with("number out of range") => {
+                "json: cannot unmarshal number into Go value of type float64".to_owned()
+            }
+            _ => "a string in the JSON is no Unicode text".to_owned(),
+        };
+        Scanner(text.iter().peekable()).scan().err().unwrap_or_else(unread)
     })
 }
 

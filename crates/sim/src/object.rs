@@ -34,6 +34,11 @@ impl Object {
         self.size
     }
 
+    /// Whether it takes more than `limit` bytes as JSON; it is printed only where that is in doubt.
+    pub(crate) fn exceeds(&self, limit: usize) -> bool {
+        self.size > limit && self.item().len() > limit
+    }
+
     /// The object without its `kind` and `apiVersion`, as it stands in a list, as JSON.
     pub(crate) fn item(&self) -> &Bytes {
         self.item.get_or_init(|| {

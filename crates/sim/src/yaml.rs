@@ -8,10 +8,11 @@ const MAX_DEPTH: usize = 48;
 const MAX_ANCHORED_BYTES: usize = 16 * 1024;
 const MAX_REPEATED: usize = 2_000;
 
-/// Reads a document, or tells what is wrong with it.
+/// Reads the first document, as Go does, or tells in a line what is wrong with it.
 pub(crate) fn parse(body: &[u8]) -> Result<Value, String> {
-    let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
+    std::str::from_utf8(body).map_err(|error| error.to_string())?;
     let options = serde_saphyr::options! {
+        with_snippet: false,
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
             flow_nesting_limit: MAX_DEPTH,
@@ -19,5 +20,11 @@ pub(crate) fn parse(body: &[u8]) -> Result<Value, String> {
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_REPEATED },
     };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
+    let mut rest = body;
+    let document = serde_saphyr::read_with_options(&mut rest, options).next();
+    // The formatter for users knows nothing of the library's options; what follows the first line shows the text.
+    document.unwrap_or(Ok(Value::Null)).map_err(|error| {
+        let told = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
+        told.lines().next().unwrap_or_default().to_owned()
+    })
 }

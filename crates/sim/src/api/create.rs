@@ -91,5 +91,5 @@ fn insert(
     if options.dry_run {
         return Ok(Arc::new(Object::new(object)));
     }
-    Ok(store.put(kind, object))
+    store.put(kind, object)
 }

@@ -114,7 +114,7 @@ impl Api {
             (true, false) => Deleted::Gone(
                 store.remove(kind, &key, object).ok_or_else(|| ApiError::not_found(kind, name))?,
             ),
-            (false, false) if changed => Deleted::Terminating(store.put(kind, object)),
+            (false, false) if changed => Deleted::Terminating(store.put(kind, object)?),
             (false, _) => Deleted::Terminating(Arc::new(Object::new(object))),
         })
     }

@@ -136,7 +136,7 @@ impl Api {
         if object::is_finished(kind, &object) {
             return store.remove(kind, &key, object).ok_or_else(|| ApiError::not_found(kind, name));
         }
-        Ok(store.put(kind, object))
+        store.put(kind, object)
     }
 }
 

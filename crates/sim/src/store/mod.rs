@@ -105,7 +105,10 @@ impl Transaction<'_> {
     }
 
     /// Stores an object at the next revision, which it gets as its resourceVersion.
-    pub(crate) fn put(&mut self, kind: &'static Kind, object: Value) -> Arc<Object> {
+    ///
+    /// # Errors
+    /// 500 when it is larger than etcd takes.
+    pub(crate) fn put(&mut self, kind: &'static Kind, object: Value) -> Result<Arc<Object>, ApiError> {
         self.state.put(kind, object)
     }
 

@@ -12,6 +12,9 @@ use crate::kinds::Kind;
 use crate::object::{self, Object};
 use crate::status::ApiError;
 
+/// `--max-request-bytes` of etcd.
+const MAX_OBJECT: usize = 1024 * 1024 * 3 / 2;
+
 type Objects = BTreeMap<String, Arc<Object>>;
 
 /// Everything that changes.
@@ -33,14 +36,21 @@ impl State {
     }
 
     /// Stores an object at the next revision, which it gets as its resourceVersion.
-    pub(super) fn put(&mut self, kind: &'static Kind, mut object: Value) -> Arc<Object> {
-        self.revision += 1;
-        object["metadata"]["resourceVersion"] = self.revision.to_string().into();
+    ///
+    /// # Errors
+    /// 500 when it is larger than etcd takes.
+    pub(super) fn put(&mut self, kind: &'static Kind, mut object: Value) -> Result<Arc<Object>, ApiError> {
+        let revision = self.revision + 1;
+        object["metadata"]["resourceVersion"] = revision.to_string().into();
         let key = object::key(kind, object::namespace(&object), object::name(&object));
         let after = Arc::new(Object::new(object));
+        if after.exceeds(MAX_OBJECT) {
+            return Err(ApiError::unexplained("etcdserver: request is too large"));
+        }
+        self.revision = revision;
         let before = self.objects.entry(kind.plural).or_default().insert(key.clone(), Arc::clone(&after));
         self.record(kind, key, before, Arc::clone(&after), false);
-        after
+        Ok(after)
     }
 
     /// Removes an object whose last state is `last`; the answer is that at the revision of the removal.

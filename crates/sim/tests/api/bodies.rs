@@ -3,8 +3,9 @@
 use anyhow::Result;
 use reqwest::Method;
 use serde_json::json;
+use sim::Seed;
 
-use crate::common::anywhere;
+use crate::common::{anywhere, simulated};
 
 const YAML: [(&str, &str); 1] = [("content-type", "application/yaml")];
 
@@ -63,5 +64,64 @@ async fn little_yaml_does_not_become_much() -> Result<()> {
         let (status, refused) = cluster.send(Method::POST, &cluster.core("configmaps"), &YAML, body).await?;
         assert_eq!(status, 400, "{refused}");
     }
+    Ok(())
+}
+
+/// Simulated: the words of the real server's library for YAML are others.
+#[tokio::test]
+async fn yaml_is_refused_without_advice_for_programmers() -> Result<()> {
+    let cluster = simulated(Seed::Empty).await?;
+    let twice = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {}\ndata: {}\n";
+    for body in [twice, "a: [\n", "a: b: c\n", "\"open"] {
+        let (status, refused) = cluster.send(Method::POST, &cluster.core("configmaps"), &YAML, body).await?;
+        let message = refused["message"].as_str().unwrap_or_default();
+        assert_eq!(status, 400, "{refused}");
+        assert!(!message.contains('\n') && !message.contains("Options"), "{message}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_document_of_yaml_counts() -> Result<()> {
+    let cluster = anywhere().await?;
+    let map = |name: &str| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
+    let both = map("a") + &map("b");
+    let (status, made) = cluster.send(Method::POST, &cluster.core("configmaps"), &YAML, both).await?;
+    assert_eq!((status, &made["metadata"]["name"]), (201, &json!("a")), "{made}");
+    assert_eq!(cluster.get(&cluster.core("configmaps/b")).await?.0, 404);
+    Ok(())
+}
+
+/// Simulated: the real server reads it, and replaces what is no Unicode text.
+#[tokio::test]
+async fn what_json_cannot_say_is_told() -> Result<()> {
+    let cluster = simulated(Seed::Empty).await?;
+    let deep = "[".repeat(300) + &"]".repeat(300);
+    for (value, why) in [
+        ("\"\\ud800\"", "a string in the JSON is no Unicode text"),
+        (&deep, "exceeded max depth"),
+        ("1e999", "cannot unmarshal number into Go value of type float64"),
+    ] {
+        let body = format!("{{\"kind\":\"ConfigMap\",\"data\":{{\"a\":{value}}}}}");
+        let (status, refused) = cluster.send(Method::POST, &cluster.core("configmaps"), &[], body).await?;
+        let message = refused["message"].as_str().unwrap_or_default();
+        assert!(status == 400 && message.contains(why), "{message}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_object_is_not_larger_than_etcd_takes() -> Result<()> {
+    let cluster = anywhere().await?;
+    let path = cluster.path("coordination.k8s.io/v1", "leases");
+    let lease = |bytes: usize| json!({ "metadata": { "name": "l" }, "spec": { "holderIdentity": "x".repeat(bytes) } });
+    let (status, refused) = cluster.call(Method::POST, &path, Some(lease(1_600_000))).await?;
+    assert_eq!((status, &refused["message"]), (500, &json!("etcdserver: request is too large")));
+    let (status, _) = cluster.call(Method::POST, &path, Some(lease(1_400_000))).await?;
+    assert_eq!(status, 201);
+    let merge = [("content-type", "application/merge-patch+json")];
+    let grown = lease(1_600_000).to_string();
+    let (status, _) = cluster.send(Method::PATCH, &format!("{path}/l"), &merge, grown).await?;
+    assert_eq!(status, 500);
     Ok(())
 }
