@@ -28,6 +28,7 @@ mod reviews;
 mod schema;
 mod seed;
 pub mod selector;
+mod serve;
 mod server;
 mod status;
 mod store;

@@ -19,8 +19,9 @@ use crate::faults::{Fault, FaultError, FaultPlan, Faults, RequestLine};
 use crate::http::{Server, router};
 use crate::kubeconfig::{self, Credentials};
 use crate::seed::Seed;
+use crate::serve::Service;
 use crate::status::ApiError;
-use crate::tls::{Authority, CertificateError, ClientCertificate, Peer, TlsListener};
+use crate::tls::{Authority, CertificateError, ClientCertificate};
 
 /// How a simulator is set up.
 pub struct Options {
@@ -32,6 +33,8 @@ pub struct Options {
     pub admin_token: Option<String>,
     /// The time between two bookmarks of a watch.
     pub bookmark_interval: Duration,
+    /// How long a client may take for the TLS handshake, for the head of a request and for its body.
+    pub read_timeout: Duration,
     /// How many changes are kept for watches and continued lists.
     pub history: usize,
     /// Whether controllers, scheduler and kubelets are at work; without them there is only the API server.
@@ -47,6 +50,8 @@ impl Default for Options {
             seed: Seed::default(),
             admin_token: None,
             bookmark_interval: Duration::from_secs(60),
+            // `ReadHeaderTimeout` of `apiserver/pkg/server/secure_serving.go`.
+            read_timeout: Duration::from_secs(32),
             history: 10_000,
             controllers: true,
             delays: Delays::default(),
@@ -78,7 +83,7 @@ pub struct Sim {
     server: Arc<Server>,
     authority: Authority,
     address: SocketAddr,
-    task: JoinHandle<io::Result<()>>,
+    task: JoinHandle<()>,
     ended: CancellationToken,
     shutdown: DropGuard,
 }
@@ -105,6 +110,7 @@ impl Sim {
             tokens: Arc::clone(&tokens),
             faults: Arc::clone(&faults),
             bookmark_interval: options.bookmark_interval,
+            read_timeout: options.read_timeout,
             address: address.to_string(),
         });
         if options.controllers {
@@ -116,11 +122,10 @@ impl Sim {
                 controllers.run(shutdown).await;
             });
         }
-        let service = router(Arc::clone(&server)).into_make_service_with_connect_info::<Peer>();
-        let serving = axum::serve(TlsListener::new(listener, tls), service)
-            .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let router = router(Arc::clone(&server));
+        let service = Service { tls, router, read_timeout: options.read_timeout };
         let ended = shutdown.clone();
-        let task = tokio::spawn(async move { serving.await });
+        let task = tokio::spawn(service.run(listener, shutdown.clone()));
         Ok(Sim { server, authority, address, task, ended, shutdown: shutdown.drop_guard() })
     }
 

@@ -282,6 +282,12 @@ impl ApiError {
         ApiError { details, ..ApiError::new(504, "Timeout", message) }
     }
 
+    /// The client does not send its request to the end (`apiserver/pkg/server/filters/timeout.go`).
+    pub(crate) fn request_timeout() -> ApiError {
+        let message = "Timeout: request did not complete within the allotted timeout";
+        ApiError { details: Some(json!({})), ..ApiError::new(504, "Timeout", message) }
+    }
+
     pub(crate) fn body_too_large(limit: usize) -> ApiError {
         let message = format!("Request entity too large: limit is {limit}");
         ApiError::new(413, "RequestEntityTooLarge", message)

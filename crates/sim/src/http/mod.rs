@@ -42,8 +42,8 @@ use crate::faults::{Faults, RequestLine};
 use crate::kinds;
 use crate::protobuf;
 use crate::rbac::{self, Attempt};
+use crate::serve::Peer;
 use crate::status::ApiError;
-use crate::tls::Peer;
 
 /// Bodies of requests hold at most 3 MiB (`MaxRequestBodyBytes` of the API server).
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -54,6 +54,8 @@ pub(crate) struct Server {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) bookmark_interval: Duration,
+    /// How long a client may take for a body.
+    pub(crate) read_timeout: Duration,
     /// `host:port`, for discovery.
     pub(crate) address: String,
 }
@@ -90,7 +92,7 @@ async fn answer(server: &Arc<Server>, request: Request) -> Result<Response, ApiE
     }
     match &target {
         Target::Objects(path) => {
-            let body = json_of(&parts, read(body).await?)?;
+            let body = json_of(&parts, read(server, body).await?)?;
             objects::serve(server, &user, &parts, path, &verb, &body)
         }
         _ if parts.method != Method::GET => Err(ApiError::method_not_allowed()),
@@ -222,6 +224,7 @@ fn json_of(parts: &Parts, body: Bytes) -> Result<Bytes, ApiError> {
     Ok(Bytes::from(protobuf::to_json(&body)?.to_string()))
 }
 
-async fn read(body: Body) -> Result<Bytes, ApiError> {
-    axum::body::to_bytes(body, BODY_LIMIT).await.map_err(|_| ApiError::body_too_large(BODY_LIMIT))
+async fn read(server: &Server, body: Body) -> Result<Bytes, ApiError> {
+    let read = tokio::time::timeout(server.read_timeout, axum::body::to_bytes(body, BODY_LIMIT)).await;
+    read.map_err(|_| ApiError::request_timeout())?.map_err(|_| ApiError::body_too_large(BODY_LIMIT))
 }
