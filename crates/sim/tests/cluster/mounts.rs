@@ -9,7 +9,7 @@ use crate::common::{at_once, condition, create, is_true, node, objects, pod, unt
 
 /// A pod stays as it is while the clock stands still; this lets its kubelet look again.
 fn look_again(cluster: &Cluster) {
-    cluster.sim().unwrap().api().clock().advance(Duration::from_secs(2));
+    cluster.sim().unwrap().api().clock().advance(Duration::from_secs(10));
 }
 
 /// Waits for an event about an object; tells the part of the object that it is about.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::behaviour::{Image, Plan};
-use super::runtime::LOOK_AGAIN;
+use super::runtime::pause_to_look_again;
 use super::tell::Notice;
 use crate::controllers::later;
 
@@ -51,6 +51,8 @@ pub(super) struct Container {
     pub(super) restarts: u32,
     /// Failures one after the other, of which each makes the next pause longer.
     failures: u32,
+    /// How often its environment could not be made.
+    unset_environments: u32,
     /// When the state changes by itself; absent before its turn has come and where it stays.
     next: Option<Timestamp>,
     has_begun: bool,
@@ -68,6 +70,7 @@ impl Container {
             last: None,
             restarts: 0,
             failures: 0,
+            unset_environments: 0,
             next: None,
             has_begun: false,
             notices: Vec::new(),
@@ -79,25 +82,32 @@ impl Container {
     pub(super) fn found(plan: Plan, status: &Value, now: Timestamp) -> Option<Container> {
         let time = |value: &Value| value.as_str().and_then(|text| text.parse().ok()).unwrap_or(now);
         let waiting = &status["state"]["waiting"];
-        let (state, next) = match RETRIED.into_iter().find(|reason| waiting["reason"] == *reason) {
-            Some(reason) => {
-                let message = waiting["message"].as_str().map(str::to_owned);
-                (State::Waiting { reason, message }, Some(later(now, LONGEST_PAUSE)))
-            }
-            None => {
-                let since = time(status["state"]["running"].get("startedAt")?);
-                (State::Running { since }, plan.run.map(|run| later(since, run)))
-            }
-        };
         let last = status["lastState"].get("terminated").map(|last| Ended {
             code: last["exitCode"].as_i64().unwrap_or_default(),
             reason: plan.exit_reason,
             started: time(&last["startedAt"]),
             finished: time(&last["finishedAt"]),
         });
+        let mut notices = Vec::new();
+        let (state, next) = match RETRIED.into_iter().find(|reason| waiting["reason"] == *reason) {
+            Some(reason) => {
+                let since = last.as_ref().map_or(now, |last| last.finished);
+                let (message, notice) = match reason {
+                    "CrashLoopBackOff" => (restart_message(&plan, LONGEST_PAUSE), Notice::RestartPause),
+                    _ => (pull_message(&plan.image), Notice::PullPause),
+                };
+                notices.push(notice);
+                (State::Waiting { reason, message: Some(message) }, Some(later(since, LONGEST_PAUSE)))
+            }
+            None => {
+                let since = time(status["state"]["running"].get("startedAt")?);
+                (State::Running { since }, plan.run.map(|run| later(since, run)))
+            }
+        };
         let restarts =
             status["restartCount"].as_u64().and_then(|count| count.try_into().ok()).unwrap_or_default();
-        let begun = Container { state, last, restarts, failures: MANY, next, ..Container::new(plan, false) };
+        let begun =
+            Container { state, last, restarts, failures: MANY, next, notices, ..Container::new(plan, false) };
         Some(Container { has_begun: true, ..begun })
     }
 
@@ -157,9 +167,7 @@ impl Container {
                 } else {
                     let pause = pause(self.failures);
                     self.failures = self.failures.saturating_add(1);
-                    let Plan { name, pod, .. } = &self.plan;
-                    let message =
-                        format!("back-off {} restarting failed container={name} pod={pod}", duration(pause));
+                    let message = restart_message(&self.plan, pause);
                     self.state = State::Waiting { reason: "CrashLoopBackOff", message: Some(message) };
                     self.next = Some(later(ended.finished, pause).max(at));
                     note(&mut self.notices, Notice::RestartPause);
@@ -183,7 +191,8 @@ impl Container {
                 note(&mut self.notices, Notice::NoEnvironment(why.clone()));
                 let (reason, message) = ("CreateContainerConfigError", Some(why.clone()));
                 self.state = State::Waiting { reason, message };
-                self.next = Some(later(at, LOOK_AGAIN));
+                self.next = Some(later(at, pause_to_look_again(self.unset_environments)));
+                self.unset_environments = self.unset_environments.saturating_add(1);
             }
             Image::Present => {
                 self.state = State::Running { since: at };
@@ -199,17 +208,14 @@ impl Container {
                 self.next = None;
             }
             Image::Missing => {
-                let error = format!(
-                    "rpc error: code = NotFound desc = failed to pull and unpack image \"{image}\": failed to resolve \
-                     reference \"{image}\": {image}: not found"
-                );
                 if waited_for == "ErrImagePull" {
                     let pause = pause(self.failures);
-                    let message = format!("Back-off pulling image \"{image}\": ErrImagePull: {error}");
+                    let message = pull_message(image);
                     self.state = State::Waiting { reason: "ImagePullBackOff", message: Some(message) };
                     self.next = Some(later(at, pause));
                     note(&mut self.notices, Notice::PullPause);
                 } else {
+                    let error = pull_error(image);
                     self.failures = self.failures.saturating_add(1);
                     note(&mut self.notices, Notice::PullFailed(error.clone()));
                     self.state = State::Waiting { reason: "ErrImagePull", message: Some(error) };
@@ -285,6 +291,25 @@ fn note(notices: &mut Vec<Notice>, notice: Notice) {
 fn pause(failures: u32) -> Duration {
     let factor = 1_u32 << failures.saturating_sub(1).min(10);
     FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE)
+}
+
+/// Why a container waits that is started again after this pause.
+fn restart_message(plan: &Plan, pause: Duration) -> String {
+    let Plan { name, pod, .. } = plan;
+    format!("back-off {} restarting failed container={name} pod={pod}", duration(pause))
+}
+
+/// Why a container waits whose image is pulled again.
+fn pull_message(image: &str) -> String {
+    format!("Back-off pulling image \"{image}\": ErrImagePull: {}", pull_error(image))
+}
+
+/// What containerd says of an image that the registry does not have.
+fn pull_error(image: &str) -> String {
+    format!(
+        "rpc error: code = NotFound desc = failed to pull and unpack image \"{image}\": failed to resolve reference \
+         \"{image}\": {image}: not found"
+    )
 }
 
 /// Whole seconds as `time.Duration.String` of Go writes them.

@@ -11,8 +11,10 @@ use super::mounts::{self, Unmounted};
 use crate::controllers::{Cluster, Delays, later};
 use crate::object;
 
-/// What a pod waits for is looked for again after this time.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// What a pod waits for is looked for again after a pause, the first and the longest of which are these. The longest
+/// is that of volumes (`maxDurationBeforeRetry` of `pkg/util/goroutinemap/exponentialbackoff`).
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(122);
 
 /// The containers of a pod.
 #[derive(Debug)]
@@ -22,8 +24,9 @@ pub(super) struct Runtime {
     pub(super) started: Timestamp,
     /// When its volumes were mounted.
     mounted: Option<Timestamp>,
-    /// When that is tried again, once it has failed.
+    /// When that is tried again, once it has failed, and how often it has.
     mount_again: Option<Timestamp>,
+    failed_mounts: u32,
     /// The pod's address, once it has one.
     pub(super) address: Option<String>,
     pub(super) init: Vec<Container>,
@@ -43,6 +46,7 @@ impl Runtime {
             started: cluster.now,
             mounted: None,
             mount_again: None,
+            failed_mounts: 0,
             address: None,
             init: init.into_iter().map(|plan| Container::new(plan, true)).collect(),
             main: main.into_iter().map(|plan| Container::new(plan, waits)).collect(),
@@ -96,7 +100,9 @@ impl Runtime {
         }
         let unmounted = mounts::unmounted(pod, cluster.api);
         self.mounted = unmounted.is_empty().then_some(cluster.now);
-        self.mount_again = (!unmounted.is_empty()).then(|| later(cluster.now, LOOK_AGAIN));
+        self.mount_again =
+            (!unmounted.is_empty()).then(|| later(cluster.now, pause_to_look_again(self.failed_mounts)));
+        self.failed_mounts = self.failed_mounts.saturating_add(1);
         unmounted
     }
 
@@ -181,5 +187,21 @@ impl Runtime {
             true => "Failed",
             false => "Succeeded",
         }
+    }
+}
+
+/// The pause before something is looked for again that was not there so many times before.
+pub(super) fn pause_to_look_again(failures: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_two_minutes() {
+        let pauses = [0, 1, 2, 5, 6, 7, 1000].map(|failures| pause_to_look_again(failures).as_secs());
+        assert_eq!(pauses, [2, 4, 8, 64, 122, 122, 122]);
     }
 }
