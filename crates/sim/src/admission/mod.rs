@@ -14,6 +14,7 @@ mod topology;
 
 use serde_json::Value;
 
+pub(crate) use self::tolerations::pod as tolerate_lost_nodes;
 pub(crate) use self::topology::labels as topology_labels;
 use crate::kinds::Kind;
 use crate::object;

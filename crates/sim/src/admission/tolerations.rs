@@ -10,7 +10,8 @@ const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 /// `default-not-ready-toleration-seconds` and its like.
 const SECONDS: i32 = 300;
 
-pub(super) fn pod(pod: &mut Value) {
+/// Lets a pod stay for a while on a node that is lost.
+pub(crate) fn pod(pod: &mut Value) {
     let Some(tolerations) = list(pod, "spec", "tolerations") else { return };
     for key in [NOT_READY, UNREACHABLE] {
         let tolerated = tolerations.iter().any(|toleration| {

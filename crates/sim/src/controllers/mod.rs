@@ -43,7 +43,7 @@ use self::scheduler::Scheduler;
 use self::service_accounts::ServiceAccounts;
 use self::token_secrets::TokenSecrets;
 use self::volumes::Volumes;
-pub(crate) use self::workloads::first_revision;
+pub(crate) use self::workloads::{default_tolerations, first_revision, tie_to};
 use crate::api::Api;
 use crate::auth::Tokens;
 use crate::faults::Faults;

@@ -142,8 +142,8 @@ fn others() -> Vec<Value> {
             "kind": "Service",
             "metadata": metadata("no-endpoints"),
             "spec": {
-                "clusterIP": "172.20.0.77",
-                "clusterIPs": ["172.20.0.77"],
+                "clusterIP": "10.100.0.77",
+                "clusterIPs": ["10.100.0.77"],
                 "selector": { "app": "nothing-has-this" },
                 "ports": [{ "port": 80, "protocol": "TCP", "targetPort": 8080 }],
             },

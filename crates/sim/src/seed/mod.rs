@@ -12,7 +12,7 @@ mod workloads;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::api::Api;
@@ -87,14 +87,23 @@ struct Garden<'a> {
 
 impl Garden<'_> {
     /// Creates an object that is `age_hours` old.
-    fn plant(&self, mut object: Value, age_hours: u32) -> Result<Arc<Object>, ApiError> {
-        object["metadata"]["creationTimestamp"] = self.ago(age_hours).into();
+    fn plant(&self, object: Value, age_hours: u32) -> Result<Arc<Object>, ApiError> {
+        self.plant_at(object, &self.ago(age_hours))
+    }
+
+    /// Creates an object that was created at this time.
+    fn plant_at(&self, mut object: Value, time: &str) -> Result<Arc<Object>, ApiError> {
+        object["metadata"]["creationTimestamp"] = time.into();
         self.api.restore(object)
     }
 
     fn ago(&self, hours: u32) -> String {
-        let at = self.now.saturating_sub(SignedDuration::from_hours(hours.into())).unwrap_or(self.now);
-        object::time(at)
+        self.at(-60 * 60 * i64::from(hours))
+    }
+
+    /// The time that is so many seconds from now.
+    fn at(&self, seconds: i64) -> String {
+        object::time(object::seconds_later(self.now, seconds))
     }
 }
 

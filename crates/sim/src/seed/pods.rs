@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::nodes;
+use crate::admission;
+use crate::controllers::{default_tolerations, tie_to};
 
 /// How a pod fares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub(super) struct Pod<'a> {
     pub(super) node: usize,
     pub(super) state: State,
     pub(super) started: &'a str,
+    /// When its container ran the last time, where it fails.
+    pub(super) failed: &'a str,
 }
 
 /// The `spec` of a pod template with one container.
@@ -79,13 +83,28 @@ pub(super) fn pod(pod: Pod<'_>) -> Value {
     });
     object["metadata"]["labels"] = pod.labels;
     object["metadata"]["annotations"] = pod.annotations;
-    object["metadata"]["ownerReferences"] = vec![pod.owner].into();
     object["spec"] = pod.template.clone();
-    if pod.state != State::Unschedulable {
-        object["spec"]["nodeName"] = nodes::name(pod.node).into();
+    let spec = &mut object["spec"];
+    if pod.owner["kind"] == "DaemonSet" {
+        spec["tolerations"] = default_tolerations(spec).into();
+        tie_to(spec, &nodes::name(pod.node));
     }
+    if pod.state != State::Unschedulable {
+        spec["nodeName"] = nodes::name(pod.node).into();
+    }
+    object["metadata"]["ownerReferences"] = vec![pod.owner].into();
+    admit(&mut object);
     object["status"] = status;
     object
+}
+
+/// What admission would have given the pod, but for the volume with its token.
+fn admit(pod: &mut Value) {
+    admission::tolerate_lost_nodes(pod);
+    let spec = &mut pod["spec"];
+    spec["serviceAccountName"] = "default".into();
+    spec["priority"] = 0.into();
+    spec["preemptionPolicy"] = "PreemptLowerPriority".into();
 }
 
 /// The annotations of a template whose pods fare like this, for the kubelets that start more of them.
@@ -173,12 +192,12 @@ fn container_status(pod: &Pod<'_>) -> Value {
     let container = &pod.template["containers"][0];
     let image = container["image"].as_str().unwrap_or_default();
     let (since, digest) = (pod.started, crc32fast::hash(pod.name.as_bytes()));
-    let ended = |reason: &str, exit_code: u32| {
+    let ended = |reason: &str, exit_code: u32, at: &str| {
         json!({ "terminated": {
             "exitCode": exit_code,
             "reason": reason,
-            "startedAt": since,
-            "finishedAt": since,
+            "startedAt": at,
+            "finishedAt": at,
             "containerID": format!("containerd://{digest:08x}"),
         } })
     };
@@ -186,7 +205,7 @@ fn container_status(pod: &Pod<'_>) -> Value {
         |reason: &str, message: String| json!({ "waiting": { "reason": reason, "message": message } });
     let (state, last_state, restarts) = match pod.state {
         State::Running | State::Unschedulable => (json!({ "running": { "startedAt": since } }), json!({}), 0),
-        State::Completed => (ended("Completed", 0), json!({}), 0),
+        State::Completed => (ended("Completed", 0, since), json!({}), 0),
         State::ImagePull => {
             (waiting("ImagePullBackOff", format!("Back-off pulling image \"{image}\"")), json!({}), 0)
         }
@@ -197,7 +216,7 @@ fn container_status(pod: &Pod<'_>) -> Value {
                 pod.name,
                 pod.namespace,
             );
-            (waiting("CrashLoopBackOff", message), ended("Error", 1), 214)
+            (waiting("CrashLoopBackOff", message), ended("Error", 1, pod.failed), 214)
         }
     };
     let running = pod.state == State::Running;

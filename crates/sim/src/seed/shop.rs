@@ -118,10 +118,13 @@ pub(super) fn plant(garden: &Garden<'_>) -> Result<(), ApiError> {
 
 /// A cron job with its last job, which is complete, and that job's pod.
 fn plant_nightly_report(garden: &Garden<'_>) -> Result<(), ApiError> {
-    let (namespace, name, age_hours) = ("orders", "orders-report", 9);
+    let (namespace, name) = ("orders", "orders-report");
     let image = "registry.shop.example/orders-report:1.5.0";
     let template = pods::template(name, Container { image, cpu: 250, memory: 512, port: 0 }, "OnFailure");
-    let at = garden.ago(age_hours);
+    // The last time that its schedule told: half past two, every day, in UTC.
+    let seconds_ago = (garden.now.as_second() - (2 * 60 + 30) * 60).rem_euclid(24 * 60 * 60);
+    let minute = (garden.now.as_second() - seconds_ago) / 60;
+    let at = garden.at(-seconds_ago);
     let metadata = json!({ "name": name, "namespace": namespace });
     let cron_job = json!({
         "apiVersion": "batch/v1",
@@ -139,8 +142,8 @@ fn plant_nightly_report(garden: &Garden<'_>) -> Result<(), ApiError> {
     });
     let cron_job = garden.plant(cron_job, 34 * DAY)?;
 
-    // The controller names jobs by the scheduled time in minutes; a fixed one keeps the seed's names the same.
-    let job_name = format!("{name}-29381910");
+    // The controller names jobs by the scheduled time in minutes.
+    let job_name = format!("{name}-{minute}");
     let labels = json!({ "job-name": job_name, "batch.kubernetes.io/job-name": job_name });
     let job = json!({
         "apiVersion": "batch/v1",
@@ -149,6 +152,7 @@ fn plant_nightly_report(garden: &Garden<'_>) -> Result<(), ApiError> {
             "name": job_name,
             "namespace": namespace,
             "labels": labels,
+            "annotations": { "batch.kubernetes.io/cronjob-scheduled-timestamp": at },
             "ownerReferences": [object::controller_reference(&cron_job)],
         },
         "spec": {
@@ -174,7 +178,7 @@ fn plant_nightly_report(garden: &Garden<'_>) -> Result<(), ApiError> {
             }],
         },
     });
-    let job = garden.plant(job, age_hours)?;
+    let job = garden.plant_at(job, &at)?;
 
     let pod = Pod {
         name: &format!("{job_name}-{}", suffix(&job_name, 5)),
@@ -186,6 +190,7 @@ fn plant_nightly_report(garden: &Garden<'_>) -> Result<(), ApiError> {
         node: 0,
         state: State::Completed,
         started: &at,
+        failed: &at,
     };
-    garden.plant(pods::pod(pod), age_hours).map(drop)
+    garden.plant_at(pods::pod(pod), &at).map(drop)
 }

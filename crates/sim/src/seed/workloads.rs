@@ -8,6 +8,9 @@ use crate::controllers::first_revision;
 use crate::object;
 use crate::status::ApiError;
 
+/// Within the longest pause between two restarts.
+const FAILED_SECONDS_AGO: i64 = 100;
+
 /// What keeps the pods of a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Controller {
@@ -46,6 +49,7 @@ impl Workload<'_> {
         if self.container.port != 0 {
             garden.plant(self.service(&labels), self.age_hours)?;
         }
+        let failed = garden.at(-FAILED_SECONDS_AGO);
         let started = garden.ago(self.age_hours.min(24 * 6));
         for index in 0..self.replicas {
             let (name, mut labels) = self.identity(&owner, &labels, index);
@@ -62,6 +66,7 @@ impl Workload<'_> {
                 node: (self.first_node + index) % self.nodes.max(1),
                 state: if index + 1 == self.replicas { self.last } else { State::Running },
                 started: &started,
+                failed: &failed,
             };
             garden.plant(pods::pod(pod), self.age_hours.min(24 * 6))?;
         }
@@ -231,7 +236,7 @@ impl Workload<'_> {
         let address = if headless {
             "None".to_owned()
         } else {
-            format!("172.20.{}.{}", digest % 250, 1 + digest / 250 % 250)
+            format!("10.100.{}.{}", digest % 250, 1 + digest / 250 % 250)
         };
         json!({
             "apiVersion": "v1",

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
+use jiff::{SignedDuration, Timestamp};
 use kube::Api;
 use kube::api::DynamicObject;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sim::{Delays, Options, Seed};
 use testkit::{Cluster, eventually};
 
-use crate::common::{cluster_objects, condition};
+use crate::common::{cluster_objects, condition, until};
 
 async fn all(cluster: &Cluster, api_version: &str, kind: &str) -> Result<BTreeMap<String, Value>> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
@@ -57,6 +58,100 @@ async fn the_shop_stays_as_it_is() -> Result<()> {
             |pod: &Value| condition(pod, "PodScheduled").map(|scheduled| scheduled["message"].clone());
         assert_eq!(message(found), message(&pod), "{name}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn sick_pods_of_the_shop_say_why_at_once() -> Result<()> {
+    let cluster = Cluster::simulated(Options { delays: Delays::none(), ..Options::default() }).await?;
+    let now = cluster.sim().unwrap().api().clock().now();
+    for (app, message) in [
+        ("fraud-rules", "Back-off restarting failed container fraud-rules in pod fraud-rules-"),
+        ("recommendations", "Back-off pulling image \"registry.shop.example/recommendations:0.9.0-rc4\""),
+    ] {
+        let told = eventually(message, async || {
+            let events = all(&cluster, "v1", "Event").await.ok()?;
+            events.into_values().find(|event| {
+                event["message"].as_str().is_some_and(|told| told.starts_with(message))
+                    && event["reason"] == "BackOff"
+            })
+        })
+        .await?;
+        let pods = all(&cluster, "v1", "Pod").await?;
+        let pod = &pods[told["involvedObject"]["name"].as_str().unwrap()];
+        assert_eq!(pod["metadata"]["labels"]["app.kubernetes.io/name"], app);
+        let status = &pod["status"]["containerStatuses"][0];
+        let waits = status["state"]["waiting"]["message"].as_str().unwrap();
+        if app == "recommendations" {
+            assert!(waits.contains("ErrImagePull: rpc error: code = NotFound"), "{waits}");
+        } else {
+            let uid = pod["metadata"]["uid"].as_str().unwrap();
+            assert!(waits.ends_with(&format!("({uid})")), "{waits}");
+            let finished: Timestamp =
+                status["lastState"]["terminated"]["finishedAt"].as_str().unwrap().parse()?;
+            assert!(now.duration_since(finished) < SignedDuration::from_mins(5), "{finished}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_daemons_stay_on_a_dead_node_of_the_shop() -> Result<()> {
+    let cluster = Cluster::simulated(Options { delays: Delays::none(), ..Options::default() }).await?;
+    let sim = cluster.sim().unwrap();
+    let planted = all(&cluster, "v1", "Pod").await?;
+    for (name, pod) in &planted {
+        let spec = &pod["spec"];
+        assert_eq!(spec["serviceAccountName"], "default", "{name}");
+        assert_eq!(spec["serviceAccount"], "default", "{name}");
+        assert_eq!((&spec["priority"], &spec["enableServiceLinks"]), (&json!(0), &json!(true)), "{name}");
+        assert_eq!(spec["preemptionPolicy"], "PreemptLowerPriority", "{name}");
+    }
+    let nodes = cluster_objects(&cluster, "v1", "Node");
+    let node = nodes.list(&Default::default()).await?.items[0].metadata.name.clone().unwrap();
+    sim.change_faults(|plan| plan.dead_nodes.extend([node.clone()]))?;
+    sim.api().clock().advance(Duration::from_secs(41));
+    until(&nodes, &node, |node| node["spec"]["taints"].as_array().is_some_and(|taints| taints.len() == 2))
+        .await?;
+    // Pods whether they are daemons, and whether they are told to leave.
+    let on_it = async || -> Result<Vec<(bool, bool)>> {
+        let pods = all(&cluster, "v1", "Pod").await?.into_values();
+        let pods =
+            pods.filter(|pod| pod["spec"]["nodeName"] == *node && pod["status"]["phase"] != "Succeeded");
+        Ok(pods
+            .map(|pod| {
+                let is_daemon = pod["metadata"]["ownerReferences"][0]["kind"] == "DaemonSet";
+                (is_daemon, pod["metadata"]["deletionTimestamp"].is_string())
+            })
+            .collect())
+    };
+    assert!(on_it().await?.iter().all(|(_, leaves)| !leaves), "they are tolerant for five minutes");
+    sim.api().clock().advance(Duration::from_secs(301));
+    eventually("all but daemons leave", async || {
+        let pods = on_it().await.ok()?;
+        let others = pods.iter().filter(|(is_daemon, _)| !is_daemon);
+        others.clone().all(|(_, leaves)| *leaves).then_some(()).filter(|()| others.count() > 0)
+    })
+    .await?;
+    let daemons = on_it().await?.into_iter().filter(|(is_daemon, _)| *is_daemon);
+    let daemons: Vec<bool> = daemons.map(|(_, leaves)| leaves).collect();
+    assert_eq!(daemons, [false; 4]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_report_of_the_shop_ran_when_its_schedule_told() -> Result<()> {
+    let sim = sim::Sim::start(Options { controllers: false, ..Options::default() }).await?;
+    let now = sim.api().clock().now();
+    let objects = |plural| sim.api().objects(sim::kinds::by_plural(plural).unwrap(), Some("orders"));
+    let cron_job = &objects("cronjobs")[0];
+    let last = cron_job["status"]["lastScheduleTime"].as_str().unwrap();
+    assert!(last.ends_with("T02:30:00Z"), "{last}");
+    let at: Timestamp = last.parse()?;
+    assert!(now.duration_since(at) <= SignedDuration::from_hours(24) && at <= now, "{last}");
+    let job = &objects("jobs")[0];
+    assert_eq!(job["metadata"]["name"], format!("orders-report-{}", at.as_second() / 60));
+    assert_eq!(job["metadata"]["creationTimestamp"], last);
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use self::daemon_set::DaemonSets;
 use self::deployment::Deployments;
 use self::job::Jobs;
 pub(crate) use self::owned::controller_of;
+pub(crate) use self::placement::{default_tolerations, tie_to};
 use self::replica_set::ReplicaSets;
 pub(crate) use self::revisions::first as first_revision;
 use self::stateful_set::StatefulSets;
