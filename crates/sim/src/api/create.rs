@@ -8,9 +8,10 @@ use uuid::Uuid;
 use super::{Api, Manager, WriteOptions, kind_of, service_addresses};
 use crate::kinds::Kind;
 use crate::object::{self, Object};
+use crate::schema::Type;
 use crate::status::ApiError;
 use crate::store::Transaction;
-use crate::{admission, defaults, names, strategy, validation};
+use crate::{admission, defaults, managed, names, strategy, validation};
 
 /// What only the server writes into the metadata of a new object.
 const SERVER_OWNED: &[&str] =
@@ -46,6 +47,9 @@ impl Api {
         object["metadata"]["creationTimestamp"] = object::time(self.clock.now()).into();
         object["metadata"]["uid"] = Uuid::new_v4().to_string().into();
         defaults::apply(kind, &mut object);
+        if let (Some(ty), Manager::Client(name)) = (Type::of(kind), &options.manager) {
+            managed::begin(kind, ty, &mut object, name, self.clock.now());
+        }
 
         let mut store = self.store.begin();
         admission::create(&store, kind, &mut object)?;

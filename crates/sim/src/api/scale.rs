@@ -46,7 +46,7 @@ impl Api {
         options: &WriteOptions,
         change: impl FnOnce(&mut Value) -> Result<(), ApiError>,
     ) -> Result<Arc<Object>, ApiError> {
-        self.update_with(kind, namespace, name, Part::Main, options, |workload| {
+        self.update_with(kind, namespace, name, Part::Scale, options, |workload| {
             let mut scale = of(workload);
             change(&mut scale)?;
             let replicas = scale["spec"]["replicas"].as_i64().unwrap_or_default();

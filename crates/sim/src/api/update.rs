@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::{Api, Manager, WriteOptions, service_addresses};
 use crate::kinds::Kind;
+use crate::managed::{self, Writer};
 use crate::object::{self, Object};
 use crate::schema::Type;
 use crate::status::ApiError;
-use crate::{admission, defaults, managed, strategy, validation};
+use crate::{admission, defaults, strategy, validation};
 
 const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
@@ -21,6 +22,8 @@ pub(crate) enum Part {
     Main,
     /// `/status`.
     Status,
+    /// `/scale`: its replicas.
+    Scale,
     /// `/finalize` of a namespace: its `spec.finalizers`.
     Finalize,
     /// `/binding` of a pod: its node, in `spec` and `status` at once.
@@ -33,6 +36,7 @@ impl Part {
         match self {
             Part::Main => "",
             Part::Status => "status",
+            Part::Scale => "scale",
             Part::Finalize => "finalize",
             Part::Binding => "binding",
         }
@@ -102,13 +106,13 @@ impl Api {
         object::check_shape(kind, &object)?;
         keep_identity(kind, &mut object, &present);
         check_version(kind, &mut object, &present)?;
-        if part == Part::Main {
+        if matches!(part, Part::Main | Part::Scale) {
             admission::update(kind, &mut object, &present);
         }
         defaults::apply(kind, &mut object);
         keep_other_parts(kind, part, &mut object, &present);
         match part {
-            Part::Main => {
+            Part::Main | Part::Scale => {
                 validation::update(kind, &object, &present)?;
                 admission::check_update(&store, kind, &object, &present)?;
                 service_addresses::allocate(&store, kind, &mut object)?;
@@ -120,12 +124,10 @@ impl Api {
             }
             Part::Finalize => {}
         }
-        if options.manager != Manager::Applier && present["metadata"]["managedFields"].is_null() {
-            // Only the server tells who manages what.
-            object::set_or_remove(&mut object["metadata"], "managedFields", &Value::Null);
-        }
         if let (Some(ty), Some(manager)) = (Type::of(kind), options.manager.updates_as()) {
-            managed::track(ty, &present, &mut object, (manager, part.name()), self.clock.now());
+            let begins = options.manager != Manager::Controller;
+            let writer = Writer { manager, subresource: part.name(), begins };
+            managed::track(ty, &present, &mut object, writer, self.clock.now());
         }
         if object == **present {
             return Ok(present);
@@ -180,7 +182,7 @@ fn check_version(kind: &Kind, object: &mut Value, present: &Value) -> Result<(),
 /// A write to one part of an object leaves the others alone.
 fn keep_other_parts(kind: &Kind, part: Part, object: &mut Value, present: &Value) {
     match part {
-        Part::Main => strategy::prepare_update(kind, object, present),
+        Part::Main | Part::Scale => strategy::prepare_update(kind, object, present),
         Part::Status => strategy::prepare_status_update(kind, object, present),
         Part::Binding => {}
         Part::Finalize => {

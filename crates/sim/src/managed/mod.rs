@@ -1,7 +1,8 @@
 //! Who set which fields: `metadata.managedFields`, as `apimachinery/pkg/util/managedfields` keeps it.
 //!
-//! An object begins to tell its managers with the first server-side apply. What was there before belongs to
-//! `before-first-apply`, as in clusters that are older than managed fields.
+//! An object that a client creates tells its managers from then on; one that a seed or a controller makes begins to with
+//! the first write of a client. What was there before belongs to `before-first-apply`, as in clusters that are older than
+//! managed fields.
 
 mod items;
 mod merge;
@@ -12,10 +13,11 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::merge::{merge, remove};
 pub(crate) use self::set::FieldSet;
+use crate::kinds::Kind;
 use crate::object;
 use crate::schema::{Shape, Type};
 
-/// The manager of what was there before the first apply (`NewSkipNonAppliedManager`).
+/// The manager of what was there before an object told its managers (`NewSkipNonAppliedManager`).
 const BEFORE: &str = "before-first-apply";
 
 /// What no manager owns (`stripmeta.go`).
@@ -31,6 +33,16 @@ const STRIPPED: &[&[&str]] = &[
     &["f:metadata", "f:managedFields"],
     &["f:metadata", "f:resourceVersion"],
 ];
+
+/// Who updates an object.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Writer<'a> {
+    pub(crate) manager: &'a str,
+    /// The part of the object that is written; empty for the object itself.
+    pub(crate) subresource: &'a str,
+    /// Whether an object that does not tell its managers begins to.
+    pub(crate) begins: bool,
+}
 
 /// One entry of `managedFields`.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +73,12 @@ impl Entry {
             == (&other.manager, other.applies, &other.subresource, &other.api_version)
     }
 
+    /// Those who apply stand first, then whoever wrote first (`sortEncodedManagedFields` of
+    /// `internal/managedfields.go`).
+    fn place(&self) -> (bool, &str, &str, &str, &str) {
+        (!self.applies, &self.time, &self.manager, &self.api_version, &self.subresource)
+    }
+
     fn read(value: &Value) -> Entry {
         let text = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
         Entry {
@@ -89,32 +107,34 @@ impl Entry {
     }
 }
 
-/// The entries of an object.
-pub(crate) fn read(object: &Value) -> Vec<Entry> {
-    object["metadata"]["managedFields"].as_array().into_iter().flatten().map(Entry::read).collect()
+/// The entries in a list.
+fn read(managed_fields: &Value) -> Vec<Entry> {
+    managed_fields.as_array().into_iter().flatten().map(Entry::read).collect()
 }
 
 /// The entries of an object before it is applied to.
 pub(crate) fn before_apply(ty: &'static Type, object: &Value) -> Vec<Entry> {
-    let entries = read(object);
-    if !entries.is_empty() {
-        return entries;
-    }
-    let entry = Entry {
+    let entries = read(&object["metadata"]["managedFields"]);
+    if entries.is_empty() { vec![before_tracking(ty, object)] } else { entries }
+}
+
+/// The entry of all that an object has that does not tell its managers.
+fn before_tracking(ty: &'static Type, object: &Value) -> Entry {
+    Entry {
         manager: BEFORE.to_owned(),
         applies: false,
         subresource: String::new(),
         api_version: object::field(object, "apiVersion"),
         time: object::field(object, "metadata.creationTimestamp"),
         fields: owned_fields(ty, object),
-    };
-    vec![entry]
+    }
 }
 
 /// Writes the entries that own anything.
 pub(crate) fn write(object: &mut Value, entries: &[Entry]) {
-    let entries: Vec<Value> =
-        entries.iter().filter(|entry| !entry.fields.is_empty()).map(Entry::write).collect();
+    let mut entries: Vec<&Entry> = entries.iter().filter(|entry| !entry.fields.is_empty()).collect();
+    entries.sort_by_key(|entry| entry.place());
+    let entries: Vec<Value> = entries.into_iter().map(Entry::write).collect();
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.insert("managedFields".to_owned(), entries.into());
     }
@@ -139,44 +159,76 @@ pub(crate) fn differences(ty: &'static Type, before: &Value, after: &Value) -> (
     (set, gone)
 }
 
-/// Notes an update: what it sets passes from its managers to `manager`. An object that nobody has applied to is left
-/// alone, and so is one whose managers the update takes away, with an empty list (`managedfields/fieldmanager.go`).
+/// Notes a creation: `manager` sets all that the new object has, but for its status where that has an endpoint of its own
+/// (`GetResetFields` of the strategies).
+pub(crate) fn begin(kind: &Kind, ty: &'static Type, object: &mut Value, manager: &str, now: Timestamp) {
+    let mut fields = owned_fields(ty, object);
+    if kind.has_status() {
+        fields.forget(&["f:status"]);
+    }
+    let entry = updates(object, Writer { manager, subresource: "", begins: true }, fields, now);
+    write(object, &[entry]);
+}
+
+/// Notes an update: what it sets passes from its managers to `writer`. An update may tell other managers than the object
+/// did, or none, with an empty list (`decodeLiveOrNew` of `internal/fieldmanager.go`).
 pub(crate) fn track(
     ty: &'static Type,
     before: &Value,
     after: &mut Value,
-    (manager, subresource): (&str, &str),
+    writer: Writer<'_>,
     now: Timestamp,
 ) {
-    let mut entries = read(before);
-    if entries.is_empty() {
+    let sent = match after["metadata"].as_object_mut() {
+        Some(metadata) if writer.subresource.is_empty() => metadata.remove("managedFields"),
+        Some(metadata) => metadata.remove("managedFields").and(None),
+        None => None,
+    };
+    if sent.as_ref().is_some_and(is_reset) {
         return;
     }
-    if after["metadata"]["managedFields"]
-        .as_array()
-        .is_some_and(|entries| entries == &[Value::Object(Map::new())])
-    {
-        after["metadata"].as_object_mut().map(|metadata| metadata.remove("managedFields"));
-        return;
+    let mut entries = read(&sent.unwrap_or_default());
+    if entries.is_empty() {
+        entries = read(&before["metadata"]["managedFields"]);
     }
     let (set, gone) = differences(ty, before, after);
+    if entries.is_empty() {
+        if !writer.begins || (set.is_empty() && gone.is_empty()) {
+            return;
+        }
+        entries.push(before_tracking(ty, before));
+    }
     for entry in &mut entries {
         entry.fields.subtract(&set);
         entry.fields.cut(&gone);
     }
     if !set.is_empty() {
-        let mut own = Entry {
-            manager: manager.to_owned(),
-            applies: false,
-            subresource: subresource.to_owned(),
-            api_version: object::field(after, "apiVersion"),
-            time: object::time(now),
-            fields: set,
-        };
+        let mut own = updates(after, writer, set, now);
         if let Some(place) = entries.iter().position(|entry| entry.is(&own)) {
             own.fields.add(&entries.remove(place).fields);
         }
         entries.push(own);
     }
     write(after, &entries);
+}
+
+/// The entry of who updates an object.
+fn updates(object: &Value, writer: Writer<'_>, fields: FieldSet, now: Timestamp) -> Entry {
+    Entry {
+        manager: writer.manager.to_owned(),
+        applies: false,
+        subresource: writer.subresource.to_owned(),
+        api_version: object::field(object, "apiVersion"),
+        time: object::time(now),
+        fields,
+    }
+}
+
+/// Whether a list of managers takes all of them away (`isResetManagedFields`).
+fn is_reset(managed_fields: &Value) -> bool {
+    match managed_fields.as_array().map(Vec::as_slice) {
+        Some([]) => true,
+        Some([only]) => only.as_object().is_some_and(Map::is_empty),
+        _ => false,
+    }
 }

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::last_applied;
 use crate::managed::{self, Entry, FieldSet};
 use crate::object;
 use crate::schema::{self, Dialect, Root};
@@ -93,7 +94,9 @@ pub(crate) fn apply(
         fields: managed::owned_fields(ty, config),
     };
     let previous = take(&mut entries, &own);
-    yield_fields(&mut entries, &changed, applier.force)?;
+    let from_client = applier.manager == last_applied::MANAGER;
+    let conceded = live.filter(|_| from_client).map(|live| last_applied::unchanged(root, live));
+    yield_fields(&mut entries, &changed, &conceded.unwrap_or_default(), applier.force)?;
     if let Some(previous) = &previous {
         let mut gone = previous.fields.clone();
         gone.subtract(&own.fields);
@@ -105,6 +108,9 @@ pub(crate) fn apply(
     let unchanged = previous.filter(|previous| previous.fields == own.fields && object == before);
     entries.insert(0, unchanged.unwrap_or(own));
     managed::write(&mut object, &entries);
+    if from_client {
+        last_applied::renew(&mut object, config);
+    }
     let decoded = schema::decode_fields(root, object, Dialect::Json)
         .map_err(|why| ApiError::invalid_patch("", &why))?;
     Ok(decoded.object)
@@ -118,15 +124,22 @@ fn take(entries: &mut Vec<Entry>, own: &Entry) -> Option<Entry> {
     place.map(|place| entries.remove(place))
 }
 
-/// Takes from the other managers what is changed; without `force` that is a conflict.
-fn yield_fields(entries: &mut [Entry], changed: &FieldSet, force: bool) -> Result<(), ApiError> {
+/// Takes from the other managers what is changed; without `force` that is a conflict, but for what is `conceded`.
+fn yield_fields(
+    entries: &mut [Entry],
+    changed: &FieldSet,
+    conceded: &FieldSet,
+    force: bool,
+) -> Result<(), ApiError> {
     let mut conflicts: Vec<(String, Vec<String>)> = Vec::new();
     for entry in entries {
         let contested = entry.fields.intersection(changed);
-        if !contested.is_empty() {
-            conflicts.push((entry.describe(), contested.paths()));
-        }
         entry.fields.subtract(&contested);
+        let mut conflict = contested;
+        conflict.subtract(conceded);
+        if !conflict.is_empty() {
+            conflicts.push((entry.describe(), conflict.paths()));
+        }
     }
     conflicts.sort();
     if conflicts.is_empty() || force { Ok(()) } else { Err(ApiError::apply_conflict(&conflicts)) }

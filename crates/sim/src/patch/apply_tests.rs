@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::managed::Writer;
 
 fn deployments() -> &'static Root {
     Root::find("apps", "v1", "Deployment").unwrap()
@@ -92,7 +93,8 @@ fn updates_take_fields_over() {
     let mut updated = object.clone();
     updated["spec"]["template"]["spec"]["containers"][0]["image"] = "b".into();
     let now = "2026-11-20T09:38:00Z".parse().unwrap();
-    managed::track(deployments().ty, &object, &mut updated, ("kubectl", ""), now);
+    let writer = Writer { manager: "kubectl", subresource: "", begins: false };
+    managed::track(deployments().ty, &object, &mut updated, writer, now);
     let error =
         applied(Some(&updated), by("one", false), &json!([{ "name": "c", "image": "a" }])).unwrap_err();
     let expected = "Apply failed with 1 conflict: conflict with \"kubectl\" using apps/v1: \

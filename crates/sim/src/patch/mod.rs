@@ -4,6 +4,7 @@
 pub(crate) mod apply;
 mod go;
 mod json;
+mod last_applied;
 mod merge;
 mod order;
 mod strategic;

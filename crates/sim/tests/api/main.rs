@@ -8,6 +8,7 @@ mod common;
 mod contract;
 mod escalation;
 mod lists;
+mod managers;
 mod patches;
 mod properties;
 mod queries;

@@ -1,4 +1,5 @@
 use anyhow::{Result, ensure};
+use serde_json::Value;
 
 use crate::common::{Kubectl, deployment, has, tests};
 
@@ -9,6 +10,8 @@ tests! { "apply" on AnyCluster:
     keeps_what_others_wrote,
     on_the_server,
     conflicts_on_the_server,
+    goes_over_to_the_server,
+    tells_who_set_what,
     unknown_fields_are_refused,
     a_dry_run_changes_nothing,
     diff_shows_what_would_change,
@@ -82,6 +85,60 @@ async fn conflicts_on_the_server(kubectl: Kubectl) -> Result<()> {
     kubectl.ok_with(&[&other[..], &["--force-conflicts"]].concat(), LESS).await?;
     assert_eq!(kubectl.object("configmap", "map").await?["data"]["keep"], "c");
     Ok(())
+}
+
+/// What kubectl has applied on its own side it may apply on the server's, others may not.
+async fn goes_over_to_the_server(kubectl: Kubectl) -> Result<()> {
+    kubectl.apply(&deployment("web", 0)).await?;
+    let changed = deployment("web", 0).replace("10m", "20m");
+    let other = ["apply", "--server-side", "--field-manager=other", "-f", "-"];
+    let error = kubectl.fails_with(&other, &changed).await?;
+    has(
+        &error,
+        &[
+            "conflict with \"kubectl-client-side-apply\" using apps/v1",
+            ".spec.template.spec.containers[name=\"main\"].resources.requests.cpu",
+        ],
+    )?;
+    let apply = ["apply", "--server-side", "-f", "-"];
+    for manifest in [&changed, &changed.replace("20m", "30m")] {
+        let said = kubectl.ok_with(&apply, manifest).await?;
+        assert_eq!(said, "deployment.apps/web serverside-applied\n");
+    }
+    let web = kubectl.object("deployment", "web").await?;
+    assert_eq!(web["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"], "30m");
+    let last = &web["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"];
+    has(last.as_str().unwrap_or_default(), &["30m"])?;
+    let managers = managers(&kubectl, "deployment", "web").await?;
+    assert_eq!(managers.iter().filter(|manager| manager.starts_with("kubectl ")).count(), 1, "{managers:?}");
+    ensure!(managers.contains(&"kubectl Apply ".to_owned()), "{managers:?}");
+    ensure!(!managers.iter().any(|manager| manager.contains("client-side")), "{managers:?}");
+    Ok(())
+}
+
+/// The managers of an object: the name, the operation and the subresource of each.
+async fn managers(kubectl: &Kubectl, kind: &str, name: &str) -> Result<Vec<String>> {
+    let said = kubectl.ok(&["get", kind, name, "-o", "json", "--show-managed-fields"]).await?;
+    let object: Value = serde_json::from_str(&said)?;
+    let text = |entry: &Value, field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+    let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
+    let fields = ["manager", "operation", "subresource"];
+    Ok(entries.map(|entry| fields.map(|field| text(entry, field)).join(" ")).collect())
+}
+
+async fn tells_who_set_what(kubectl: Kubectl) -> Result<()> {
+    kubectl.ok_with(&["create", "-f", "-"], &deployment("web", 0)).await?;
+    kubectl.ok(&["label", "deployment", "web", "a=b"]).await?;
+    kubectl.ok(&["patch", "deployment", "web", "-p", r#"{"spec":{"paused":true}}"#]).await?;
+    kubectl.ok(&["scale", "deployment", "web", "--replicas=1"]).await?;
+    let managers = managers(&kubectl, "deployment", "web").await?;
+    for expected in
+        ["kubectl-create Update ", "kubectl-label Update ", "kubectl-patch Update ", "kubectl Update scale"]
+    {
+        ensure!(managers.iter().any(|manager| manager == expected), "{expected}: {managers:?}");
+    }
+    let error = kubectl.fails_with(&["apply", "--server-side", "-f", "-"], &deployment("web", 2)).await?;
+    has(&error, &["conflict with \"kubectl\" with subresource \"scale\" using apps/v1", ".spec.replicas"])
 }
 
 async fn unknown_fields_are_refused(kubectl: Kubectl) -> Result<()> {
