@@ -118,6 +118,8 @@ async fn publications_that_fail_with_a_connection_do_not_end_the_next_one() -> R
     for task in load {
         timeout(SOON, task).await??;
     }
+    // Until both have been made anew, one of the old ones may not have been noticed to be dead.
+    eventually("two new connections", async || (proxy.accepted() - before >= 2).then_some(())).await?;
     timeout(SOON, asking.ready()).await?;
     for _ in 0..50 {
         assert_eq!(echo(&asking, "again").await?, "again");
