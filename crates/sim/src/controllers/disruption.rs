@@ -150,7 +150,7 @@ impl Disruption {
         let is_healthy = |pod: &Object| {
             !object::is_terminating(pod)
                 && !disrupted.contains_key(object::name(pod))
-                && object::condition(pod, "Ready").is_some_and(|ready| ready["status"] == "True")
+                && object::is_true(pod, "Ready")
         };
         let healthy = pods.iter().filter(|pod| is_healthy(pod)).count();
         let healthy = i64::try_from(healthy).unwrap_or(i64::MAX);

@@ -117,7 +117,7 @@ impl<'a> Place<'a> {
             pod,
             address,
             ports: ports.filter_map(|port| resolve(port, pod)).collect(),
-            is_ready: object::condition(pod, "Ready").is_some_and(|ready| ready["status"] == "True"),
+            is_ready: object::is_true(pod, "Ready"),
             is_terminating: object::is_terminating(pod),
             is_published: service["spec"]["publishNotReadyAddresses"] == true,
         })

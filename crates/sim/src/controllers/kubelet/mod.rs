@@ -164,7 +164,7 @@ fn has_ended(pod: &Value) -> bool {
 
 /// A pod whose node was thought to be dead is ready again once its kubelet speaks.
 fn ready_again(pod: &Value, cluster: &Cluster<'_>) -> Result<(), ApiError> {
-    let holds = |condition| object::condition(pod, condition).is_some_and(|found| found["status"] == "True");
+    let holds = |condition| object::is_true(pod, condition);
     if holds("Ready") || !holds("ContainersReady") || status::unmet_gates(pod).is_some() {
         return Ok(());
     }

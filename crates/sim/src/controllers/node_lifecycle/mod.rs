@@ -144,7 +144,7 @@ impl NodeLifecycle {
             seen.is_suspect = true;
             return Ok(Some(later(now, SECOND_LOOK)));
         }
-        let was_ready = object::condition(node, "Ready").is_some_and(|ready| ready["status"] == "True");
+        let was_ready = object::is_true(node, "Ready");
         health::mark_unknown(name, cluster)?;
         if was_ready {
             let message = format!("Node {name} status is now: NodeNotReady");

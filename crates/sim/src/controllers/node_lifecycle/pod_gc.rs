@@ -23,7 +23,7 @@ pub(super) fn collect_out_of_service<'a>(
     pods: impl Iterator<Item = &'a Key>,
     cluster: &Cluster<'_>,
 ) -> Result<(), ApiError> {
-    let is_ready = object::condition(node, "Ready").is_some_and(|ready| ready["status"] == "True");
+    let is_ready = object::is_true(node, "Ready");
     if is_ready || !taints::of(node).any(|taint| taint["key"] == OUT_OF_SERVICE) {
         return Ok(());
     }

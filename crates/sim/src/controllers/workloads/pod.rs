@@ -4,8 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::fields::{set, text, time};
-use crate::object;
-use crate::object::seconds_later;
+use crate::object::{self, seconds_later};
 
 /// Whether it runs for good or will: it has not ended and nobody has deleted it (`IsPodActive`).
 pub(crate) fn is_active(pod: &Value) -> bool {

@@ -13,8 +13,7 @@ use super::owned::Owned;
 use super::{Again, Cluster, Controller, Key, Queue, Recorder};
 use crate::api::{DeleteOptions, Preconditions, Propagation};
 use crate::kinds::{CRON_JOBS, JOBS};
-use crate::object::seconds_later;
-use crate::object::{self, Object};
+use crate::object::{self, Object, seconds_later};
 use crate::status::ApiError;
 use crate::store::Change;
 
@@ -56,8 +55,7 @@ impl Controller for CronJobs {
 
 /// How a job has ended, where it has.
 fn end_of(job: &Value) -> Option<&str> {
-    let is_true =
-        |end: &&&str| object::condition(job, end).is_some_and(|condition| condition["status"] == "True");
+    let is_true = |end: &&&str| object::is_true(job, end);
     ["Complete", "Failed"].iter().find(is_true).copied()
 }
 

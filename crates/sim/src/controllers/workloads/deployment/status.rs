@@ -5,8 +5,7 @@ use serde_json::{Map, Value, json};
 use super::Rollout;
 use crate::controllers::Again;
 use crate::controllers::workloads::fields::{list, nonzero, number, text, time};
-use crate::object;
-use crate::object::seconds_later;
+use crate::object::{self, seconds_later};
 use crate::status::ApiError;
 
 /// `HasProgressDeadline`: this number of seconds means that there is none.

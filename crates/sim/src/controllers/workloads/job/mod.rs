@@ -14,8 +14,7 @@ use super::owned::{Owned, controller_of, remove};
 use super::{Again, Cluster, Controller, Key, Queue, Recorder, pod};
 use crate::api::{DeleteOptions, Preconditions, Propagation};
 use crate::kinds::{JOBS, PODS};
-use crate::object::seconds_later;
-use crate::object::{self, Object};
+use crate::object::{self, Object, seconds_later};
 use crate::status::ApiError;
 use crate::store::Change;
 
@@ -260,7 +259,7 @@ impl<'a> Sync<'a> {
     }
 
     fn tell_whether_suspended(&mut self) {
-        let told = object::condition(&self.job, "Suspended").is_some_and(|told| told["status"] == "True");
+        let told = object::is_true(&self.job, "Suspended");
         let (status, reason, event, message) = match (self.is_suspended(), told) {
             (true, false) => ("True", "JobSuspended", "Suspended", "Job suspended"),
             (false, true) => ("False", "JobResumed", "Resumed", "Job resumed"),

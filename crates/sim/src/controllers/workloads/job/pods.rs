@@ -12,8 +12,7 @@ use crate::controllers::Again;
 use crate::controllers::workloads::fields::{count, list, number, set, time};
 use crate::controllers::workloads::replica_set::delete_exactly;
 use crate::controllers::workloads::{pod, ranking};
-use crate::object::seconds_later;
-use crate::object::{self, Object};
+use crate::object::{self, Object, seconds_later};
 use crate::status::ApiError;
 
 /// `MaxPodCreateDeletePerSync`
