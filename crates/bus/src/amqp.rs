@@ -20,8 +20,9 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    broker::{Consumer, Guarantee, Message, QueueSpec, Target},
+    broker::{Consumer, Guarantee, QueueSpec, Target},
     error::{ConnectError, PublishError},
+    message::Message,
     names::Names,
 };
 
@@ -39,10 +40,10 @@ pub(crate) struct Broker {
 impl Broker {
     pub(crate) fn connect(url: &str, client_name: &str, names: &Names) -> Result<Self, ConnectError> {
         let uri = parse(url)?;
-        let events = names.events();
+        let exchanges = [names.events(), names.control()];
         let publisher =
             Link::start(uri.clone(), format!("{client_name} (publishing)"), move |connection, broken| {
-                Publisher::open(connection, events.clone(), broken)
+                Publisher::open(connection, exchanges.clone(), broken)
             });
         let consuming =
             Link::start(uri, format!("{client_name} (consuming)"), async |connection, _| Ok(connection));

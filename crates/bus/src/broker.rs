@@ -1,31 +1,17 @@
 //! The seam: what a broker does, for RabbitMQ and inside the process.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep, timeout_at},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{amqp, error::PublishError, memory};
+use crate::{amqp, error::PublishError, memory, message::Message};
 
 /// Between two attempts to publish on a connection that seems to be there.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-
-/// A message with the properties that matter here. It has no `Debug`: a body may hold a key.
-#[derive(Clone, Default)]
-pub(crate) struct Message {
-    pub(crate) body: Bytes,
-    pub(crate) correlation_id: Option<String>,
-    pub(crate) reply_to: Option<String>,
-    /// How long the message is worth anything, from when it is published.
-    pub(crate) expiration: Option<Duration>,
-    pub(crate) headers: BTreeMap<String, String>,
-    /// Survives a restart of the broker, where the queue does.
-    pub(crate) persistent: bool,
-}
 
 /// Where a message goes.
 #[derive(Clone, Debug)]

@@ -8,8 +8,9 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     Bus,
-    broker::{Guarantee, Message, Target},
+    broker::{Guarantee, Target},
     error::PublishError,
+    message::Message,
 };
 
 /// The oldest are dropped beyond this, so that a flood of rubbish does not fill the broker's disk.
@@ -39,9 +40,9 @@ impl Bus {
     /// [`PublishError::Unavailable`] when the broker cannot be reached or has no such queue yet.
     pub async fn take_dead_letter(&self) -> Result<Option<DeadLetter>, PublishError> {
         let taken = self.broker.take(&self.names.dead_letters()).await?;
-        Ok(taken.map(|mut message| DeadLetter {
-            queue: message.headers.remove(QUEUE_HEADER).unwrap_or_default(),
-            reason: message.headers.remove(REASON_HEADER).unwrap_or_default(),
+        Ok(taken.map(|message| DeadLetter {
+            queue: message.headers.get(QUEUE_HEADER).unwrap_or_default().to_owned(),
+            reason: message.headers.get(REASON_HEADER).unwrap_or_default().to_owned(),
             body: message.body,
         }))
     }
@@ -53,11 +54,7 @@ impl Bus {
         let deadline = Instant::now() + KEEP_WITHIN;
         let name = self.names.dead_letters();
         let letter = Message {
-            headers: [
-                (QUEUE_HEADER.to_owned(), queue.to_owned()),
-                (REASON_HEADER.to_owned(), reason.to_owned()),
-            ]
-            .into(),
+            headers: [(QUEUE_HEADER, queue.to_owned()), (REASON_HEADER, reason.to_owned())].into(),
             body: without_keys(&message.body).into(),
             persistent: true,
             ..Message::default()

@@ -6,8 +6,9 @@ use contracts::events::Event;
 
 use crate::{
     Bus,
-    broker::{Binding, Consumer, Guarantee, Incoming, Message, QueueSpec, Target},
+    broker::{Binding, Consumer, Guarantee, Incoming, QueueSpec, Target},
     error::PublishError,
+    message::Message,
 };
 
 const WATCH_BUFFER: u16 = 256;

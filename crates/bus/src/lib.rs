@@ -8,12 +8,17 @@
 //! travels as the message's expiry, relative, so that no two clocks have to agree.
 
 mod amqp;
+mod answer;
 mod broker;
+mod cancel;
+mod control;
 mod dead_letters;
 mod error;
 mod events;
 mod memory;
+mod message;
 mod names;
+mod pending;
 mod reply;
 mod requester;
 mod responder;
@@ -23,9 +28,11 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
+pub use answer::{Answer, Body, Encoding};
 pub use dead_letters::DeadLetter;
 pub use error::{ConnectError, PublishError, RequestError};
 pub use events::{EventWatch, Notice};
+pub use reply::{Outgoing, Part, Parts, Reply};
 pub use requester::RequestOptions;
 pub use responder::{Context, ServeOptions};
 
@@ -77,7 +84,7 @@ impl Bus {
             return Err(ConnectError::Scheme);
         };
         let broker = Arc::new(broker);
-        let requester = Requester::start(&broker, options.max_in_flight);
+        let requester = Requester::start(&broker, &names, options.max_in_flight);
         Ok(Self { broker, names, requester: Arc::new(requester) })
     }
 

@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    broker::{Acker, Consumer, Delivery, Guarantee, Incoming, Message, QueueSpec, Target},
+    broker::{Acker, Consumer, Delivery, Guarantee, Incoming, QueueSpec, Target},
     error::PublishError,
+    message::Message,
 };
 
 use queue::Queue;

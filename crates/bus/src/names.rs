@@ -21,6 +21,10 @@ impl Names {
         self.queue(queues::EVENTS_EXCHANGE)
     }
 
+    pub(crate) fn control(&self) -> String {
+        self.queue(queues::CONTROL_EXCHANGE)
+    }
+
     pub(crate) fn dead_letters(&self) -> String {
         self.queue(queues::DEAD_LETTERS)
     }

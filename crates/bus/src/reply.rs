@@ -2,13 +2,20 @@
 
 use std::time::Duration;
 
-use contracts::{ErrorCode, queues::Route};
+use bytes::Bytes;
+use contracts::{
+    ErrorCode,
+    queues::{Route, parts},
+};
+use futures_util::{StreamExt, stream::BoxStream};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    Bus,
-    broker::{Guarantee, Message, Target},
+    Bus, Encoding,
+    broker::{Guarantee, Target},
+    control::{Controls, Underway},
+    message::{Headers, Message},
 };
 
 /// On a reply that has no body of the expected type: the error's code.
@@ -20,34 +27,110 @@ const RESULTS_EXPIRY: Duration = Duration::from_secs(60);
 /// No reply is larger: RabbitMQ closes the channel for a message over its `max_message_size`, which is 16 MiB since 4.0.
 const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024 - 1024;
 
+/// What a handler answers.
+pub enum Reply<A> {
+    /// In one message, as JSON.
+    Whole(A),
+    /// For an asker that [takes it](crate::Context::takes_parts): all but the result, and the result.
+    InParts {
+        /// All but the result.
+        head: A,
+        /// The result.
+        result: Outgoing,
+    },
+}
+
+/// A result on its way out.
+pub struct Outgoing {
+    /// How it is to be read.
+    pub encoding: Encoding,
+    /// Its bytes, each piece with whether it is the last. An error ends them, and is told to the asker.
+    pub parts: Parts,
+}
+
+/// The pieces of a result.
+pub enum Parts {
+    /// One piece that is there already.
+    One(Bytes),
+    /// Pieces that come one after the other. They are asked for as fast as the asker takes them.
+    Stream(BoxStream<'static, Result<Part, ErrorCode>>),
+}
+
+/// A piece of a result.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its bytes.
+    pub data: Bytes,
+    /// Whether the result is complete with it.
+    pub last: bool,
+}
+
+/// A request whose reply is due.
+#[derive(Clone, Copy)]
+pub(crate) struct Due<'a> {
+    pub(crate) route: Route,
+    pub(crate) request: &'a Message,
+    pub(crate) deadline: Instant,
+}
+
 impl Bus {
     /// Sends the answer, if it is not too large for the broker.
-    pub(crate) async fn reply(&self, route: Route, request: &Message, deadline: Instant, body: Vec<u8>) {
+    pub(crate) async fn reply(&self, due: Due<'_>, body: Vec<u8>) {
         if body.len() > MAX_REPLY_BYTES {
-            return self.reply_error(route, request, deadline, &ErrorCode::TooLarge).await;
+            return self.reply_error(due, &ErrorCode::TooLarge).await;
         }
-        let reply = Message { body: body.into(), ..Message::default() };
-        self.send_reply(route, request, deadline, reply).await;
+        self.send_reply(due, Message { body: body.into(), ..Message::default() }).await;
     }
 
     /// Tells the caller that there is no answer: in a header, and for clients that know only bodies in the body.
-    pub(crate) async fn reply_error(
-        &self,
-        route: Route,
-        request: &Message,
-        deadline: Instant,
-        code: &ErrorCode,
-    ) {
-        let body = json!({"request_id": request_id(request), "error": "the request cannot be answered", "code": code});
+    pub(crate) async fn reply_error(&self, due: Due<'_>, code: &ErrorCode) {
+        let body = json!({"request_id": request_id(due.request), "error": "the request cannot be answered", "code": code});
         let reply = Message {
             body: body.to_string().into(),
-            headers: [(ERROR_HEADER.to_owned(), code.to_string())].into(),
+            headers: [(ERROR_HEADER, code.to_string())].into(),
             ..Message::default()
         };
-        self.send_reply(route, request, deadline, reply).await;
+        self.send_reply(due, reply).await;
     }
 
-    async fn send_reply(&self, route: Route, request: &Message, deadline: Instant, reply: Message) {
+    /// Sends the answer part by part, each when the asker takes it.
+    pub(crate) async fn reply_in_parts(
+        &self,
+        due: Due<'_>,
+        head: String,
+        result: Outgoing,
+        underway: &Underway,
+        controls: &Controls,
+    ) {
+        let Outgoing { encoding, parts } = result;
+        match parts {
+            Parts::One(data) => {
+                let part = Part { data, last: true };
+                self.send_reply(due, numbered(part, 0, encoding, Some(head), None)).await;
+            }
+            Parts::Stream(mut parts) => {
+                let mut head = Some(head);
+                for number in 0.. {
+                    let Ok(permit) = controls.window.acquire().await else { return };
+                    permit.forget();
+                    let part = match parts.next().await {
+                        Some(Ok(part)) => part,
+                        Some(Err(code)) => return self.reply_error(due, &code).await,
+                        None => return self.reply_error(due, &ErrorCode::Internal).await,
+                    };
+                    let last = part.last;
+                    let heard_on = if number == 0 && !last { underway.queue().await } else { None };
+                    self.send_reply(due, numbered(part, number, encoding, head.take(), heard_on)).await;
+                    if last {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send_reply(&self, due: Due<'_>, reply: Message) {
+        let Due { route, request, deadline } = due;
         let (queue, expiration) = match &request.reply_to {
             Some(queue) => (queue.clone(), None),
             None => (self.names.queue(route.results), Some(RESULTS_EXPIRY)),
@@ -61,6 +144,26 @@ impl Bus {
             );
         }
     }
+}
+
+fn numbered(
+    part: Part,
+    number: u32,
+    encoding: Encoding,
+    head: Option<String>,
+    heard_on: Option<String>,
+) -> Message {
+    let mut headers = Headers::from([(parts::NUMBER, number.to_string())]);
+    if let Some(head) = head {
+        headers.set(parts::HEAD, head);
+    }
+    if part.last {
+        headers.set(parts::LAST, "1");
+    }
+    if let Some(encoding) = encoding.header() {
+        headers.set(parts::ENCODING, encoding);
+    }
+    Message { body: part.data, headers, reply_to: heard_on, ..Message::default() }
 }
 
 /// The id that a request has even if it is otherwise not understood.

@@ -1,14 +1,10 @@
 //! The asking side: requests wait for replies on this process's own reply queue.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use contracts::{
     ErrorCode, TraceParent,
-    queues::{Route, TRACEPARENT_HEADER},
+    queues::{Route, TRACEPARENT_HEADER, parts},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
@@ -16,12 +12,16 @@ use tokio::{
     task::AbortHandle,
     time::{Instant, timeout_at},
 };
-use uuid::Uuid;
 
 use crate::{
     Bus,
-    broker::{Broker, Consumer, Guarantee, Incoming, Message, QueueSpec, Target},
+    answer::{Answer, Body},
+    broker::{Broker, Consumer, Guarantee, Incoming, QueueSpec, Target},
+    cancel::{Canceller, Question},
     error::{PublishError, RequestError},
+    message::Message,
+    names::Names,
+    pending::{First, Pending, Reply, WINDOW},
     reply::ERROR_HEADER,
 };
 
@@ -44,30 +44,24 @@ impl RequestOptions {
     }
 }
 
-type Reply = Result<Message, RequestError>;
-
-/// The requests that wait for a reply, by correlation id.
-struct Pending {
-    waiting: Mutex<HashMap<String, oneshot::Sender<Reply>>>,
-    max: usize,
-}
-
 pub(crate) struct Requester {
-    pending: Arc<Pending>,
-    reply_queue: watch::Receiver<Option<String>>,
+    pub(crate) pending: Arc<Pending>,
+    reply_queue: watch::Receiver<Option<Arc<str>>>,
     ready: watch::Receiver<bool>,
+    canceller: Canceller,
     receiving: AbortHandle,
 }
 
 impl Requester {
-    pub(crate) fn start(broker: &Broker, max_in_flight: usize) -> Self {
-        let pending = Arc::new(Pending { waiting: Mutex::default(), max: max_in_flight });
+    pub(crate) fn start(broker: &Arc<Broker>, names: &Names, max_in_flight: usize) -> Self {
+        let pending = Arc::new(Pending::new(max_in_flight));
         let (reply_queue, known_queue) = watch::channel(None);
         let (ready, is_ready) = watch::channel(false);
         let replies = broker.consume(QueueSpec::Private { bind: None }, REPLY_BUFFER);
         let receiving =
             tokio::spawn(receive(replies, Arc::clone(&pending), reply_queue, ready)).abort_handle();
-        Self { pending, reply_queue: known_queue, ready: is_ready, receiving }
+        let canceller = Canceller::start(broker, names);
+        Self { pending, reply_queue: known_queue, ready: is_ready, canceller, receiving }
     }
 
     pub(crate) fn ready(&self) -> watch::Receiver<bool> {
@@ -84,13 +78,13 @@ impl Drop for Requester {
 async fn receive(
     mut replies: Consumer,
     pending: Arc<Pending>,
-    reply_queue: watch::Sender<Option<String>>,
+    reply_queue: watch::Sender<Option<Arc<str>>>,
     ready: watch::Sender<bool>,
 ) {
     while let Some(incoming) = replies.next().await {
         match incoming {
             Incoming::Established { queue } => {
-                reply_queue.send_replace(Some(queue));
+                reply_queue.send_replace(Some(queue.into()));
                 ready.send_replace(true);
             }
             Incoming::Lost => {
@@ -114,55 +108,96 @@ impl Bus {
         request: &Q,
         options: RequestOptions,
     ) -> Result<A, RequestError> {
-        let started = Instant::now();
-        let outcome = self.ask(route, request, options).await;
-        let label = outcome.as_ref().map_or_else(outcome_label, |_| "ok");
-        metrics::counter!("bus_requests_total", "queue" => route.requests, "outcome" => label).increment(1);
-        metrics::histogram!("bus_request_seconds", "queue" => route.requests).record(started.elapsed());
-        let reply = outcome?;
-        serde_json::from_slice(&reply.body).map_err(RequestError::Malformed)
+        let (first, _) = self.measured(route, self.send(route, request, options, None)).await?;
+        serde_json::from_slice(&first.message.body).map_err(RequestError::Malformed)
     }
 
-    async fn ask<Q: Serialize>(
+    /// Asks whoever serves `route` and takes the answer in parts, as many as there are. Dropped at any time, those who work
+    /// on it are told that nobody waits any more.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    pub async fn ask<Q: Serialize, H: DeserializeOwned>(
         &self,
         route: Route,
         request: &Q,
         options: RequestOptions,
-    ) -> Result<Message, RequestError> {
+    ) -> Result<Answer<H>, RequestError> {
+        let (first, question) =
+            self.measured(route, self.send(route, request, options, Some(WINDOW))).await?;
+        let head = first.message.headers.get(parts::HEAD);
+        let head = match head {
+            Some(head) => serde_json::from_str(head),
+            // Nothing but the head: there is no result.
+            None => serde_json::from_slice(&first.message.body),
+        };
+        let head = head.map_err(RequestError::Malformed)?;
+        Ok(Answer { head, body: Body::new(first, question, options.deadline, Arc::clone(&self.broker)) })
+    }
+
+    /// How many requests of this process wait for their replies, or for the rest of them.
+    pub fn in_flight(&self) -> usize {
+        self.requester.pending.len()
+    }
+
+    async fn measured<T>(
+        &self,
+        route: Route,
+        reply: impl Future<Output = Result<T, RequestError>>,
+    ) -> Result<T, RequestError> {
+        let started = Instant::now();
+        let outcome = reply.await;
+        let label = outcome.as_ref().map_or_else(outcome_label, |_| "ok");
+        metrics::counter!("bus_requests_total", "queue" => route.requests, "outcome" => label).increment(1);
+        metrics::histogram!("bus_request_seconds", "queue" => route.requests).record(started.elapsed());
+        outcome
+    }
+
+    /// Publishes a request and waits for the first message of its answer.
+    async fn send<Q: Serialize>(
+        &self,
+        route: Route,
+        request: &Q,
+        options: RequestOptions,
+        window: Option<usize>,
+    ) -> Result<(First, Question), RequestError> {
         let body = serde_json::to_vec(request).map_err(RequestError::Unwritable)?;
         let patience = options.deadline.saturating_duration_since(Instant::now());
         if patience.is_zero() {
             return Err(RequestError::Timeout);
         }
         // Registered before the queue's name is read: should the queue be lost in between, this request fails with it.
-        let mut waiter = self.requester.pending.register()?;
+        let (waiter, mut reply) = self.requester.pending.register()?;
         let reply_to = self.requester.reply_queue.borrow().clone().ok_or(PublishError::Unavailable)?;
-        let message = Message {
+        let mut message = Message {
             body: body.into(),
-            correlation_id: Some(waiter.id.clone()),
-            reply_to: Some(reply_to),
+            correlation_id: Some(waiter.id()),
+            reply_to: Some(reply_to.as_ref().to_owned()),
             expiration: Some(patience),
-            headers: options
-                .trace
-                .map(|trace| (TRACEPARENT_HEADER.to_owned(), trace.to_string()))
-                .into_iter()
-                .collect(),
-            persistent: false,
+            ..Message::default()
         };
+        if let Some(trace) = options.trace {
+            message.headers.set(TRACEPARENT_HEADER, trace.to_string());
+        }
+        if let Some(window) = window {
+            message.headers.set(parts::WINDOW, window.to_string());
+        }
+        let question =
+            Question::new(waiter, reply_to, route, window.map(|_| self.requester.canceller.clone()));
         let published =
             self.broker.publish(Target::Queue(self.names.queue(route.requests)), message, Guarantee::Routed);
-        let reply = async {
+        let waiting = async {
             tokio::pin!(published);
             tokio::select! {
                 // The reply may overtake the broker's confirmation.
-                reply = &mut waiter.reply => return settled(reply),
+                reply = &mut reply => return settled(reply),
                 confirmed = &mut published => confirmed?,
             }
-            settled((&mut waiter.reply).await)
+            settled((&mut reply).await)
         };
-        let reply = timeout_at(options.deadline, reply).await.map_err(|_| RequestError::Timeout)??;
-        match reply.headers.get(ERROR_HEADER) {
-            None => Ok(reply),
+        let first = timeout_at(options.deadline, waiting).await.map_err(|_| RequestError::Timeout)??;
+        match first.message.headers.get(ERROR_HEADER) {
+            None => Ok((first, question)),
             Some(code) => Err(RequestError::Rejected(error_code(code))),
         }
     }
@@ -172,7 +207,7 @@ fn settled(reply: Result<Reply, oneshot::error::RecvError>) -> Reply {
     reply.unwrap_or(Err(RequestError::Publish(PublishError::Unavailable)))
 }
 
-fn error_code(text: &str) -> ErrorCode {
+pub(crate) fn error_code(text: &str) -> ErrorCode {
     serde_json::from_value(text.into()).unwrap_or(ErrorCode::Internal)
 }
 
@@ -184,52 +219,5 @@ fn outcome_label(error: &RequestError) -> &'static str {
         RequestError::Rejected(_) => "rejected",
         RequestError::Overloaded => "overloaded",
         RequestError::Malformed(_) | RequestError::Unwritable(_) => "malformed",
-    }
-}
-
-/// A request that waits; dropped, it waits no more.
-struct Waiter {
-    id: String,
-    reply: oneshot::Receiver<Reply>,
-    pending: Arc<Pending>,
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        self.pending.lock().remove(&self.id);
-    }
-}
-
-impl Pending {
-    fn register(self: &Arc<Self>) -> Result<Waiter, RequestError> {
-        let id = Uuid::new_v4().to_string();
-        let (settle, reply) = oneshot::channel();
-        let mut waiting = self.lock();
-        if waiting.len() >= self.max {
-            return Err(RequestError::Overloaded);
-        }
-        waiting.insert(id.clone(), settle);
-        Ok(Waiter { id, reply, pending: Arc::clone(self) })
-    }
-
-    /// Hands a reply to who waits for it; a reply that nobody waits for is too late.
-    fn settle(&self, message: Message) {
-        let waiter = message.correlation_id.as_deref().and_then(|id| self.lock().remove(id));
-        match waiter {
-            Some(waiter) => drop(waiter.send(Ok(message))),
-            None => metrics::counter!("bus_late_replies_total").increment(1),
-        }
-    }
-
-    fn fail_all(&self) {
-        for (_, waiter) in self.lock().drain() {
-            // It may have stopped waiting just now.
-            let _ = waiter.send(Err(PublishError::Unavailable.into()));
-        }
-    }
-
-    /// No code panics while it holds the lock, so a poisoned one is still good.
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<Reply>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

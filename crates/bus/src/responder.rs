@@ -1,21 +1,25 @@
 //! The answering side: takes requests off a shared queue and replies to each.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use contracts::{
     ErrorCode, TraceParent, json_place,
-    queues::{Route, TRACEPARENT_HEADER},
+    queues::{Route, TRACEPARENT_HEADER, parts},
 };
+use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
-    task::{JoinError, JoinSet},
+    task::JoinSet,
     time::{Instant, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     Bus,
-    broker::{Delivery, Incoming, Message, QueueSpec},
+    broker::{Delivery, Incoming, QueueSpec},
+    control::Underway,
+    message::Message,
+    reply::{Due, Outgoing, Reply},
 };
 
 /// How requests are served.
@@ -42,6 +46,8 @@ pub struct Context {
     pub trace: Option<TraceParent>,
     /// Whether it was given to a process before, which was lost or gave it back.
     pub redelivered: bool,
+    /// Whether the asker takes its answer in parts.
+    pub takes_parts: bool,
 }
 
 impl Bus {
@@ -60,9 +66,39 @@ impl Bus {
         H: Fn(Q, Context) -> F + Send + Sync + 'static,
         F: Future<Output = A> + Send + 'static,
     {
-        let serving = Arc::new(Serving { bus: self.clone(), route, options, handler });
-        let queue = QueueSpec::Shared(self.names.queue(route.requests));
-        let mut requests = self.broker.consume(queue, options.concurrency);
+        let handler = move |request, context| handler(request, context).map(Reply::Whole);
+        self.answer_all(Serving::new(self, route, options, handler), shutdown).await;
+    }
+
+    /// As [`serve`](Self::serve), for answers that may come in parts. A handler whose asker has gone is dropped at once.
+    pub async fn serve_in_parts<Q, A, H, F>(
+        &self,
+        route: Route,
+        options: ServeOptions,
+        shutdown: CancellationToken,
+        handler: H,
+    ) where
+        Q: DeserializeOwned + Send + 'static,
+        A: Serialize + Send + 'static,
+        H: Fn(Q, Context) -> F + Send + Sync + 'static,
+        F: Future<Output = Reply<A>> + Send + 'static,
+    {
+        let serving = Serving::new(self, route, options, handler);
+        let listening = tokio::spawn(Arc::clone(&serving.underway).listen(self.clone(), route));
+        let _listening = AbortOnDropHandle::new(listening);
+        self.answer_all(serving, shutdown).await;
+    }
+
+    async fn answer_all<Q, A, H, F>(&self, serving: Serving<H>, shutdown: CancellationToken)
+    where
+        Q: DeserializeOwned + Send + 'static,
+        A: Serialize + Send + 'static,
+        H: Fn(Q, Context) -> F + Send + Sync + 'static,
+        F: Future<Output = Reply<A>> + Send + 'static,
+    {
+        let serving = Arc::new(serving);
+        let queue = QueueSpec::Shared(self.names.queue(serving.route.requests));
+        let mut requests = self.broker.consume(queue, serving.options.concurrency);
         let mut under_way = JoinSet::new();
         loop {
             tokio::select! {
@@ -88,17 +124,33 @@ struct Serving<H> {
     route: Route,
     options: ServeOptions,
     handler: H,
+    underway: Arc<Underway>,
 }
 
 /// What became of a request.
 enum Outcome {
     Answered(Vec<u8>),
+    InParts(String, Outgoing),
     Failed(ErrorCode, String),
     /// Its caller waits no more.
     Expired,
 }
 
+impl Outcome {
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Answered(_) | Self::InParts(..) => "ok",
+            Self::Failed(..) => "dead_letter",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 impl<H> Serving<H> {
+    fn new(bus: &Bus, route: Route, options: ServeOptions, handler: H) -> Self {
+        Self { bus: bus.clone(), route, options, handler, underway: Underway::new() }
+    }
+
     /// Declares the queue of the answers to callers without a reply queue.
     async fn prepare(&self) {
         let results = self.bus.names.queue(self.route.results);
@@ -112,24 +164,36 @@ impl<H> Serving<H> {
         Q: DeserializeOwned + Send + 'static,
         A: Serialize + Send + 'static,
         H: Fn(Q, Context) -> F + Send + Sync + 'static,
-        F: Future<Output = A> + Send + 'static,
+        F: Future<Output = Reply<A>> + Send + 'static,
     {
         let started = Instant::now();
         let message = delivery.message;
         let deadline = started + message.expiration.unwrap_or(self.options.default_patience);
-        let outcome = self.work(&message, deadline, delivery.redelivered).await;
-        let label = match &outcome {
-            Outcome::Answered(_) => "ok",
-            Outcome::Failed(..) => "dead_letter",
-            Outcome::Expired => "expired",
+        let entry = self.underway.enter(&message);
+        let cancelled = &entry.controls.cancelled;
+        let working = timeout_at(deadline, self.work(&message, deadline, delivery.redelivered));
+        let outcome = tokio::select! {
+            biased;
+            () = cancelled.cancelled() => Outcome::Expired,
+            outcome = working => outcome.unwrap_or(Outcome::Expired),
         };
-        metrics::counter!("bus_served_total", "queue" => self.route.requests, "outcome" => label)
+        metrics::counter!("bus_served_total", "queue" => self.route.requests, "outcome" => outcome.label())
             .increment(1);
         metrics::histogram!("bus_serve_seconds", "queue" => self.route.requests).record(started.elapsed());
+        let due = Due { route: self.route, request: &message, deadline };
         match outcome {
-            Outcome::Answered(body) => self.bus.reply(self.route, &message, deadline, body).await,
+            Outcome::Answered(body) => self.bus.reply(due, body).await,
+            Outcome::InParts(head, result) => {
+                let sending = self.bus.reply_in_parts(due, head, result, &self.underway, &entry.controls);
+                tokio::select! {
+                    biased;
+                    () = cancelled.cancelled() => {}
+                    // At the deadline the asker knows by itself that nothing more comes.
+                    _ = timeout_at(deadline, sending) => {}
+                }
+            }
             Outcome::Failed(code, reason) => {
-                self.bus.reply_error(self.route, &message, deadline, &code).await;
+                self.bus.reply_error(due, &code).await;
                 if !self.bus.bury(self.route.requests, &message, &reason).await {
                     // Not acknowledged, so it is given to somebody again.
                     return;
@@ -137,6 +201,7 @@ impl<H> Serving<H> {
             }
             Outcome::Expired => {}
         }
+        drop(entry);
         delivery.acker.ack().await;
     }
 
@@ -145,7 +210,7 @@ impl<H> Serving<H> {
         Q: DeserializeOwned,
         A: Serialize + Send + 'static,
         H: Fn(Q, Context) -> F,
-        F: Future<Output = A> + Send + 'static,
+        F: Future<Output = Reply<A>> + Send + 'static,
     {
         let request: Q = match serde_json::from_slice(&message.body) {
             Ok(request) => request,
@@ -157,25 +222,19 @@ impl<H> Serving<H> {
             }
         };
         let trace = message.headers.get(TRACEPARENT_HEADER).and_then(|text| text.parse().ok());
-        // A task of its own, so that a panic is seen here and ends nothing else; dropped at the deadline with the set.
-        let mut work = JoinSet::new();
-        work.spawn((self.handler)(request, Context { deadline, trace, redelivered }));
-        match timeout_at(deadline, work.join_next()).await {
-            Ok(Some(Ok(answer))) => match serde_json::to_vec(&answer) {
-                Ok(body) => Outcome::Answered(body),
-                Err(_) => {
-                    Outcome::Failed(ErrorCode::Internal, "the answer cannot be written as JSON".to_owned())
-                }
-            },
-            Ok(Some(Err(error))) => Outcome::Failed(ErrorCode::Internal, panic_message(error)),
-            Ok(None) | Err(_) => Outcome::Expired,
-        }
-    }
-}
-
-fn panic_message(error: JoinError) -> String {
-    match error.try_into_panic() {
-        Ok(_) => "the handler panicked".to_owned(),
-        Err(_) => "the handler was cancelled".to_owned(),
+        let takes_parts = message.reply_to.is_some() && message.headers.get(parts::WINDOW).is_some();
+        let context = Context { deadline, trace, redelivered, takes_parts };
+        // A panic is seen here and ends nothing else. What the handler leaves half done is its own and dropped with it.
+        let work = AssertUnwindSafe(async { (self.handler)(request, context).await });
+        let written = match work.catch_unwind().await {
+            Ok(Reply::Whole(answer)) => serde_json::to_vec(&answer).map(Outcome::Answered),
+            Ok(Reply::InParts { head, result }) => {
+                serde_json::to_string(&head).map(|head| Outcome::InParts(head, result))
+            }
+            Err(_) => return Outcome::Failed(ErrorCode::Internal, "the handler panicked".to_owned()),
+        };
+        let unwritable =
+            |_| Outcome::Failed(ErrorCode::Internal, "the answer cannot be written as JSON".to_owned());
+        written.unwrap_or_else(unwritable)
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! The agent opens the WebSocket, says [`Hello`] first and is told [`Welcome`] or [`Refused`]. Then the server sends
 //! [`Request`] and [`Cancel`], the agent [`Response`] and [`Heartbeat`], and either may say [`GoingAway`]. An answer whose
-//! result is larger than [`INLINE_RESULT_BYTES`] comes as [`Part`]s instead.
+//! result is larger than [`INLINE_RESULT_BYTES`] comes as [`Part`]s instead, a [window](Request::window) of them at a time:
+//! the server says [`More`] as fast as whoever asked takes them.
+
+use std::borrow::Cow;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -22,11 +25,10 @@ pub const PROTOCOL: u32 = 1;
 pub const MAX_FRAME_BYTES: usize = 1024 * 1024;
 /// Results up to this size are sent inside the response; larger ones compressed and in parts.
 pub const INLINE_RESULT_BYTES: usize = 64 * 1024;
-/// A part holds at most so many bytes of the compressed result.
-pub const PART_BYTES: usize = 128 * 1024;
-/// No result is larger, before compression: RabbitMQ carries 16 MiB a message unless it is told otherwise
-/// (`max_message_size`, since version 4.0).
-pub const MAX_RESULT_BYTES: usize = 15 * 1024 * 1024;
+/// A part holds at most so many bytes of the compressed result. A small answer waits behind a window of them at most.
+pub const PART_BYTES: usize = 64 * 1024;
+/// No result is larger, before compression and after.
+pub const MAX_RESULT_BYTES: usize = 64 * 1024 * 1024;
 
 /// The agent's first frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -94,6 +96,8 @@ pub enum RefusalCode {
     Revoked,
     /// Too many sessions here.
     Overloaded,
+    /// The agent sends more frames that nobody asked for than are accepted.
+    RateLimited,
     /// A reason of a newer version.
     #[serde(untagged)]
     Other(String),
@@ -112,9 +116,22 @@ pub struct Request {
     pub params: Params,
     /// After so many milliseconds nobody waits for the answer.
     pub deadline_ms: u64,
+    /// So many parts of the answer may be sent before the server says [`More`]; absent: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<u32>,
     /// The trace that the question belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<TraceParent>,
+}
+
+/// Further parts of an answer may be sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename = "more")]
+pub struct More {
+    /// The request's id.
+    pub request_id: Uuid,
+    /// So many, beyond those that were allowed before.
+    pub parts: u32,
 }
 
 /// Nobody waits for this answer any more.
@@ -190,6 +207,7 @@ pub enum ServerFrame {
     Welcome(Welcome),
     Refused(Refused),
     Request(Request),
+    More(More),
     Cancel(Cancel),
     GoingAway(GoingAway),
 }
@@ -217,7 +235,7 @@ impl AgentFrame {
     /// # Errors
     /// [`InvalidFrame`] when it is not JSON, of a type that agents do not send, or lacks what the type has.
     pub fn parse(text: &str) -> Result<Self, InvalidFrame> {
-        Ok(match frame_type(text)?.as_str() {
+        Ok(match frame_type(text)?.as_ref() {
             "hello" => Self::Hello(body(text)?),
             "response" => Self::Response(body(text)?),
             "heartbeat" => Self::Heartbeat(body(text)?),
@@ -233,10 +251,11 @@ impl ServerFrame {
     /// # Errors
     /// [`InvalidFrame`] when it is not JSON, of a type that the server does not send, or lacks what the type has.
     pub fn parse(text: &str) -> Result<Self, InvalidFrame> {
-        Ok(match frame_type(text)?.as_str() {
+        Ok(match frame_type(text)?.as_ref() {
             "welcome" => Self::Welcome(body(text)?),
             "refused" => Self::Refused(body(text)?),
             "request" => Self::Request(body(text)?),
+            "more" => Self::More(body(text)?),
             "cancel" => Self::Cancel(body(text)?),
             "going_away" => Self::GoingAway(body(text)?),
             other => return Err(unknown(other)),
@@ -246,13 +265,18 @@ impl ServerFrame {
 
 /// Reads only the type. The rest is read by [`body`], because a result that is to be passed on untouched
 /// ([`RawValue`]) cannot be read through a tagged enum, which buffers.
-fn frame_type(text: &str) -> Result<String, InvalidFrame> {
+fn frame_type(text: &str) -> Result<Cow<'_, str>, InvalidFrame> {
     #[derive(Deserialize)]
-    struct Tag {
-        #[serde(rename = "type")]
-        frame_type: String,
+    struct Tag<'a> {
+        #[serde(rename = "type", borrow)]
+        frame_type: Cow<'a, str>,
     }
-    Ok(serde_json::from_str::<Tag>(text)?.frame_type)
+    // Where the type comes first, as this library writes it, the rest needs no reading for it.
+    let first = text.strip_prefix(r#"{"type":""#).and_then(|rest| rest.split_once('"'));
+    match first {
+        Some((frame_type, _)) if !frame_type.contains('\\') => Ok(frame_type.into()),
+        _ => Ok(serde_json::from_str::<Tag<'_>>(text)?.frame_type),
+    }
 }
 
 fn body<T: DeserializeOwned>(text: &str) -> Result<T, InvalidFrame> {

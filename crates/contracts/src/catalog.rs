@@ -26,6 +26,7 @@ pub fn messages() -> Vec<Message> {
         message::<agent::Welcome>("agent-welcome"),
         message::<agent::Refused>("agent-refused"),
         message::<agent::Request>("agent-request"),
+        message::<agent::More>("agent-more"),
         message::<agent::Cancel>("agent-cancel"),
         message::<agent::Response>("agent-response"),
         message::<agent::Heartbeat>("agent-heartbeat"),

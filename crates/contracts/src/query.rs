@@ -59,7 +59,7 @@ impl Command {
 }
 
 /// What narrows a command. Which fields a command heeds is said with each field.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Params {
     /// Pods, deployments, services, logs, counts: only this namespace; absent: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,7 +121,13 @@ impl QueryRequest {
     }
 }
 
+/// No result is larger in one message: RabbitMQ carries 16 MiB unless it is told otherwise (`max_message_size`, since version
+/// 4.0). Larger ones are for askers that take them in [parts](crate::queues::parts).
+pub const MAX_WHOLE_RESULT_BYTES: usize = 15 * 1024 * 1024;
+
 /// The answer to a [`QueryRequest`]: either `result`, or `error` and `code`.
+///
+/// In an answer in [parts](crate::queues::parts) `result` is null here, and follows.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct QueryResult {
     /// The request's id.

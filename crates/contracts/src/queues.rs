@@ -9,6 +9,34 @@ pub const DEAD_LETTERS: &str = "kubesage.dead_letters";
 /// The AMQP header that carries the caller's `traceparent`.
 pub const TRACEPARENT_HEADER: &str = "traceparent";
 
+/// The topic exchange on which an asker tells those who answer that it waits no more. The key is the queue of the requests.
+pub const CONTROL_EXCHANGE: &str = "kubesage.control";
+
+/// The headers of an answer in parts.
+///
+/// An asker that takes its answer in parts says with [`WINDOW`](parts::WINDOW) how many may be sent before it says
+/// [`MORE`](parts::MORE). The bodies of all parts in order are the result; everything else that the answer says is JSON in
+/// [`HEAD`](parts::HEAD) of the first part. Its `reply_to` is where to say `more` and `cancel`, with the request's own
+/// `correlation_id` and `reply_to`.
+pub mod parts {
+    /// On the request: so many parts may be sent at first.
+    pub const WINDOW: &str = "kubesage-window";
+    /// On the first part: the answer's JSON without the result.
+    pub const HEAD: &str = "kubesage-head";
+    /// On each part: its number, from 0.
+    pub const NUMBER: &str = "kubesage-part";
+    /// On the last part.
+    pub const LAST: &str = "kubesage-last";
+    /// On each part whose body is a piece of a gzipped result: `gzip`.
+    pub const ENCODING: &str = "kubesage-encoding";
+    /// On a message to those who answer: [`MORE`] or [`CANCEL`].
+    pub const CONTROL: &str = "kubesage-control";
+    /// One more part may be sent.
+    pub const MORE: &str = "more";
+    /// Nobody waits for the answer any more.
+    pub const CANCEL: &str = "cancel";
+}
+
 /// The queue of requests of one kind, and the queue on which callers without a reply queue find their answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {

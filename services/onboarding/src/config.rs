@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use clap::{Args, Parser};
+use clap::{ArgAction, Args, Parser};
 use url::Url;
-use web::config::{AuthArgs, BusArgs, DatabaseArgs, LogArgs, RateLimitArgs, ServerArgs};
+use web::config::{AuthArgs, BusArgs, DatabaseArgs, LogArgs, RateLimitArgs, ServerArgs, boolean};
 
 /// Install scripts, the sessions of agents, and the relay of queries to them.
 #[derive(Clone, Debug, Parser)]
@@ -46,6 +46,20 @@ pub struct AgentArgs {
     /// Agent sessions that this process holds at most
     #[arg(long, env = "MAX_SESSIONS", default_value = "20000")]
     pub max_sessions: usize,
+
+    /// Requests that may wait for one agent; further ones are refused (429)
+    #[arg(long, env = "MAX_REQUESTS_PER_SESSION", default_value = "256", value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_requests_per_session: u16,
+
+    /// MiB of answers that this process holds for callers who are slower than their agents; beyond it large answers are
+    /// refused (503)
+    #[arg(long, env = "MAX_QUEUED_MIB", default_value = "256", value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_queued_mib: u16,
+
+    /// Whether callers who ask the same of an agent at the same time, for the same user, share its answer
+    #[arg(long, env = "SHARE_ANSWERS", default_value = "true", value_parser = boolean,
+          action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub share_answers: bool,
 }
 
 impl Default for AgentArgs {

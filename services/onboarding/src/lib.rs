@@ -34,7 +34,7 @@ pub use session::SessionTiming;
 use clusters::{ClusterError, Clusters};
 use http::{Api, InstallSettings};
 use relay::Relay;
-use session::{Registry, SessionSettings, Sessions};
+use session::{Bounds, Budget, Registry, SessionSettings, Sessions};
 use store::Database;
 use vitals::VitalsRecorder;
 
@@ -78,10 +78,12 @@ impl Onboarding {
             registry: Arc::clone(&registry),
             database: database.clone(),
             recorder: recorder.clone(),
-            settings: SessionSettings {
-                heartbeat: agents.heartbeat(),
+            settings: SessionSettings { heartbeat: agents.heartbeat(), timing },
+            bounds: Bounds {
                 max_sessions: agents.max_sessions,
-                timing,
+                max_questions: usize::from(agents.max_requests_per_session),
+                shares_answers: agents.share_answers,
+                budget: Budget::new(usize::from(agents.max_queued_mib) << 20),
             },
             tasks: TaskTracker::new(),
             shutdown: shutdown.token(),

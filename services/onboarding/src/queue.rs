@@ -16,7 +16,7 @@ pub(crate) async fn queries(bus: Bus, relay: Relay, shutdown: CancellationToken)
         let relay = relay.clone();
         async move { relay.query(query, context).await }
     };
-    bus.serve(queues::QUERIES, options, shutdown, handler).await;
+    bus.serve_in_parts(queues::QUERIES, options, shutdown, handler).await;
 }
 
 /// Answers which agents are connected until `shutdown`.

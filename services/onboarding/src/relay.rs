@@ -1,20 +1,21 @@
 //! The relay: a query finds the session of its agent and comes back with the answer.
 
+mod whole;
+
 use std::{sync::Arc, time::Duration};
 
-use bus::Context;
+use bus::{Context, Encoding, Outgoing, Parts, Reply};
 use contracts::{
     ErrorCode, Timestamp, TraceParent,
-    agent::Request,
     query::{ConnectedAgentsRequest, ConnectedAgentsResult, QueryRequest, QueryResult},
 };
-use serde_json::{Value, value::RawValue};
-use tokio::time::Instant;
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
-use uuid::Uuid;
 
 use crate::{
-    session::{AskError, Registry, SessionHandle},
+    session::{AskError, Question, Reader, Registry, SessionHandle},
     store::Database,
 };
 
@@ -40,53 +41,9 @@ fn failure(code: ErrorCode, detail: impl Into<String>) -> Failure {
     Failure { code, detail: detail.into() }
 }
 
-impl Relay {
-    /// Answers one query, at the latest when its asker stops waiting.
-    pub(crate) async fn query(&self, query: QueryRequest, context: Context) -> QueryResult {
-        let trace_id = context.trace.map(TraceParent::trace_id);
-        let span =
-            tracing::info_span!("query", trace_id, request_id = query.request_id, agent_id = query.agent_id);
-        self.answer(query, context).instrument(span).await
-    }
-
-    async fn answer(&self, query: QueryRequest, context: Context) -> QueryResult {
-        let command = query.command.clone();
-        let (request_id, agent_id) = (query.request_id.clone(), query.agent_id.clone());
-        let answer = self.ask(query, context).await;
-        let outcome = answer.as_ref().map_or_else(|failure| failure.code.to_string(), |_| "ok".to_owned());
-        tracing::debug!(command = command.as_str(), outcome, "query answered");
-        let (result, failure) = match answer {
-            Ok(result) => (Some(result), None),
-            Err(failure) => (None, Some(failure)),
-        };
-        let (code, error) = failure.map(|failure| (failure.code, failure.detail)).unzip();
-        QueryResult {
-            request_id,
-            agent_id,
-            result,
-            error,
-            code,
-            owner: Some(self.replica.to_string()),
-            timestamp: Timestamp::now(),
-        }
-    }
-
-    async fn ask(&self, query: QueryRequest, context: Context) -> Result<Box<RawValue>, Failure> {
-        let deadline = deadline(&query, context.deadline);
-        let session = self.session(&query).await?;
-        if !session.can(&query.command) {
-            let version = session.agent_version();
-            let detail = format!("the agent (version {version}) does not know {}", query.command.as_str());
-            return Err(failure(ErrorCode::AgentError, detail));
-        }
-        let request = Request {
-            request_id: Uuid::new_v4(),
-            command: query.command,
-            params: query.params,
-            deadline_ms: 0,
-            traceparent: context.trace.map(next_hop),
-        };
-        session.ask(request, deadline).await.map_err(|error| match error {
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        match error {
             AskError::Gone => {
                 failure(ErrorCode::AgentNotConnected, "the agent's session ended before it answered")
             }
@@ -98,7 +55,61 @@ impl Relay {
             }
             AskError::Timeout => failure(ErrorCode::AgentTimeout, "the agent did not answer in time"),
             AskError::Agent(error) => failure(error.code, error.detail),
-        })
+        }
+    }
+}
+
+impl Relay {
+    /// Answers one query, at the latest when its asker stops waiting.
+    pub(crate) async fn query(&self, query: QueryRequest, context: Context) -> Reply<QueryResult> {
+        let trace_id = context.trace.map(TraceParent::trace_id);
+        let span =
+            tracing::info_span!("query", trace_id, request_id = query.request_id, agent_id = query.agent_id);
+        self.answer(query, context).instrument(span).await
+    }
+
+    async fn answer(&self, query: QueryRequest, context: Context) -> Reply<QueryResult> {
+        let command = query.command.clone();
+        let mut head = QueryResult {
+            request_id: query.request_id.clone(),
+            agent_id: query.agent_id.clone(),
+            result: None,
+            error: None,
+            code: None,
+            owner: Some(self.replica.to_string()),
+            timestamp: Timestamp::now(),
+        };
+        let answer = match self.ask(query, context).await {
+            Ok((encoding, reader)) if context.takes_parts => Ok(Some(outgoing(encoding, reader))),
+            Ok((encoding, reader)) => whole::collect(encoding, reader).await.map(|result| {
+                head.result = Some(result);
+                None
+            }),
+            Err(failure) => Err(failure),
+        };
+        let outcome = answer.as_ref().map_or_else(|failure| failure.code.to_string(), |_| "ok".to_owned());
+        tracing::debug!(command = command.as_str(), outcome, "query answered");
+        head.timestamp = Timestamp::now();
+        match answer {
+            Ok(Some(result)) => Reply::InParts { head, result },
+            Ok(None) => Reply::Whole(head),
+            Err(Failure { code, detail }) => {
+                Reply::Whole(QueryResult { code: Some(code), error: Some(detail), ..head })
+            }
+        }
+    }
+
+    async fn ask(&self, query: QueryRequest, context: Context) -> Result<(Encoding, Reader), Failure> {
+        let deadline = deadline(&query, context.deadline);
+        let late = || failure(ErrorCode::AgentTimeout, "the agent did not answer in time");
+        let session = timeout_at(deadline, self.session(&query)).await.map_err(|_| late())??;
+        if !session.can(&query.command) {
+            let version = session.agent_version();
+            let detail = format!("the agent (version {version}) does not know {}", query.command.as_str());
+            return Err(failure(ErrorCode::AgentError, detail));
+        }
+        let question = Question { user_id: query.user_id, command: query.command, params: query.params };
+        Ok(session.ask(question, context.trace.map(next_hop), deadline).await?)
     }
 
     /// The live session of the agent, if it is the asker's. Only an agent without a session is looked up in the database.
@@ -139,6 +150,21 @@ impl Relay {
             timestamp: Timestamp::now(),
         }
     }
+}
+
+/// The answer as it is sent on: what is there already in one part, and else as it comes.
+fn outgoing(encoding: Encoding, reader: Reader) -> Outgoing {
+    let parts = match reader.whole() {
+        Some(result) => Parts::One(result),
+        None => Parts::Stream(
+            stream::unfold(reader, |mut reader| async move {
+                let part = reader.next().await.map_err(|error| Failure::from(error).code);
+                Some((part, reader))
+            })
+            .boxed(),
+        ),
+    };
+    Outgoing { encoding, parts }
 }
 
 /// Until when the agent may answer: so long before the message's expiry or the asker's own deadline, whichever is earlier,

@@ -3,74 +3,62 @@
 //! Requests come in by [`SessionHandle::ask`] and are matched with answers by id, many in flight. The task never waits for
 //! one of them: an agent that answers slowly delays only that answer.
 
-mod answer;
+mod budget;
 mod end;
 mod frame;
+mod mailbox;
+mod posed;
+mod questions;
 mod registry;
 mod serve;
 mod settings;
 mod socket;
 mod task;
+mod unbidden;
 
 use std::sync::Arc;
 
+use bus::Encoding;
 use contracts::{
-    ErrorCode,
+    ErrorCode, TraceParent,
     agent::{Hello, MAX_FRAME_BYTES, RefusalCode, Refused, Request, ResponseError, ServerFrame},
     query::Command as QueryCommand,
 };
-use serde_json::value::RawValue;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::{Instant, timeout_at},
-};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::store::AgentIdentity;
 
+use mailbox::{Ask, Mailbox};
+use posed::{Asked, Posed};
+use questions::Questions;
+
+pub(crate) use budget::Budget;
+pub(crate) use posed::Reader;
+pub(crate) use questions::Question;
 pub(crate) use registry::Registry;
-pub(crate) use settings::SessionSettings;
 pub use settings::SessionTiming;
+pub(crate) use settings::{Bounds, SessionSettings};
 pub(crate) use socket::upgrade;
 pub(crate) use task::Sessions;
 
-/// So many commands wait for the session's task before more are refused.
-const COMMANDS: usize = 256;
-
-/// The agent's answer.
-pub(crate) type Answer = Result<Box<RawValue>, ResponseError>;
-
-/// What the session's task is told.
-enum Command {
-    /// `frame` is the request as text.
-    Ask {
-        request_id: Uuid,
-        frame: String,
-        reply: oneshot::Sender<Answer>,
-    },
-    Cancel(Uuid),
-}
-
-/// Where the session's task is told what to do.
-struct Inbox {
-    commands: mpsc::Receiver<Command>,
-    /// Beside the commands, so that it waits for none of them.
-    closing: mpsc::Receiver<Refused>,
-}
-
 /// A live session, as the rest of the service sees it. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct SessionHandle {
-    commands: mpsc::Sender<Command>,
-    closing: mpsc::Sender<Refused>,
-    about: Arc<About>,
+pub(crate) struct SessionHandle(Arc<Shared>);
+
+struct Shared {
+    about: About,
+    mailbox: Arc<Mailbox>,
+    questions: Questions,
+    budget: Arc<Budget>,
 }
 
 /// What does not change during a session.
 struct About {
     id: Uuid,
     identity: AgentIdentity,
-    hello: Hello,
+    agent_version: String,
+    capabilities: Vec<QueryCommand>,
 }
 
 /// Why a question got no answer.
@@ -88,74 +76,87 @@ pub(crate) enum AskError {
 }
 
 impl SessionHandle {
-    fn new(id: Uuid, identity: AgentIdentity, hello: Hello) -> (Self, Inbox) {
-        let (commands, received_commands) = mpsc::channel(COMMANDS);
-        let (closing, received_closing) = mpsc::channel(1);
-        let inbox = Inbox { commands: received_commands, closing: received_closing };
-        (Self { commands, closing, about: Arc::new(About { id, identity, hello }) }, inbox)
+    fn new(id: Uuid, identity: AgentIdentity, hello: Hello, bounds: &Bounds) -> Self {
+        let capability = |name: String| serde_json::from_value(name.into()).ok();
+        let about = About {
+            id,
+            identity,
+            agent_version: hello.agent_version,
+            capabilities: hello.capabilities.into_iter().filter_map(capability).collect(),
+        };
+        Self(Arc::new(Shared {
+            about,
+            mailbox: Arc::default(),
+            questions: Questions::new(bounds.max_questions, bounds.shares_answers),
+            budget: Arc::clone(&bounds.budget),
+        }))
     }
 
     pub(crate) fn id(&self) -> Uuid {
-        self.about.id
+        self.0.about.id
     }
 
     pub(crate) fn identity(&self) -> &AgentIdentity {
-        &self.about.identity
+        &self.0.about.identity
     }
 
     pub(crate) fn agent_version(&self) -> &str {
-        &self.about.hello.agent_version
+        &self.0.about.agent_version
     }
 
     /// Whether the agent knows the command.
     pub(crate) fn can(&self, command: &QueryCommand) -> bool {
-        self.about.hello.capabilities.iter().any(|capability| capability == command.as_str())
+        self.0.about.capabilities.contains(command)
     }
 
-    /// Asks the agent and waits for its answer until the deadline. Whoever stops waiting has the agent told.
+    /// Asks the agent, or joins who is asking the same for the same user, and waits until its answer begins. Whoever stops
+    /// reading it has the agent told, unless others read on.
     pub(crate) async fn ask(
         &self,
-        mut request: Request,
+        question: Question,
+        trace: Option<TraceParent>,
         deadline: Instant,
-    ) -> Result<Box<RawValue>, AskError> {
+    ) -> Result<(Encoding, Reader), AskError> {
+        let started = Instant::now();
+        let mut reader =
+            self.0.questions.join_or(&question, deadline, || self.pose(&question, trace, deadline))?;
+        let encoding = reader.begun(deadline).await?;
+        metrics::histogram!("agent_ask_seconds").record(started.elapsed());
+        Ok((encoding, reader))
+    }
+
+    /// Hands a new question to the session's task.
+    fn pose(
+        &self,
+        question: &Question,
+        trace: Option<TraceParent>,
+        deadline: Instant,
+    ) -> Result<Arc<Posed>, AskError> {
         let patience = deadline.saturating_duration_since(Instant::now());
-        request.deadline_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        let request = Request {
+            request_id: Uuid::new_v4(),
+            command: question.command.clone(),
+            params: question.params.clone(),
+            deadline_ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX),
+            window: u32::try_from(posed::WINDOW).ok(),
+            traceparent: trace,
+        };
         if request.deadline_ms == 0 {
             return Err(AskError::Timeout);
         }
         let request_id = request.request_id;
         let frame = serde_json::to_string(&ServerFrame::Request(request)).ok();
         let frame = frame.filter(|frame| frame.len() <= MAX_FRAME_BYTES).ok_or(AskError::TooLarge)?;
-        let (reply, answer) = oneshot::channel();
-        self.commands.try_send(Command::Ask { request_id, frame, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => AskError::Busy,
-            mpsc::error::TrySendError::Closed(_) => AskError::Gone,
-        })?;
-        let mut cancel = CancelOnDrop { session: self, request_id: Some(request_id) };
-        let answer = timeout_at(deadline, answer).await.map_err(|_| AskError::Timeout)?;
-        cancel.request_id = None;
-        answer.map_err(|_| AskError::Gone)?.map_err(AskError::Agent)
+        let Shared { questions, mailbox, budget, .. } = &*self.0;
+        let place = questions.place()?;
+        let posed = Posed::new(request_id, deadline, Arc::clone(mailbox), Arc::clone(budget), place);
+        mailbox.ask(Ask { asked: Asked::new(&posed), request_id, frame })?;
+        Ok(posed)
     }
 
     /// Ends the session, telling the agent why.
     pub(crate) fn close(&self, code: RefusalCode, detail: &str, retry: bool) {
-        // It may have ended, or been told to end for another reason.
-        let _ = self.closing.try_send(Refused { code, detail: detail.to_owned(), retry });
-    }
-}
-
-/// Tells the agent that nobody waits for the answer any more.
-struct CancelOnDrop<'a> {
-    session: &'a SessionHandle,
-    request_id: Option<Uuid>,
-}
-
-impl Drop for CancelOnDrop<'_> {
-    fn drop(&mut self) {
-        if let Some(request_id) = self.request_id {
-            // With a full queue the agent finds out by its deadline.
-            let _ = self.session.commands.try_send(Command::Cancel(request_id));
-        }
+        self.0.mailbox.end(Refused { code, detail: detail.to_owned(), retry });
     }
 }
 

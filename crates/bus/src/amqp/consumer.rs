@@ -1,6 +1,6 @@
 //! One consumer: declares its queue, consumes, and does so again whenever connection, channel or queue is lost.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use lapin::{
@@ -18,7 +18,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::broker::{Acker, Delivery, Incoming, Message, QueueSpec};
+use crate::{
+    broker::{Acker, Delivery, Incoming, QueueSpec},
+    message::{Headers, Message},
+};
 
 /// Between two attempts on a connection that is there: the queue was deleted, or the channel closed.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -162,14 +165,14 @@ pub(super) fn message(body: Vec<u8>, properties: &BasicProperties) -> Message {
     }
 }
 
-fn text_headers(table: &FieldTable) -> BTreeMap<String, String> {
-    table
-        .inner()
-        .iter()
-        .filter_map(|(name, value)| match value {
-            AMQPValue::LongString(text) => Some((name.to_string(), text.to_string())),
-            AMQPValue::ShortString(text) => Some((name.to_string(), text.to_string())),
-            _ => None,
-        })
-        .collect()
+fn text_headers(table: &FieldTable) -> Headers {
+    let mut headers = Headers::default();
+    for (name, value) in table.inner() {
+        match value {
+            AMQPValue::LongString(text) => headers.push(name.to_string(), text.to_string()),
+            AMQPValue::ShortString(text) => headers.push(name.to_string(), text.to_string()),
+            _ => {}
+        }
+    }
+    headers
 }

@@ -12,8 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    broker::{Guarantee, Message, Target},
+    broker::{Guarantee, Target},
     error::PublishError,
+    message::Message,
 };
 
 /// AMQP's delivery modes.
@@ -40,16 +41,23 @@ struct Unconfirmed {
 impl Publisher {
     pub(super) async fn open(
         connection: Arc<Connection>,
-        events: String,
+        topics: [String; 2],
         broken: CancellationToken,
     ) -> lapin::Result<Arc<Self>> {
         let plain = connection.create_channel().await?;
         let confirmed = connection.create_channel().await?;
         confirmed.confirm_select(ConfirmSelectOptions::default()).await?;
         let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
-        plain
-            .exchange_declare(events.as_str().into(), ExchangeKind::Topic, durable, FieldTable::default())
-            .await?;
+        for exchange in topics {
+            plain
+                .exchange_declare(
+                    exchange.as_str().into(),
+                    ExchangeKind::Topic,
+                    durable,
+                    FieldTable::default(),
+                )
+                .await?;
+        }
         let (confirms, unconfirmed) = mpsc::unbounded_channel();
         tokio::spawn(await_confirms(unconfirmed));
         Ok(Arc::new(Self { _connection: connection, plain, confirmed, confirms, broken }))
@@ -138,8 +146,8 @@ fn properties(message: &Message) -> BasicProperties {
     }
     if !message.headers.is_empty() {
         let mut headers = FieldTable::default();
-        for (name, value) in &message.headers {
-            headers.insert(ShortString::from(name.as_str()), AMQPValue::LongString(value.as_str().into()));
+        for (name, value) in message.headers.iter() {
+            headers.insert(ShortString::from(name), AMQPValue::LongString(value.into()));
         }
         properties = properties.with_headers(headers);
     }

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::lock;
-use crate::broker::Message;
+use crate::message::Message;
 
 pub(super) struct Queue {
     messages: Mutex<VecDeque<Stored>>,

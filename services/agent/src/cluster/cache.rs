@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     fmt::Debug,
     pin::pin,
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,7 @@ use kube::{
     api::{WatchEvent, WatchParams},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::timeout;
 
 use super::{ApiServer, ListQuery, QueryError, list};
@@ -35,6 +36,8 @@ pub(crate) struct Cache<V>(RwLock<Option<Kept<V>>>);
 
 struct Kept<V> {
     items: BTreeMap<String, V>,
+    /// The items as they are told, once they were told since they last changed.
+    written: Option<Arc<RawValue>>,
     /// From here the next watch goes on; absent when that has expired.
     version: Option<String>,
     simulated: bool,
@@ -42,8 +45,10 @@ struct Kept<V> {
 }
 
 /// What a cache held at one moment.
-pub(crate) struct Snapshot<V> {
-    pub(crate) items: Vec<V>,
+pub(crate) struct Snapshot {
+    /// All items, as a JSON array.
+    pub(crate) items: Arc<RawValue>,
+    pub(crate) count: usize,
     /// How long ago the API server last confirmed it.
     pub(crate) age: Duration,
     /// Whether the API server that told it said that it is a simulation.
@@ -63,16 +68,23 @@ impl<V> Default for Cache<V> {
     }
 }
 
-impl<V: Clone + Serialize> Cache<V> {
+impl<V: Serialize + PartialEq> Cache<V> {
     /// Everything, if it was confirmed within `max_age`.
-    pub(crate) fn snapshot(&self, max_age: Duration) -> Option<Snapshot<V>> {
-        let kept = self.read();
-        let kept = kept.as_ref()?;
-        let age = kept.confirmed.elapsed();
-        (age <= max_age).then(|| Snapshot {
-            items: kept.items.values().cloned().collect(),
-            age,
-            simulated: kept.simulated,
+    pub(crate) fn snapshot(&self, max_age: Duration) -> Option<Snapshot> {
+        let snapshot = |kept: &Kept<V>| {
+            let age = kept.confirmed.elapsed();
+            let items = kept.written.clone().filter(|_| age <= max_age)?;
+            Some(Snapshot { items, count: kept.items.len(), age, simulated: kept.simulated })
+        };
+        let known = self.read().as_ref().and_then(snapshot);
+        known.or_else(|| {
+            let mut kept = self.write();
+            let kept = kept.as_mut()?;
+            if kept.written.is_none() {
+                let items: Vec<&V> = kept.items.values().collect();
+                kept.written = to_raw_value(&items).ok().map(Arc::from);
+            }
+            snapshot(kept)
         })
     }
 
@@ -122,7 +134,8 @@ impl<V: Clone + Serialize> Cache<V> {
         let named = |object: K| (object.name_any(), (followed.view)(object));
         let listed = list(followed.server, &followed.api, &ListQuery::default(), named).await?;
         *self.write() = Some(Kept {
-            items: listed.items.into_iter().collect(),
+            items: listed.items.views.into_iter().collect(),
+            written: None,
             version: Some(listed.resource_version),
             simulated,
             confirmed,
@@ -163,11 +176,17 @@ impl<V: Clone + Serialize> Cache<V> {
         match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => self.update(|kept| {
                 kept.version = object.resource_version();
-                kept.items.insert(object.name_any(), view(object));
+                let (name, view) = (object.name_any(), view(object));
+                // Most changes, such as a kubelet's sign of life, are none of what is told.
+                if kept.items.get(&name) != Some(&view) {
+                    kept.written = None;
+                }
+                kept.items.insert(name, view);
             }),
             WatchEvent::Deleted(object) => self.update(|kept| {
                 kept.version = object.resource_version();
                 kept.items.remove(&object.name_any());
+                kept.written = None;
             }),
             WatchEvent::Bookmark(bookmark) => self.update(|kept| {
                 kept.version = Some(bookmark.metadata.resource_version);

@@ -1,14 +1,12 @@
 //! The commands: from what is asked to the answer.
 
-use std::{fmt::Debug, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use contracts::{
     ErrorCode,
+    agent::INLINE_RESULT_BYTES,
     query::{Command, Params},
-    resources::{
-        DeploymentList, ListMeta, NamespaceList, NodeList, PodList, PodLogs, Provenance, ResourceCounts,
-        ServiceList, Source,
-    },
+    resources::{self, ListMeta, PodLogs, Provenance, ResourceCounts, Source},
 };
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -19,25 +17,69 @@ use k8s_openapi::{
 };
 use kube::{Api, Resource, api::LogParams};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 
 use super::{
-    Cluster, ListQuery, QueryError, cache::Cache, counts::Counted, is_whole, list, logs, params, views,
+    Cluster, ListQuery, QueryError, cache::Cache, counts::Counted, is_whole, list, list::Views, logs, params,
+    views,
 };
 
 const DEFAULT_LOG_LINES: u32 = 100;
 const MAX_LOG_LINES: u32 = 10_000;
 
-/// The result of a command, serialised as its own type of the contract.
+/// The result of a command, serialised as its own type of the contract: a list as the `…List` of its kind.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(crate) enum Answer {
-    Namespaces(NamespaceList),
-    Nodes(NodeList),
-    Pods(PodList),
-    Deployments(DeploymentList),
-    Services(ServiceList),
+    Namespaces {
+        namespaces: Items<resources::Namespace>,
+        #[serde(flatten)]
+        meta: ListMeta,
+    },
+    Nodes {
+        nodes: Items<resources::Node>,
+        #[serde(flatten)]
+        meta: ListMeta,
+    },
+    Pods {
+        pods: Items<resources::Pod>,
+        #[serde(flatten)]
+        meta: ListMeta,
+    },
+    Deployments {
+        deployments: Items<resources::Deployment>,
+        #[serde(flatten)]
+        meta: ListMeta,
+    },
+    Services {
+        services: Items<resources::Service>,
+        #[serde(flatten)]
+        meta: ListMeta,
+    },
     Resources(ResourceCounts),
     Logs(PodLogs),
+}
+
+/// The objects of a list.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Items<V> {
+    /// As the API server has just told them.
+    Listed(Views<V>),
+    /// From the cache, as JSON.
+    Kept(Arc<RawValue>),
+}
+
+impl Answer {
+    /// Whether it is known to be written at once.
+    pub(crate) fn is_small(&self) -> bool {
+        match self {
+            Self::Namespaces { namespaces: Items::Kept(text), .. }
+            | Self::Nodes { nodes: Items::Kept(text), .. } => text.get().len() < INLINE_RESULT_BYTES,
+            Self::Resources(_) => true,
+            _ => false,
+        }
+    }
 }
 
 impl Cluster {
@@ -47,25 +89,25 @@ impl Cluster {
         match command {
             Command::GetNamespaces => {
                 let (namespaces, meta) = self.cached(&self.namespaces, params, views::namespace).await?;
-                Ok(Answer::Namespaces(NamespaceList { namespaces, meta }))
+                Ok(Answer::Namespaces { namespaces, meta })
             }
             Command::GetNodes => {
                 let (nodes, meta) = self.cached(&self.nodes, params, views::node).await?;
-                Ok(Answer::Nodes(NodeList { nodes, meta }))
+                Ok(Answer::Nodes { nodes, meta })
             }
             Command::GetPods => {
                 let (pods, meta) = self.listed(&self.scoped::<Pod>(params)?, params, views::pod).await?;
-                Ok(Answer::Pods(PodList { pods, meta }))
+                Ok(Answer::Pods { pods, meta })
             }
             Command::GetDeployments => {
                 let api = self.scoped::<Deployment>(params)?;
                 let (deployments, meta) = self.listed(&api, params, views::deployment).await?;
-                Ok(Answer::Deployments(DeploymentList { deployments, meta }))
+                Ok(Answer::Deployments { deployments, meta })
             }
             Command::GetServices => {
                 let api = self.scoped::<Service>(params)?;
                 let (services, meta) = self.listed(&api, params, views::service).await?;
-                Ok(Answer::Services(ServiceList { services, meta }))
+                Ok(Answer::Services { services, meta })
             }
             Command::GetClusterResources => self.resource_counts(params).await.map(Answer::Resources),
             Command::GetPodLogs => self.pod_logs(params).await.map(Answer::Logs),
@@ -82,17 +124,17 @@ impl Cluster {
         cache: &Cache<V>,
         params: &Params,
         view: fn(K) -> V,
-    ) -> Result<(Vec<V>, ListMeta), QueryError>
+    ) -> Result<(Items<V>, ListMeta), QueryError>
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
-        V: Clone + Serialize,
+        V: PartialEq + Serialize,
     {
         let cached = is_whole(params).then(|| cache.snapshot(self.timing.cache_max_age)).flatten();
         let Some(snapshot) = cached else {
             return self.listed(&Api::all(self.server.client()), params, view).await;
         };
         let meta = ListMeta {
-            total_count: snapshot.items.len(),
+            total_count: snapshot.count,
             continue_token: None,
             remaining_count: None,
             provenance: Provenance {
@@ -101,7 +143,7 @@ impl Cluster {
                 simulated: snapshot.simulated,
             },
         };
-        Ok((snapshot.items, meta))
+        Ok((Items::Kept(snapshot.items), meta))
     }
 
     async fn listed<K, V>(
@@ -109,7 +151,7 @@ impl Cluster {
         api: &Api<K>,
         params: &Params,
         view: fn(K) -> V,
-    ) -> Result<(Vec<V>, ListMeta), QueryError>
+    ) -> Result<(Items<V>, ListMeta), QueryError>
     where
         K: Clone + DeserializeOwned + Debug,
         V: Serialize,
@@ -117,12 +159,12 @@ impl Cluster {
         let provenance = self.provenance().await?;
         let listed = list(&self.server, api, &ListQuery::from(params), view).await?;
         let meta = ListMeta {
-            total_count: listed.items.len(),
+            total_count: listed.items.views.len(),
             continue_token: listed.continue_token,
             remaining_count: listed.remaining,
             provenance,
         };
-        Ok((listed.items, meta))
+        Ok((Items::Listed(listed.items), meta))
     }
 
     async fn resource_counts(&self, params: &Params) -> Result<ResourceCounts, QueryError> {

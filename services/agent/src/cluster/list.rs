@@ -4,9 +4,9 @@ use std::{fmt::Debug, io};
 
 use contracts::{ErrorCode, agent::MAX_RESULT_BYTES, query::Params};
 use kube::{Api, api::ListParams, core::ObjectList};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Serialize, Serializer, de::DeserializeOwned};
 
-use super::{ApiServer, QueryError};
+use super::{ApiServer, QueryError, places::Places};
 
 /// Objects that are asked for at once, as kubectl does.
 const PAGE: u32 = 500;
@@ -24,10 +24,23 @@ pub(crate) struct ListQuery {
     pub(crate) continue_token: Option<String>,
 }
 
+/// Views of objects. While they are in memory, they hold the places that were taken for them.
+#[derive(Debug)]
+pub(crate) struct Views<V> {
+    pub(crate) views: Vec<V>,
+    _places: Places,
+}
+
+impl<V: Serialize> Serialize for Views<V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.views.serialize(serializer)
+    }
+}
+
 /// What was listed.
 #[derive(Debug)]
 pub(crate) struct Listed<V> {
-    pub(crate) items: Vec<V>,
+    pub(crate) items: Views<V>,
     pub(crate) continue_token: Option<String>,
     pub(crate) remaining: Option<i64>,
     /// The version of the whole list, from which a watch goes on.
@@ -100,7 +113,7 @@ where
 {
     let query = ListQuery { label_selector: label_selector.map(str::to_owned), ..ListQuery::default() };
     let all = list(server, api, &query, |_| ()).await?;
-    Ok(i64::try_from(all.items.len()).unwrap_or(i64::MAX))
+    Ok(i64::try_from(all.items.views.len()).unwrap_or(i64::MAX))
 }
 
 async fn in_pages<K, V>(
@@ -114,6 +127,7 @@ where
     K: Clone + DeserializeOwned + Debug,
     V: Serialize,
 {
+    let mut places = Places::first().await;
     let mut items: Vec<V> = Vec::new();
     let mut bytes = 0;
     let mut token = query.continue_token.clone();
@@ -139,12 +153,13 @@ where
         let is_full = query.limit.is_some_and(|limit| items.len() >= limit as usize);
         if is_full || token.is_none() {
             return Ok(Listed {
-                items,
+                items: Views { views: items, _places: places },
                 continue_token: token,
                 remaining,
                 resource_version: resource_version.unwrap_or_default(),
             });
         }
+        places.grow().await;
     }
 }
 

@@ -14,6 +14,7 @@ mod error;
 mod list;
 mod logs;
 mod params;
+mod places;
 mod pod_status;
 mod views;
 

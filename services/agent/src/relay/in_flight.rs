@@ -1,9 +1,14 @@
 //! The requests that are being answered.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use contracts::{ErrorCode, agent::Request};
 use tokio::{
+    sync::Semaphore,
     task::{AbortHandle, JoinSet},
     time::timeout,
 };
@@ -17,22 +22,55 @@ use super::{
 };
 use crate::cluster::{Cluster, QueryError};
 
-/// So many requests are answered at once; further ones are told to come later.
-const MAX_ANSWERED: usize = 64;
+/// So many requests are answered at once; further ones are told to come later. What they hold in memory is bounded apart.
+const MAX_ANSWERED: usize = 256;
 /// So many are known at once, refused ones included; further ones are left to their deadline.
 const MAX_KNOWN: usize = 2 * MAX_ANSWERED;
 /// Nobody waits longer, whatever a request says.
 const MAX_DEADLINE: Duration = Duration::from_secs(300);
+/// No more parts are sent ahead, whatever is said.
+const MAX_WINDOW: u32 = 1024;
 
 /// Requests answered, by `command` and `outcome` (`ok` or an error's code).
 const REQUESTS: &str = "agent_requests_total";
+/// Seconds from a request until its result is ready to be sent.
+const SECONDS: &str = "agent_answer_seconds";
 
 /// The requests that are being answered; dropping it abandons them.
 pub(super) struct InFlight {
     cluster: Arc<Cluster>,
     outbox: Outbox,
     tasks: JoinSet<()>,
-    by_id: HashMap<Uuid, AbortHandle>,
+    by_id: HashMap<Uuid, Answering>,
+}
+
+struct Answering {
+    task: AbortHandle,
+    window: Arc<Window>,
+}
+
+/// How many parts of an answer may be sent yet.
+pub(super) struct Window(Semaphore);
+
+impl Window {
+    /// For a server that says no number, all of them.
+    pub(super) fn new(parts: Option<u32>) -> Self {
+        Self(Semaphore::new(parts.map_or(Semaphore::MAX_PERMITS, |parts| parts.min(MAX_WINDOW) as usize)))
+    }
+
+    /// Waits until one more part may be sent.
+    pub(super) async fn pass(&self) {
+        // It is never closed.
+        if let Ok(permit) = self.0.acquire().await {
+            permit.forget();
+        }
+    }
+
+    fn widen(&self, parts: u32) {
+        if self.0.available_permits() < MAX_WINDOW as usize {
+            self.0.add_permits(parts.min(MAX_WINDOW) as usize);
+        }
+    }
 }
 
 impl InFlight {
@@ -52,8 +90,12 @@ impl InFlight {
             return;
         }
         let outbox = self.outbox.clone();
-        let handle = match self.by_id.len() {
-            0..MAX_ANSWERED => self.tasks.spawn(answer(Arc::clone(&self.cluster), outbox, request)),
+        let window = Arc::new(Window::new(request.window));
+        let task = match self.by_id.len() {
+            0..MAX_ANSWERED => {
+                let answer = answer(Arc::clone(&self.cluster), outbox, request, Arc::clone(&window));
+                self.tasks.spawn(answer)
+            }
             MAX_ANSWERED..MAX_KNOWN => self.tasks.spawn(async move {
                 let detail = format!("the agent is answering {MAX_ANSWERED} requests already");
                 send_error(&outbox, request_id, QueryError::new(ErrorCode::RateLimited, detail)).await;
@@ -63,7 +105,7 @@ impl InFlight {
                 return;
             }
         };
-        self.by_id.insert(request_id, handle);
+        self.by_id.insert(request_id, Answering { task, window });
     }
 
     /// Sends a frame that is no answer; until it is sent it counts as under way.
@@ -74,8 +116,15 @@ impl InFlight {
 
     /// Stops answering a request.
     pub(super) fn cancel(&mut self, request_id: Uuid) {
-        if let Some(handle) = self.by_id.remove(&request_id) {
-            handle.abort();
+        if let Some(answering) = self.by_id.remove(&request_id) {
+            answering.task.abort();
+        }
+    }
+
+    /// Lets more parts of an answer be sent.
+    pub(super) fn more(&self, request_id: Uuid, parts: u32) {
+        if let Some(answering) = self.by_id.get(&request_id) {
+            answering.window.widen(parts);
         }
     }
 
@@ -90,13 +139,14 @@ impl InFlight {
                 error.id()
             }
         };
-        self.by_id.retain(|_, handle| handle.id() != task);
+        self.by_id.retain(|_, answering| answering.task.id() != task);
         Some(())
     }
 }
 
-async fn answer(cluster: Arc<Cluster>, outbox: Outbox, request: Request) {
-    let Request { request_id, command, params, deadline_ms, traceparent } = request;
+async fn answer(cluster: Arc<Cluster>, outbox: Outbox, request: Request, window: Arc<Window>) {
+    let started = Instant::now();
+    let Request { request_id, command, params, deadline_ms, traceparent, .. } = request;
     let trace_id = traceparent.map(contracts::TraceParent::trace_id);
     let span = tracing::info_span!("query", %request_id, command = command.as_str(), trace_id);
     let work = async {
@@ -104,7 +154,8 @@ async fn answer(cluster: Arc<Cluster>, outbox: Outbox, request: Request) {
             Ok(answer) => pack(answer).await?,
             Err(error) => return Err(error),
         };
-        send_result(&outbox, request_id, packed).await;
+        metrics::histogram!(SECONDS).record(started.elapsed());
+        send_result(&outbox, request_id, packed, &window).await;
         Ok(())
     };
     let deadline = Duration::from_millis(deadline_ms).min(MAX_DEADLINE);

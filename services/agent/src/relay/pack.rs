@@ -2,14 +2,21 @@
 
 use std::io::{self, Write};
 
-use contracts::agent::{INLINE_RESULT_BYTES, MAX_RESULT_BYTES, PART_BYTES, Part, Response};
+use contracts::{
+    ErrorCode,
+    agent::{INLINE_RESULT_BYTES, MAX_RESULT_BYTES, PART_BYTES, Part, Response},
+};
 use flate2::{Compression, write::GzEncoder};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
-use super::socket::{self, Outbox};
+use super::{
+    in_flight::Window,
+    socket::{self, Outbox},
+};
 use crate::cluster::{Answer, QueryError, too_large};
 
 /// A result, ready to be sent.
@@ -21,22 +28,37 @@ pub(super) enum Packed {
     Compressed(Vec<u8>),
 }
 
-/// Serialises an answer, away from the threads that must not wait.
+/// Compressed answers that wait for their askers, all together: MiB.
+const MAX_WAITING_MIB: usize = 64;
+static WAITING: Semaphore = Semaphore::const_new(MAX_WAITING_MIB);
+
+/// Serialises an answer; a large one away from the threads that must not wait.
 pub(super) async fn pack(answer: Answer) -> Result<Packed, QueryError> {
+    if answer.is_small() {
+        return pack_now(&answer, MAX_RESULT_BYTES);
+    }
     tokio::task::spawn_blocking(move || pack_now(&answer, MAX_RESULT_BYTES))
         .await
         .map_err(QueryError::internal)?
 }
 
-/// Sends a result. Each part waits for its own turn, so that other answers pass between them.
-pub(super) async fn send_result(outbox: &Outbox, request_id: Uuid, packed: Packed) {
+/// Sends a result. Each part waits until the asker wants it, and then for its own turn, so that other answers pass between
+/// them.
+pub(super) async fn send_result(outbox: &Outbox, request_id: Uuid, packed: Packed, window: &Window) {
     match packed {
         Packed::Inline(result) => {
             send_response(outbox, Response { request_id, result: Some(result), error: None }).await;
         }
         Packed::Compressed(gzip) => {
+            let mebibytes = u32::try_from(gzip.len().div_ceil(1 << 20)).unwrap_or(u32::MAX);
+            let Ok(_place) = WAITING.try_acquire_many(mebibytes) else {
+                let detail = "the agent has too many large answers to send; try again";
+                let error = QueryError::new(ErrorCode::RateLimited, detail);
+                return send_error(outbox, request_id, error).await;
+            };
             let mut parts = gzip.chunks(PART_BYTES).peekable();
             while let Some(data) = parts.next() {
+                window.pass().await;
                 let part = Part { request_id, last: parts.peek().is_none(), data };
                 outbox.send(Message::binary(part.to_bytes())).await;
             }
@@ -104,7 +126,6 @@ impl Write for ResultWriter {
 mod tests {
     use std::io::Read;
 
-    use contracts::ErrorCode;
     use flate2::read::GzDecoder;
     use proptest::prelude::*;
 

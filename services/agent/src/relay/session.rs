@@ -156,6 +156,7 @@ impl<'a> Session<'a> {
     fn receive_frame(&mut self, text: &str) -> Option<End> {
         match ServerFrame::parse(text) {
             Ok(ServerFrame::Request(request)) => self.in_flight.start(request),
+            Ok(ServerFrame::More(more)) => self.in_flight.more(more.request_id, more.parts),
             Ok(ServerFrame::Cancel(cancel)) => self.in_flight.cancel(cancel.request_id),
             Ok(ServerFrame::Refused(refused)) => return Some(connect::refusal(&refused)),
             Ok(ServerFrame::GoingAway(going)) => {

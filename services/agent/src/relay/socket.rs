@@ -82,15 +82,41 @@ where
                 None => return,
             },
         };
-        let is_last = message.is_close();
-        if let Err(error) = sink.send(message).await {
-            tracing::debug!(%error, "a frame could not be written");
-            return;
-        }
-        if is_last {
-            return;
+        match write_batch(&mut sink, message, &mut queue).await {
+            Ok(is_open) if is_open => {}
+            Ok(_) => return,
+            Err(error) => {
+                tracing::debug!(%error, "a frame could not be written");
+                return;
+            }
         }
     }
+}
+
+/// Writes a frame, and with it what small ones wait already; false after a close frame.
+async fn write_batch<S>(
+    sink: &mut S,
+    first: Message,
+    queue: &mut mpsc::Receiver<Message>,
+) -> Result<bool, S::Error>
+where
+    S: Sink<Message, Error: Display> + Unpin,
+{
+    let mut next = Some(first);
+    let mut bytes = 0;
+    while let Some(message) = next {
+        bytes += message.len();
+        let is_last = message.is_close();
+        sink.feed(message).await?;
+        if is_last {
+            sink.flush().await?;
+            return Ok(false);
+        }
+        // A ping waits behind one batch at most.
+        next = if bytes < BUFFER_BYTES { queue.try_recv().ok() } else { None };
+    }
+    sink.flush().await?;
+    Ok(true)
 }
 
 /// A frame as text.
@@ -104,7 +130,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::{
-        super::pack::{Packed, send_result},
+        super::{
+            in_flight::Window,
+            pack::{Packed, send_result},
+        },
         *,
     };
 
@@ -119,7 +148,8 @@ mod tests {
         let (outbox, writer) = Outbox::open(PollSender::new(sink));
         let large = outbox.clone();
         let sending = tokio::spawn(async move {
-            send_result(&large, Uuid::nil(), Packed::Compressed(vec![0; PARTS * PART_BYTES])).await;
+            let packed = Packed::Compressed(vec![0; PARTS * PART_BYTES]);
+            send_result(&large, Uuid::nil(), packed, &Window::new(None)).await;
         });
         while outbox.frames.capacity() > 0 || connection.is_empty() {
             tokio::task::yield_now().await;

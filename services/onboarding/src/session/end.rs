@@ -44,6 +44,24 @@ impl End {
         }
     }
 
+    /// For the metrics.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::Refuse(refused) => match refused.code {
+                RefusalCode::ProtocolError => "protocol_error",
+                RefusalCode::TooLarge => "too_large",
+                RefusalCode::Timeout => "timeout",
+                RefusalCode::Replaced => "replaced",
+                RefusalCode::Revoked => "revoked",
+                RefusalCode::RateLimited => "rate_limited",
+                _ => "refused",
+            },
+            Self::Shutdown => "shutdown",
+            Self::Left => "left",
+            Self::Lost(_) => "lost",
+        }
+    }
+
     /// Tells the agent, as far as it still listens, and closes.
     pub(super) async fn carry_out(self, socket: &mut Socket, settings: &SessionSettings) {
         // The agent may be gone already, or read no more.

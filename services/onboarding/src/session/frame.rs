@@ -1,5 +1,6 @@
 //! Frames as they come from the socket and go to it.
 
+use bytes::Bytes;
 use contracts::agent::{AgentFrame, Part, RefusalCode, ServerFrame};
 use futures_util::SinkExt;
 use tokio::time::timeout;
@@ -14,7 +15,7 @@ pub(super) enum Frame {
     Part {
         request_id: Uuid,
         last: bool,
-        data: Vec<u8>,
+        data: Bytes,
     },
     /// Ping, pong: the agent lives. Tungstenite answers pings by itself.
     Alive,
@@ -29,7 +30,8 @@ pub(super) fn read(received: Option<Result<Message, SocketError>>) -> Result<Fra
         },
         Some(Ok(Message::Binary(bytes))) => match Part::parse(&bytes) {
             Ok(part) => {
-                Ok(Frame::Part { request_id: part.request_id, last: part.last, data: part.data.to_vec() })
+                let data = Bytes::copy_from_slice(part.data);
+                Ok(Frame::Part { request_id: part.request_id, last: part.last, data })
             }
             Err(error) => Err(End::protocol_error(&error.to_string())),
         },
@@ -57,16 +59,22 @@ pub(super) async fn send(
     settings: &SessionSettings,
 ) -> Result<(), End> {
     let text = serde_json::to_string(frame).map_err(|error| End::Lost(error.to_string()))?;
-    send_text(socket, text, settings).await
+    send_all(socket, vec![text], settings).await
 }
 
-/// Sends a frame that is written already. An agent that does not read is given up.
-pub(super) async fn send_text(
+/// Sends frames that are written already, together. An agent that does not read is given up.
+pub(super) async fn send_all(
     socket: &mut Socket,
-    text: String,
+    frames: Vec<String>,
     settings: &SessionSettings,
 ) -> Result<(), End> {
-    match timeout(settings.timing.write_within, socket.send(Message::text(text))).await {
+    let sending = async {
+        for text in frames {
+            socket.feed(Message::text(text)).await?;
+        }
+        socket.flush().await
+    };
+    match timeout(settings.timing.write_within, sending).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(End::Lost(error.to_string())),
         Err(_) => Err(End::Lost("the agent does not read".to_owned())),

@@ -2,41 +2,36 @@
 
 use std::{collections::HashMap, ops::ControlFlow, sync::Arc};
 
+use bytes::Bytes;
 use contracts::{
     Timestamp,
-    agent::{AgentFrame, Cancel, Heartbeat, RefusalCode, Response, ServerFrame},
+    agent::{AgentFrame, Cancel, Heartbeat, More, RefusalCode, Response, ServerFrame},
 };
 use futures_util::StreamExt;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::{
-    About, Answer, COMMANDS, Command, Inbox,
-    answer::Assembly,
+    Shared,
     end::End,
     frame::{self, Frame},
     improper,
+    mailbox::{Mail, Note},
+    posed::{Asked, Pushed},
     socket::Socket,
     task::Sessions,
+    unbidden::Unbidden,
 };
 use crate::store::Vitals;
 
 pub(super) struct Session<'a> {
     sessions: &'a Sessions,
     socket: &'a mut Socket,
-    inbox: Inbox,
-    about: Arc<About>,
-    waiting: HashMap<Uuid, Waiting>,
+    shared: Arc<Shared>,
+    /// The questions that the agent has not answered yet.
+    waiting: HashMap<Uuid, Asked>,
+    unbidden: Unbidden,
     leaving: Option<Leaving>,
-}
-
-/// A question that the agent has not answered yet.
-struct Waiting {
-    reply: oneshot::Sender<Answer>,
-    parts: Assembly,
 }
 
 /// One side goes away: nobody finds the session any more, and it ends with the last answer, or then.
@@ -46,19 +41,16 @@ struct Leaving {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(
-        sessions: &'a Sessions,
-        socket: &'a mut Socket,
-        inbox: Inbox,
-        about: Arc<About>,
-    ) -> Self {
-        Self { sessions, socket, inbox, about, waiting: HashMap::new(), leaving: None }
+    pub(super) fn new(sessions: &'a Sessions, socket: &'a mut Socket, shared: Arc<Shared>) -> Self {
+        let unbidden = Unbidden::new();
+        Self { sessions, socket, shared, waiting: HashMap::new(), unbidden, leaving: None }
     }
 
     /// Serves until the session ends. Those who still wait for an answer then are told by the drop of `self`.
     pub(super) async fn serve(mut self) -> End {
         let silence = self.sessions.settings.silence();
         let mut silent_at = Instant::now() + silence;
+        let shared = Arc::clone(&self.shared);
         loop {
             if let Some(leaving) = self.leaving.take_if(|_| self.waiting.is_empty()) {
                 return leaving.why;
@@ -67,10 +59,12 @@ impl<'a> Session<'a> {
             let step = tokio::select! {
                 received = self.socket.next() => {
                     silent_at = Instant::now() + silence;
-                    frame::read(received).map_or_else(ControlFlow::Break, |frame| self.take(frame))
+                    match frame::read(received) {
+                        Ok(frame) => self.take(frame).await,
+                        Err(end) => ControlFlow::Break(end),
+                    }
                 }
-                Some(refused) = self.inbox.closing.recv() => ControlFlow::Break(End::Refuse(refused)),
-                Some(command) = self.inbox.commands.recv() => self.obey(command).await,
+                mail = shared.mailbox.next() => self.pass_on(mail).await,
                 () = sleep_until(ends_at) => ControlFlow::Break(self.why_silent()),
                 () = self.sessions.shutdown.cancelled(), if self.leaving.is_none() => {
                     let announced = self.sessions.announce_shutdown(self.socket).await;
@@ -86,23 +80,23 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn take(&mut self, frame: Frame) -> ControlFlow<End> {
+    async fn take(&mut self, frame: Frame) -> ControlFlow<End> {
         match frame {
+            Frame::Text(AgentFrame::Response(response)) => return self.settle(response),
+            Frame::Part { request_id, last, data } => return self.assemble(request_id, last, data).await,
             Frame::Alive => {}
-            Frame::Text(AgentFrame::Response(response)) => self.settle(response),
-            Frame::Part { request_id, last, data } => self.assemble(request_id, last, &data),
             Frame::Text(AgentFrame::Heartbeat(heartbeat)) => self.note(&heartbeat),
             Frame::Text(AgentFrame::GoingAway(_)) => self.leave(End::Left),
             Frame::Text(AgentFrame::Hello(_)) => {
                 return ControlFlow::Break(End::protocol_error("hello was said before"));
             }
         }
-        ControlFlow::Continue(())
+        bidden_or_end(self.unbidden.take())
     }
 
     /// From now on the agent is not connected to those who ask; what was asked before is still answered.
     fn leave(&mut self, why: End) {
-        self.sessions.registry.remove(&self.about.identity.agent_id, self.about.id);
+        self.sessions.registry.remove(&self.shared.about.identity.agent_id, self.shared.about.id);
         let by = Instant::now() + self.sessions.settings.timing.drain_within;
         self.leaving.get_or_insert(Leaving { why, by });
     }
@@ -113,36 +107,35 @@ impl<'a> Session<'a> {
     }
 
     /// Hands an answer to who waits for it. One that nobody asked for, or waits for any longer, is only counted.
-    fn settle(&mut self, response: Response) {
-        let Some(waiting) = self.waiting.remove(&response.request_id) else {
-            metrics::counter!("agent_unasked_answers_total").increment(1);
-            return;
+    fn settle(&mut self, response: Response) -> ControlFlow<End> {
+        let Some(asked) = self.waiting.remove(&response.request_id) else {
+            return bidden_or_end(self.unbidden.take_answer());
         };
-        let answer = match (response.result, response.error) {
-            (Some(result), None) => Ok(result),
+        asked.answer(match (response.result, response.error) {
+            (Some(result), None) => Ok(Bytes::from(Box::<str>::from(result).into_boxed_bytes())),
             (_, Some(error)) => Err(error),
             (None, None) => Err(improper("the agent answered with neither a result nor an error")),
-        };
-        // Whoever asked may have gone away just now.
-        let _ = waiting.reply.send(answer);
+        });
+        ControlFlow::Continue(())
     }
 
-    fn assemble(&mut self, request_id: Uuid, last: bool, data: &[u8]) {
-        let Some(waiting) = self.waiting.get_mut(&request_id) else {
-            metrics::counter!("agent_unasked_answers_total").increment(1);
-            return;
+    async fn assemble(&mut self, request_id: Uuid, last: bool, data: Bytes) -> ControlFlow<End> {
+        let Some(asked) = self.waiting.get(&request_id) else {
+            return bidden_or_end(self.unbidden.take_answer());
         };
-        let pushed = waiting.parts.push(data);
-        if !last && pushed.is_ok() {
-            return;
+        match asked.push(data, last) {
+            Pushed::Going => {}
+            Pushed::Settled => {
+                self.waiting.remove(&request_id);
+                if !last {
+                    return self.cancel(request_id).await;
+                }
+            }
+            Pushed::Overrun => {
+                return ControlFlow::Break(End::protocol_error("more parts were sent than were asked for"));
+            }
         }
-        let Some(Waiting { reply, parts }) = self.waiting.remove(&request_id) else {
-            return;
-        };
-        match pushed {
-            Err(error) => drop(reply.send(Err(error))),
-            Ok(()) => drop(tokio::task::spawn_blocking(move || reply.send(parts.finish()))),
-        }
+        ControlFlow::Continue(())
     }
 
     fn note(&self, heartbeat: &Heartbeat) {
@@ -153,33 +146,55 @@ impl<'a> Session<'a> {
             pods: heartbeat.pods,
             ..Vitals::default()
         };
-        self.sessions.recorder.learn(&self.about.identity.cluster_id, vitals);
+        self.sessions.recorder.learn(&self.shared.about.identity.cluster_id, vitals);
     }
 
-    async fn obey(&mut self, command: Command) -> ControlFlow<End> {
-        let settings = &self.sessions.settings;
-        let sent = match command {
-            Command::Ask { reply, .. } if reply.is_closed() => Ok(()),
-            Command::Ask { request_id, frame, reply } => {
-                self.forget_abandoned();
-                self.waiting.insert(request_id, Waiting { reply, parts: Assembly::default() });
-                frame::send_text(self.socket, frame, settings).await
-            }
-            // Not there: the answer came first.
-            Command::Cancel(request_id) => match self.waiting.remove(&request_id) {
-                Some(_) => {
-                    frame::send(self.socket, &ServerFrame::Cancel(Cancel { request_id }), settings).await
+    /// Tells the agent all that waits to be told, at once.
+    async fn pass_on(&mut self, mail: Mail) -> ControlFlow<End> {
+        if let Some(refused) = mail.closing {
+            return ControlFlow::Break(End::Refuse(refused));
+        }
+        let mut frames = Vec::with_capacity(mail.asks.len() + mail.notes.len());
+        for ask in mail.asks.into_iter().filter(|ask| ask.asked.is_wanted()) {
+            self.waiting.insert(ask.request_id, ask.asked);
+            frames.push(ask.frame);
+        }
+        for note in mail.notes {
+            match note {
+                Note::More(request_id) if self.waiting.contains_key(&request_id) => {
+                    frames.extend(written(&ServerFrame::More(More { request_id, parts: 1 })));
                 }
-                None => Ok(()),
-            },
-        };
+                Note::Cancel(request_id) if self.waiting.remove(&request_id).is_some() => {
+                    self.unbidden.expect_late_answer();
+                    frames.extend(written(&ServerFrame::Cancel(Cancel { request_id })));
+                }
+                // The answer came first.
+                Note::More(_) | Note::Cancel(_) => {}
+            }
+        }
+        self.send(frames).await
+    }
+
+    async fn cancel(&mut self, request_id: Uuid) -> ControlFlow<End> {
+        self.unbidden.expect_late_answer();
+        self.send(written(&ServerFrame::Cancel(Cancel { request_id })).into_iter().collect()).await
+    }
+
+    async fn send(&mut self, frames: Vec<String>) -> ControlFlow<End> {
+        let sent = frame::send_all(self.socket, frames, &self.sessions.settings).await;
         sent.map_or_else(ControlFlow::Break, ControlFlow::Continue)
     }
+}
 
-    /// A cancellation is lost when the queue of commands is full; then this takes care of it.
-    fn forget_abandoned(&mut self) {
-        if self.waiting.len() >= COMMANDS {
-            self.waiting.retain(|_, waiting| !waiting.reply.is_closed());
-        }
+fn bidden_or_end(is_acceptable: bool) -> ControlFlow<End> {
+    if is_acceptable {
+        return ControlFlow::Continue(());
     }
+    let detail = "more heartbeats, pings or answers to no question than are accepted";
+    ControlFlow::Break(End::refuse(RefusalCode::RateLimited, detail, true))
+}
+
+/// A frame as text; a struct of strings and numbers can always be written.
+fn written(frame: &ServerFrame) -> Option<String> {
+    serde_json::to_string(frame).ok()
 }

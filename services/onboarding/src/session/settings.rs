@@ -1,6 +1,8 @@
 //! The bounds of sessions.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use super::Budget;
 
 /// For how long sessions wait.
 #[derive(Clone, Copy, Debug)]
@@ -31,14 +33,24 @@ impl Default for SessionTiming {
     }
 }
 
-/// The bounds of sessions.
+/// The times of sessions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SessionSettings {
     /// How often agents are to send a heartbeat.
     pub(crate) heartbeat: Duration,
-    /// How many sessions this process holds.
-    pub(crate) max_sessions: usize,
     pub(crate) timing: SessionTiming,
+}
+
+/// The bounds of sessions, all of this process together where nothing else is said.
+#[derive(Clone)]
+pub(crate) struct Bounds {
+    pub(crate) max_sessions: usize,
+    /// Questions of one session that may wait for their answers.
+    pub(crate) max_questions: usize,
+    /// Whether those who ask the same at the same time share an answer.
+    pub(crate) shares_answers: bool,
+    /// Bytes of answers that may wait to be sent on.
+    pub(crate) budget: Arc<Budget>,
 }
 
 impl SessionSettings {

@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use super::{
-    About, Inbox, Registry, SessionHandle, SessionSettings,
+    Bounds, Registry, SessionHandle, SessionSettings, Shared,
     end::End,
     frame::{self, Frame},
     serve::Session,
@@ -34,6 +34,7 @@ pub(crate) struct Sessions {
     pub(crate) database: Database,
     pub(crate) recorder: VitalsRecorder,
     pub(crate) settings: SessionSettings,
+    pub(crate) bounds: Bounds,
     pub(crate) tasks: TaskTracker,
     pub(crate) shutdown: CancellationToken,
 }
@@ -44,8 +45,9 @@ impl Sessions {
         let agent_id = identity.agent_id.clone();
         let end = match self.greet(&mut socket, &identity).await {
             Ok(hello) => {
-                let (handle, inbox) = SessionHandle::new(Uuid::now_v7(), identity, hello);
-                self.hold(&mut socket, handle, inbox).await
+                let vitals = opening_vitals(&hello);
+                let handle = SessionHandle::new(Uuid::now_v7(), identity, hello, &self.bounds);
+                self.hold(&mut socket, handle, vitals).await
             }
             Err(end) => end,
         };
@@ -56,7 +58,7 @@ impl Sessions {
     /// Waits for `hello` and checks it.
     async fn greet(&self, socket: &mut Socket, identity: &AgentIdentity) -> Result<Hello, End> {
         // An agent that comes back takes the place of its own earlier session.
-        if self.registry.len() >= self.settings.max_sessions && !self.registry.has(&identity.agent_id) {
+        if self.registry.len() >= self.bounds.max_sessions && !self.registry.has(&identity.agent_id) {
             let detail = "too many sessions here; try again later";
             return Err(End::refuse(RefusalCode::Overloaded, detail, true));
         }
@@ -83,28 +85,31 @@ impl Sessions {
     }
 
     /// Makes the session known, and serves it until it ends.
-    async fn hold(&self, socket: &mut Socket, handle: SessionHandle, inbox: Inbox) -> End {
-        let about = Arc::clone(&handle.about);
-        let agent_id = &about.identity.agent_id;
+    async fn hold(&self, socket: &mut Socket, handle: SessionHandle, vitals: Vitals) -> End {
+        let shared = Arc::clone(&handle.0);
+        let agent_id = &shared.about.identity.agent_id;
         if let Some(earlier) = self.registry.insert(handle) {
             let detail = "another session of this agent was opened; the newer one wins";
             earlier.close(RefusalCode::Replaced, detail, false);
         }
         metrics::gauge!("agent_sessions").increment(1);
-        tracing::info!(agent = agent_id, session = %about.id, "session opened");
-        let end = match self.welcome(socket, &about).await {
+        tracing::info!(agent = agent_id, session = %shared.about.id, "session opened");
+        let end = match self.welcome(socket, &shared, vitals).await {
             // Whoever waits for an answer learns that none will come before the agent is told why.
-            Ok(()) => Session::new(self, socket, inbox, Arc::clone(&about)).serve().await,
+            Ok(()) => Session::new(self, socket, Arc::clone(&shared)).serve().await,
             Err(end) => end,
         };
-        self.registry.remove(agent_id, about.id);
+        self.registry.remove(agent_id, shared.about.id);
+        shared.mailbox.close();
         metrics::gauge!("agent_sessions").decrement(1);
+        metrics::counter!("agent_sessions_ended_total", "reason" => end.label()).increment(1);
         end
     }
 
-    async fn welcome(&self, socket: &mut Socket, about: &About) -> Result<(), End> {
+    async fn welcome(&self, socket: &mut Socket, shared: &Shared, vitals: Vitals) -> Result<(), End> {
+        let identity = &shared.about.identity;
         // Only now that the session is known does a revocation close it, so one that came before is looked for now.
-        match self.database.is_revoked(&about.identity.key_id).await {
+        match self.database.is_revoked(&identity.key_id).await {
             Ok(false) => {}
             Ok(true) => {
                 return Err(End::refuse(RefusalCode::Revoked, "the agent's key was revoked", false));
@@ -115,9 +120,9 @@ impl Sessions {
                 return Err(End::refuse(RefusalCode::Overloaded, detail, true));
             }
         }
-        self.recorder.learn(&about.identity.cluster_id, opening_vitals(&about.hello));
+        self.recorder.learn(&identity.cluster_id, vitals);
         let heartbeat_seconds = self.settings.heartbeat_seconds();
-        let welcome = Welcome { session_id: about.id.to_string(), heartbeat_seconds };
+        let welcome = Welcome { session_id: shared.about.id.to_string(), heartbeat_seconds };
         frame::send(socket, &ServerFrame::Welcome(welcome), &self.settings).await
     }
 

@@ -1,0 +1,120 @@
+//! An answer in parts, as the asker takes it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use contracts::queues::parts;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    broker::{Broker, Guarantee},
+    cancel::Question,
+    error::{PublishError, RequestError},
+    message::Message,
+    pending::First,
+    reply::ERROR_HEADER,
+    requester::error_code,
+};
+
+/// How the bytes of all parts in order are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As they are.
+    Identity,
+    /// They are gzipped.
+    Gzip,
+}
+
+impl Encoding {
+    /// As the header says it; the identity is not said.
+    pub(crate) fn header(self) -> Option<&'static str> {
+        match self {
+            Self::Identity => None,
+            Self::Gzip => Some("gzip"),
+        }
+    }
+}
+
+/// What was answered: all but the result at once, and the result in parts.
+pub struct Answer<H> {
+    /// All but the result.
+    pub head: H,
+    /// The result.
+    pub body: Body,
+}
+
+/// A result that is still coming. Whoever answers sends a few parts ahead of those that are taken, and no more; dropped, it is
+/// told that nobody takes the rest.
+pub struct Body {
+    /// How it is to be read.
+    pub encoding: Encoding,
+    first: Option<Bytes>,
+    rest: Option<Rest>,
+}
+
+struct Rest {
+    parts: mpsc::Receiver<Message>,
+    question: Question,
+    deadline: Instant,
+    broker: Arc<Broker>,
+}
+
+impl Body {
+    pub(crate) fn new(first: First, mut question: Question, deadline: Instant, broker: Arc<Broker>) -> Self {
+        let First { message, rest } = first;
+        let encoding = match message.headers.get(parts::ENCODING) {
+            Some("gzip") => Encoding::Gzip,
+            _ => Encoding::Identity,
+        };
+        question.answered_by(message.reply_to);
+        let rest = rest.map(|parts| Rest { parts, question, deadline, broker });
+        Self { encoding, first: Some(message.body), rest }
+    }
+
+    /// Whether the first part is the last one too.
+    pub fn is_whole(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    /// The next part; `None` after the last one.
+    ///
+    /// # Errors
+    /// [`RequestError`] when the rest will not come, or not before the deadline. There is no more after it.
+    pub async fn next(&mut self) -> Option<Result<Bytes, RequestError>> {
+        if let Some(first) = self.first.take() {
+            return Some(Ok(first));
+        }
+        let rest = self.rest.as_mut()?;
+        let part = rest.next().await;
+        if !matches!(part, Ok(Part { last: false, .. })) {
+            self.rest = None;
+        }
+        Some(part.map(|part| part.data))
+    }
+}
+
+struct Part {
+    data: Bytes,
+    last: bool,
+}
+
+impl Rest {
+    async fn next(&mut self) -> Result<Part, RequestError> {
+        let lost = RequestError::Publish(PublishError::Unavailable);
+        let next = async {
+            // Said before the part is waited for: the one before has been taken.
+            if let Some((target, message)) = self.question.more() {
+                self.broker.publish(target, message, Guarantee::None).await?;
+            }
+            self.parts.recv().await.ok_or(lost)
+        };
+        let message = timeout_at(self.deadline, next).await.map_err(|_| RequestError::Timeout)??;
+        match message.headers.get(ERROR_HEADER) {
+            Some(code) => Err(RequestError::Rejected(error_code(code))),
+            None => Ok(Part { last: message.headers.get(parts::LAST).is_some(), data: message.body }),
+        }
+    }
+}

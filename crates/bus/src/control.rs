@@ -1,0 +1,133 @@
+//! What askers say while their requests are worked on: that they take more, or that they have gone.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use contracts::queues::{Route, parts};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Bus,
+    broker::{Binding, Consumer, Incoming, QueueSpec},
+    message::Message,
+};
+
+/// What is said is short and handled at once, so this only sizes the buffer between the connection and us.
+const BUFFER: u16 = 1024;
+/// So many cancellations of requests that are not here are remembered: they may have overtaken their requests.
+const EARLY: usize = 1024;
+
+/// A request, told apart from all others on the broker: the asker's reply queue and the correlation id.
+type Key = (String, String);
+
+/// The requests that are worked on here, by who may say something of them.
+pub(crate) struct Underway {
+    state: Mutex<State>,
+    /// The queue on which askers are heard.
+    queue: watch::Sender<Option<String>>,
+}
+
+#[derive(Default)]
+struct State {
+    requests: HashMap<Key, Arc<Controls>>,
+    early: HashSet<Key>,
+    early_order: VecDeque<Key>,
+}
+
+/// What an asker has said of its request.
+pub(crate) struct Controls {
+    pub(crate) cancelled: CancellationToken,
+    /// One permit for each part that may be sent.
+    pub(crate) window: Semaphore,
+}
+
+/// A request that is worked on; dropped, nothing more is heard of it.
+pub(crate) struct Entry {
+    pub(crate) controls: Arc<Controls>,
+    underway: Arc<Underway>,
+    key: Option<Key>,
+}
+
+impl Underway {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), queue: watch::Sender::new(None) })
+    }
+
+    /// Listens to askers; ends with the bus.
+    pub(crate) async fn listen(self: Arc<Self>, bus: Bus, route: Route) {
+        let bind = Some(Binding { exchange: bus.names.control(), keys: vec![route.requests.to_owned()] });
+        let mut consumer: Consumer = bus.broker.consume(QueueSpec::Private { bind }, BUFFER);
+        // Only the consumer is kept: it ends with the broker.
+        drop(bus);
+        while let Some(incoming) = consumer.next().await {
+            match incoming {
+                Incoming::Established { queue } => drop(self.queue.send_replace(Some(queue))),
+                Incoming::Lost => drop(self.queue.send_replace(None)),
+                Incoming::Delivery(delivery) => self.obey(delivery.message),
+            }
+        }
+    }
+
+    /// The queue on which askers are heard; waits while there is none.
+    pub(crate) async fn queue(&self) -> Option<String> {
+        let mut queue = self.queue.subscribe();
+        queue.wait_for(Option::is_some).await.ok()?.clone()
+    }
+
+    pub(crate) fn enter(self: &Arc<Self>, request: &Message) -> Entry {
+        let window = request.headers.get(parts::WINDOW).and_then(|window| window.parse().ok()).unwrap_or(0);
+        let controls =
+            Arc::new(Controls { cancelled: CancellationToken::new(), window: Semaphore::new(window) });
+        let key = request.reply_to.clone().zip(request.correlation_id.clone());
+        if let Some(key) = &key {
+            let mut state = self.lock();
+            if state.early.remove(key) {
+                controls.cancelled.cancel();
+            }
+            state.requests.insert(key.clone(), Arc::clone(&controls));
+        }
+        Entry { controls, underway: Arc::clone(self), key }
+    }
+
+    fn obey(&self, message: Message) {
+        let Some(key) = message.reply_to.zip(message.correlation_id) else { return };
+        let cancel = message.headers.get(parts::CONTROL) == Some(parts::CANCEL);
+        let mut state = self.lock();
+        match state.requests.get(&key) {
+            Some(controls) if cancel => controls.cancelled.cancel(),
+            Some(controls) => controls.window.add_permits(1),
+            None if cancel => state.remember(key),
+            // The last part has been sent.
+            None => {}
+        }
+    }
+
+    /// No code panics while it holds the lock, so a poisoned one is still good.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Every replica hears of every cancellation, so most of these are of requests that another one works on.
+    fn remember(&mut self, key: Key) {
+        if self.early_order.len() >= EARLY
+            && let Some(oldest) = self.early_order.pop_front()
+        {
+            self.early.remove(&oldest);
+        }
+        self.early_order.push_back(key.clone());
+        self.early.insert(key);
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.underway.lock().requests.remove(&key);
+        }
+    }
+}
