@@ -125,14 +125,14 @@ impl Bus {
     ) -> Result<Answer<H>, RequestError> {
         let (first, question) =
             self.measured(route, self.send(route, request, options, Some(WINDOW))).await?;
-        let head = first.message.headers.get(parts::HEAD);
-        let head = match head {
-            Some(head) => serde_json::from_str(head),
-            // Nothing but the head: there is no result.
-            None => serde_json::from_slice(&first.message.body),
+        let Some(head) = first.message.headers.get(parts::HEAD) else {
+            // From one who does not answer in parts, or has no result: all of it is in the head.
+            let head = serde_json::from_slice(&first.message.body).map_err(RequestError::Malformed)?;
+            return Ok(Answer { head, body: None });
         };
-        let head = head.map_err(RequestError::Malformed)?;
-        Ok(Answer { head, body: Body::new(first, question, options.deadline, Arc::clone(&self.broker)) })
+        let head = serde_json::from_str(head).map_err(RequestError::Malformed)?;
+        let body = Body::new(first, question, options.deadline, Arc::clone(&self.broker));
+        Ok(Answer { head, body: Some(body) })
     }
 
     /// How many requests of this process wait for their replies, or for the rest of them.

@@ -23,7 +23,7 @@ use super::{
 use crate::cluster::{Cluster, QueryError};
 
 /// So many requests are answered at once; further ones are told to come later. What they hold in memory is bounded apart.
-const MAX_ANSWERED: usize = 256;
+const MAX_ANSWERED: usize = 128;
 /// So many are known at once, refused ones included; further ones are left to their deadline.
 const MAX_KNOWN: usize = 2 * MAX_ANSWERED;
 /// Nobody waits longer, whatever a request says.

@@ -142,7 +142,7 @@ async fn too_many_requests_under_way_are_refused(test: TestBus) -> Result<()> {
     eventually("the first request", async || (world.onboarding.times_asked() == 1).then_some(())).await?;
     let refused = world.get(NODES).await?;
     assert_eq!(retry_after(&refused), Some("1"));
-    problem(refused, 429, "rate_limited").await?;
+    problem(refused, 503, "unavailable").await?;
 
     // A client that goes away frees its place.
     waiting.abort();

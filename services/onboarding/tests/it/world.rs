@@ -93,7 +93,8 @@ impl Setup {
                 Backend::Postgres => TestBus::rabbitmq(),
             },
             database: Options::default(),
-            agents: AgentArgs::default(),
+            // Tests ask the same again and again, and tell the questions apart.
+            agents: AgentArgs { share_answers: false, ..AgentArgs::default() },
             timing: SessionTiming::default(),
         }
     }
