@@ -91,6 +91,7 @@ impl Agents {
     pub(crate) async fn connected(
         &self,
         user: &UserData,
+        deadline: Instant,
         trace: TraceParent,
     ) -> Result<Vec<String>, Problem> {
         let request = ConnectedAgentsRequest {
@@ -98,7 +99,8 @@ impl Agents {
             user_id: user.id.clone(),
             timestamp: Timestamp::now(),
         };
-        let options = RequestOptions { trace: Some(trace), ..RequestOptions::within(LIST_PATIENCE) };
+        let deadline = deadline.min(Instant::now() + LIST_PATIENCE);
+        let options = RequestOptions { trace: Some(trace), deadline };
         let answer: ConnectedAgentsResult =
             self.bus.request(queues::CONNECTED_AGENTS, &request, options).await.map_err(
                 |error| match error {

@@ -132,8 +132,7 @@ impl Agent {
 
     /// Answers with these bytes, as gzip, in parts: as many as are wanted, and further ones when they are.
     pub(crate) async fn answer_in_parts(&mut self, request: &Request, gzip: &[u8]) -> Result<()> {
-        let window = request.window.context("a window")?;
-        *self.wanted.entry(request.request_id).or_default() += window;
+        self.begin_parts(request)?;
         let mut parts = gzip.chunks(PART_BYTES).peekable();
         while let Some(data) = parts.next() {
             self.part_wanted(request.request_id).await?;
@@ -142,8 +141,15 @@ impl Agent {
         Ok(())
     }
 
+    /// Notes how many parts are wanted at first.
+    pub(crate) fn begin_parts(&mut self, request: &Request) -> Result<()> {
+        let window = request.window.context("a window")?;
+        *self.wanted.entry(request.request_id).or_default() += window;
+        Ok(())
+    }
+
     /// Waits until a further part is wanted.
-    async fn part_wanted(&mut self, request_id: Uuid) -> Result<()> {
+    pub(crate) async fn part_wanted(&mut self, request_id: Uuid) -> Result<()> {
         while self.wanted.get(&request_id).is_none_or(|wanted| *wanted == 0) {
             let message = timeout(PATIENCE, self.socket.next()).await.context("no more is wanted")?;
             match message.context("the connection ended")?? {
@@ -157,6 +163,11 @@ impl Agent {
         }
         *self.wanted.entry(request_id).or_default() -= 1;
         Ok(())
+    }
+
+    /// How many more parts of an answer the server has said that it wants, as far as that was read.
+    pub(crate) fn wanted(&self, request: &Request) -> usize {
+        self.wanted.get(&request.request_id).map_or(0, |wanted| *wanted as usize)
     }
 
     pub(crate) async fn send_part(&mut self, request_id: Uuid, last: bool, data: &[u8]) -> Result<()> {
