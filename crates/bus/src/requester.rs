@@ -57,7 +57,7 @@ impl Requester {
         let pending = Arc::new(Pending::new(max_in_flight));
         let (reply_queue, known_queue) = watch::channel(None);
         let (ready, is_ready) = watch::channel(false);
-        let replies = broker.consume(QueueSpec::Private { bind: None }, REPLY_BUFFER);
+        let replies = broker.consume(QueueSpec::Private { bind: None, acknowledged: false }, REPLY_BUFFER);
         let receiving =
             tokio::spawn(receive(replies, Arc::clone(&pending), reply_queue, ready)).abort_handle();
         let canceller = Canceller::start(broker, names);
