@@ -63,7 +63,13 @@ impl Broker {
         // A broker that refuses messages for now would only let them pile up on the connection.
         let publisher = self.publisher.current().filter(|_| *self.publisher.up().borrow());
         let publisher = publisher.ok_or(PublishError::Unavailable)?;
-        publisher.publish(target, message, guarantee).await
+        let mut up = self.publisher.up();
+        tokio::select! {
+            biased;
+            outcome = publisher.publish(target, message, guarantee) => outcome,
+            // It refuses messages from now on, so what it has not confirmed it will confirm nobody knows when.
+            _ = up.wait_for(|up| !*up) => Err(PublishError::Unavailable),
+        }
     }
 
     pub(crate) fn consume(&self, spec: QueueSpec, prefetch: u16) -> Consumer {

@@ -140,6 +140,11 @@ impl Bus {
         self.requester.pending.len()
     }
 
+    /// Why there is no reply at the deadline: a broker that takes no messages takes no replies either.
+    fn too_late(&self) -> RequestError {
+        if self.broker.can_publish() { RequestError::Timeout } else { PublishError::Unavailable.into() }
+    }
+
     async fn measured<T>(
         &self,
         route: Route,
@@ -195,7 +200,7 @@ impl Bus {
             }
             settled((&mut reply).await)
         };
-        let first = timeout_at(options.deadline, waiting).await.map_err(|_| RequestError::Timeout)??;
+        let first = timeout_at(options.deadline, waiting).await.map_err(|_| self.too_late())??;
         match first.message.headers.get(ERROR_HEADER) {
             None => Ok((first, question)),
             Some(code) => Err(RequestError::Rejected(error_code(code))),

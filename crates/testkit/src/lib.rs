@@ -1,8 +1,10 @@
-//! What tests share: where the real servers are, a TCP proxy that cuts and stalls, waiting for what must come.
+//! What tests share: where the real servers are, a RabbitMQ of one's own to do harm to, a TCP proxy that cuts
+//! and stalls, waiting for what must come.
 
 mod cleanup;
 #[cfg(feature = "cluster")]
 mod cluster;
+mod own_broker;
 mod process;
 mod proxy;
 
@@ -16,6 +18,7 @@ use uuid::Uuid;
 pub use cleanup::Cleanup;
 #[cfg(feature = "cluster")]
 pub use cluster::{Caller, Cluster};
+pub use own_broker::{Channels, OwnBroker, Queue};
 pub use process::{Process, program};
 pub use proxy::Proxy;
 

@@ -1,0 +1,102 @@
+//! A broker of its own, two replicas that answer, and one process that asks.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Result, ensure};
+use bus::{Bus, BusOptions, PublishError, RequestError, RequestOptions, ServeOptions};
+use contracts::queues::Route;
+use testkit::{OwnBroker, eventually};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::load::{Load, Outcome};
+
+pub(crate) const ECHO: Route = Route { requests: "echo_requests", results: "echo_results" };
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// After a fault, service must be back within this.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(5);
+
+/// Every request that was answered, with its text.
+type Seen = Arc<dyn Fn(&str) + Send + Sync>;
+
+pub(crate) struct World {
+    pub(crate) broker: OwnBroker,
+    pub(crate) asking: Bus,
+    pub(crate) answering: Vec<Bus>,
+}
+
+impl World {
+    pub(crate) async fn start() -> Result<Self> {
+        let broker = OwnBroker::new().await?;
+        let asking = connect(&broker).await?;
+        let answering = vec![connect(&broker).await?, connect(&broker).await?];
+        Ok(Self { broker, asking, answering })
+    }
+
+    /// Answers with the text itself, and tells of it first.
+    pub(crate) async fn serve_echo(&self, seen: impl Fn(&str) + Send + Sync + 'static) -> Result<()> {
+        let seen: Seen = Arc::new(seen);
+        for bus in &self.answering {
+            let (bus, seen) = (bus.clone(), Arc::clone(&seen));
+            tokio::spawn(async move {
+                let echo = move |text: String, _| {
+                    seen(&text);
+                    async move { text }
+                };
+                bus.serve(ECHO, ServeOptions::default(), CancellationToken::new(), echo).await;
+            });
+        }
+        eventually("the echo", async || self.echo("x").await.ok()).await.map(drop)
+    }
+
+    pub(crate) async fn echo(&self, text: &str) -> Result<String, RequestError> {
+        self.asking.request(ECHO, &text, RequestOptions::within(SOON)).await
+    }
+
+    /// Waits until the load is answered again, and makes sure that this was soon after the fault's end, that nothing fails
+    /// afterwards, and that each request that failed did so in time, for one of these reasons and because of this fault.
+    pub(crate) async fn recovers(
+        &self,
+        load: Load,
+        fault: Instant,
+        end: Instant,
+        excused: &[Outcome],
+    ) -> Result<()> {
+        let back = load.answered_after(end).await?;
+        ensure!(back - end <= RECOVERY, "service was back after {:?}", back - end);
+        load.answers_after(back, 300).await?;
+        for sample in load.finish().await {
+            ensure!(sample.late <= Duration::from_millis(100), "too late: {sample:?}");
+            if sample.outcome != Outcome::Answered {
+                ensure!(
+                    excused.contains(&sample.outcome),
+                    "{sample:?}, fault at {fault:?}, back at {back:?}"
+                );
+                ensure!(sample.ended >= fault && sample.begun <= back, "{sample:?}, back at {back:?}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends everything, and makes sure that nothing of the broker is left.
+    pub(crate) async fn end(self) -> Result<()> {
+        let Self { broker, asking, answering } = self;
+        let address = broker.address();
+        drop((broker, asking, answering));
+        ensure!(TcpStream::connect(address).await.is_err(), "the broker still listens");
+        Ok(())
+    }
+}
+
+pub(crate) async fn connect(broker: &OwnBroker) -> Result<Bus> {
+    let bus = Bus::connect(&broker.url().into(), BusOptions::default())?;
+    timeout(SOON, bus.ready()).await?;
+    Ok(bus)
+}
+
+pub(crate) fn is_unavailable<T>(answer: &Result<T, RequestError>) -> bool {
+    matches!(answer, Err(RequestError::Publish(PublishError::Unavailable)))
+}
