@@ -16,7 +16,7 @@ use lapin::{
     types::FieldTable,
     uri::AMQPUri,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -73,10 +73,8 @@ impl Broker {
     }
 
     pub(crate) fn consume(&self, spec: QueueSpec, prefetch: u16) -> Consumer {
-        let (outgoing, incoming) = mpsc::channel(usize::from(prefetch).max(1));
         let stop = CancellationToken::new();
-        tokio::spawn(consumer::run(self.consuming.watch(), spec, prefetch, outgoing, stop.clone()));
-        Consumer::new(incoming, stop)
+        Consumer::new(consumer::incoming(self.consuming.watch(), spec, prefetch, stop.clone()), stop)
     }
 
     pub(crate) async fn declare(&self, queue: &str, max_length: Option<u32>) -> Result<(), PublishError> {

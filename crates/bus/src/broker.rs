@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream::BoxStream};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     time::{Instant, sleep, timeout_at},
 };
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use crate::{amqp, error::PublishError, memory, message::Message};
 
@@ -70,6 +71,8 @@ pub(crate) enum Incoming {
     },
     /// The connection or the queue is gone; it will be established again.
     Lost,
+    /// No more messages come, because the consumer was told to stop.
+    Stopped,
     Delivery(Box<Delivery>),
 }
 
@@ -100,24 +103,26 @@ impl Acker {
 
 /// Messages of one queue. Dropped, it stops consuming and gives back what was not acknowledged.
 pub(crate) struct Consumer {
-    incoming: mpsc::Receiver<Incoming>,
+    incoming: BoxStream<'static, Incoming>,
     stop: CancellationToken,
-    _stop_on_drop: DropGuard,
 }
 
 impl Consumer {
-    pub(crate) fn new(incoming: mpsc::Receiver<Incoming>, stop: CancellationToken) -> Self {
-        Self { incoming, _stop_on_drop: stop.clone().drop_guard(), stop }
+    /// `incoming` tells that it has stopped once `stop` is cancelled, and keeps what has to be kept until it is dropped.
+    pub(crate) fn new(incoming: BoxStream<'static, Incoming>, stop: CancellationToken) -> Self {
+        Self { incoming, stop }
     }
 
-    /// The next thing that happens; `None` only after the bus itself is gone or [`stop`](Self::stop).
+    /// The next thing that happens; `None` only after the bus itself is gone.
     pub(crate) async fn next(&mut self) -> Option<Incoming> {
-        self.incoming.recv().await
+        self.incoming.next().await
     }
 
     /// Takes no more messages; those taken can still be acknowledged until the consumer is dropped.
-    pub(crate) fn stop(&self) {
+    pub(crate) async fn stop(&mut self) {
         self.stop.cancel();
+        // What was on its way is given back when it is dropped.
+        while !matches!(self.next().await, None | Some(Incoming::Stopped)) {}
     }
 }
 

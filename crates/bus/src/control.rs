@@ -67,6 +67,7 @@ impl Underway {
             match incoming {
                 Incoming::Established { queue } => drop(self.queue.send_replace(Some(queue))),
                 Incoming::Lost => drop(self.queue.send_replace(None)),
+                Incoming::Stopped => {}
                 Incoming::Delivery(delivery) => self.obey(delivery.message),
             }
         }

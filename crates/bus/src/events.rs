@@ -56,7 +56,7 @@ impl EventWatch {
         loop {
             match self.consumer.next().await? {
                 Incoming::Established { .. } => return Some(Notice::Gap),
-                Incoming::Lost => {}
+                Incoming::Lost | Incoming::Stopped => {}
                 Incoming::Delivery(delivery) => {
                     let event = serde_json::from_slice(&delivery.message.body);
                     delivery.acker.ack().await;

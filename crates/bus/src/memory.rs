@@ -9,7 +9,11 @@ use std::{
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -92,7 +96,6 @@ impl Broker {
     }
 
     pub(crate) fn consume(&self, spec: QueueSpec, prefetch: u16) -> Consumer {
-        let (outgoing, incoming) = mpsc::channel(usize::from(prefetch).max(1));
         let stop = CancellationToken::new();
         let consuming = match spec {
             QueueSpec::Shared(name) => Consuming {
@@ -115,8 +118,7 @@ impl Broker {
                 Consuming { queue, name, permits, private_of: Some(Arc::downgrade(&self.shared)) }
             }
         };
-        tokio::spawn(consuming.run(outgoing, stop.clone()));
-        Consumer::new(incoming, stop)
+        Consumer::new(consuming.incoming(stop.clone()), stop)
     }
 }
 
@@ -149,7 +151,7 @@ impl State {
     }
 }
 
-/// One consumer's task.
+/// One consumer.
 struct Consuming {
     queue: Arc<Queue>,
     name: String,
@@ -160,34 +162,42 @@ struct Consuming {
 }
 
 impl Consuming {
-    async fn run(self, outgoing: mpsc::Sender<Incoming>, stop: CancellationToken) {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = outgoing.closed() => {}
-            () = self.deliver(&outgoing) => {}
-        }
-        if let Some(shared) = self.private_of.and_then(|shared| shared.upgrade()) {
-            lock(&shared.state).remove(&self.name);
-        }
+    fn incoming(self, stop: CancellationToken) -> BoxStream<'static, Incoming> {
+        let established = Incoming::Established { queue: self.name.clone() };
+        let deliveries = stream::unfold((self, stop), |(consuming, stop)| async move {
+            if stop.is_cancelled() {
+                // It keeps its queue until it is dropped.
+                return std::future::pending().await;
+            }
+            let incoming = tokio::select! {
+                () = stop.cancelled() => Incoming::Stopped,
+                delivery = consuming.delivery() => Incoming::Delivery(Box::new(delivery)),
+            };
+            Some((incoming, (consuming, stop)))
+        });
+        stream::iter([established]).chain(deliveries).boxed()
     }
 
-    async fn deliver(&self, outgoing: &mpsc::Sender<Incoming>) {
-        let mut next = Incoming::Established { queue: self.name.clone() };
-        while outgoing.send(next).await.is_ok() {
-            let permit = match &self.permits {
-                None => None,
-                Some(permits) => match Arc::clone(permits).acquire_owned().await {
-                    Ok(permit) => Some(permit),
-                    Err(_) => return,
-                },
-            };
-            let stored = self.queue.next().await;
-            let (message, redelivered) = (stored.message.clone(), stored.redelivered);
-            let acker = match permit {
-                None => Acker::None,
-                Some(permit) => Acker::Memory(Unacked::new(Arc::clone(&self.queue), stored, permit)),
-            };
-            next = Incoming::Delivery(Box::new(Delivery { message, redelivered, acker }));
+    async fn delivery(&self) -> Delivery {
+        let permit = match &self.permits {
+            None => None,
+            // It is never closed.
+            Some(permits) => Arc::clone(permits).acquire_owned().await.ok(),
+        };
+        let stored = self.queue.next().await;
+        let (message, redelivered) = (stored.message.clone(), stored.redelivered);
+        let acker = match permit {
+            None => Acker::None,
+            Some(permit) => Acker::Memory(Unacked::new(Arc::clone(&self.queue), stored, permit)),
+        };
+        Delivery { message, redelivered, acker }
+    }
+}
+
+impl Drop for Consuming {
+    fn drop(&mut self) {
+        if let Some(shared) = self.private_of.take().and_then(|shared| shared.upgrade()) {
+            lock(&shared.state).remove(&self.name);
         }
     }
 }

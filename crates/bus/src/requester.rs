@@ -92,6 +92,7 @@ async fn receive(
                 reply_queue.send_replace(None);
                 pending.fail_all();
             }
+            Incoming::Stopped => {}
             Incoming::Delivery(delivery) => pending.settle(delivery.message),
         }
     }

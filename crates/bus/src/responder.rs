@@ -105,7 +105,7 @@ impl Bus {
                 () = shutdown.cancelled() => break,
                 incoming = requests.next() => match incoming {
                     Some(Incoming::Established { .. }) => serving.prepare().await,
-                    Some(Incoming::Lost) => {}
+                    Some(Incoming::Lost | Incoming::Stopped) => {}
                     Some(Incoming::Delivery(delivery)) => {
                         under_way.spawn(Arc::clone(&serving).answer(*delivery));
                     }
@@ -114,7 +114,7 @@ impl Bus {
                 Some(_) = under_way.join_next() => {}
             }
         }
-        requests.stop();
+        requests.stop().await;
         while under_way.join_next().await.is_some() {}
     }
 }

@@ -1,8 +1,11 @@
 //! One consumer: declares its queue, consumes, and does so again whenever connection, channel or queue is lost.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use lapin::{
     BasicProperties, Channel, Connection, ExchangeKind,
     options::{
@@ -12,8 +15,8 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 use tokio::{
-    sync::{mpsc, watch},
-    time::sleep,
+    sync::watch,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -25,35 +28,98 @@ use crate::{
 
 /// Between two attempts on a connection that is there: the queue was deleted, or the channel closed.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// How long the broker may take to stop sending messages.
+const CANCEL_WITHIN: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(
-    mut connections: watch::Receiver<Option<Arc<Connection>>>,
+/// What a consumer sees, told to whoever polls it: no task stands between it and the connection.
+pub(super) fn incoming(
+    connections: watch::Receiver<Option<Arc<Connection>>>,
     spec: QueueSpec,
     prefetch: u16,
-    outgoing: mpsc::Sender<Incoming>,
     stop: CancellationToken,
-) {
-    loop {
-        let connection = tokio::select! {
-            () = stop.cancelled() => return,
-            found = connections.wait_for(Option::is_some) => match found.map(|found| found.clone()) {
-                Ok(Some(connection)) => connection,
-                _ => return,
-            },
-        };
-        match subscribe(&connection, &spec, prefetch).await {
-            Ok(subscription) => {
-                let ended = subscription.forward(&outgoing, &stop).await;
-                if ended == Ended::ByConsumer || outgoing.send(Incoming::Lost).await.is_err() {
-                    return;
-                }
+) -> BoxStream<'static, Incoming> {
+    let consuming = Consuming { connections, spec, prefetch, stop, state: State::Waiting };
+    stream::unfold(consuming, |mut consuming| async move {
+        let incoming = consuming.next().await?;
+        Some((incoming, consuming))
+    })
+    .boxed()
+}
+
+struct Consuming {
+    connections: watch::Receiver<Option<Arc<Connection>>>,
+    spec: QueueSpec,
+    prefetch: u16,
+    stop: CancellationToken,
+    state: State,
+}
+
+enum State {
+    /// For a connection.
+    Waiting,
+    Subscribed(Subscription),
+    /// What was taken can still be acknowledged, as long as this is kept.
+    Stopped {
+        _subscription: Option<Subscription>,
+    },
+}
+
+impl Consuming {
+    async fn next(&mut self) -> Option<Incoming> {
+        match &mut self.state {
+            State::Waiting => self.subscribed().await,
+            State::Subscribed(subscription) => {
+                let delivery = tokio::select! {
+                    delivery = subscription.deliveries.next() => delivery,
+                    () = self.stop.cancelled() => return Some(self.stopped().await),
+                };
+                // The stream ends when the channel dies, and also when the broker cancels because the queue was deleted.
+                let Some(Ok(delivery)) = delivery else {
+                    self.state = State::Waiting;
+                    return Some(Incoming::Lost);
+                };
+                Some(Incoming::Delivery(Box::new(subscription.delivery(delivery))))
             }
-            Err(error) => tracing::warn!(?spec, %error, "cannot consume; trying again"),
+            State::Stopped { .. } => std::future::pending().await,
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(RETRY_PAUSE) => {}
+    }
+
+    /// Subscribes, again and again until it succeeds.
+    async fn subscribed(&mut self) -> Option<Incoming> {
+        loop {
+            let connections = &mut self.connections;
+            let connection = async move { connections.wait_for(Option::is_some).await.ok()?.clone() };
+            let Some(connection) = self.stop.clone().run_until_cancelled(connection).await else {
+                return Some(self.stopped().await);
+            };
+            let connection = connection?;
+            match subscribe(&connection, &self.spec, self.prefetch).await {
+                Ok(subscription) => {
+                    let queue = subscription.queue.clone();
+                    self.state = State::Subscribed(subscription);
+                    return Some(Incoming::Established { queue });
+                }
+                Err(error) => tracing::warn!(spec = ?self.spec, %error, "cannot consume; trying again"),
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = sleep(RETRY_PAUSE) => {}
+            }
         }
+    }
+
+    /// Takes no more, but keeps the channel.
+    async fn stopped(&mut self) -> Incoming {
+        let state = mem::replace(&mut self.state, State::Stopped { _subscription: None });
+        if let State::Subscribed(subscription) = state {
+            let cancelling = subscription
+                .channel
+                .basic_cancel(subscription.deliveries.tag(), BasicCancelOptions::default());
+            // It fails only when the connection is gone, which ends the subscription just as well.
+            let _ = timeout(CANCEL_WITHIN, cancelling).await;
+            self.state = State::Stopped { _subscription: Some(subscription) };
+        }
+        Incoming::Stopped
     }
 }
 
@@ -62,12 +128,6 @@ struct Subscription {
     deliveries: lapin::Consumer,
     queue: String,
     acknowledged: bool,
-}
-
-#[derive(PartialEq, Eq)]
-enum Ended {
-    ByConsumer,
-    ByBroker,
 }
 
 async fn subscribe(connection: &Connection, spec: &QueueSpec, prefetch: u16) -> lapin::Result<Subscription> {
@@ -114,41 +174,12 @@ async fn subscribe(connection: &Connection, spec: &QueueSpec, prefetch: u16) -> 
 }
 
 impl Subscription {
-    /// Passes on what arrives until either side ends it.
-    async fn forward(mut self, outgoing: &mpsc::Sender<Incoming>, stop: &CancellationToken) -> Ended {
-        let mut next = Incoming::Established { queue: self.queue.clone() };
-        loop {
-            let sent = tokio::select! {
-                sent = outgoing.send(next) => sent,
-                () = stop.cancelled() => return self.wind_down(outgoing).await,
-            };
-            if sent.is_err() {
-                return self.wind_down(outgoing).await;
-            }
-            let delivery = tokio::select! {
-                delivery = self.deliveries.next() => delivery,
-                () = stop.cancelled() => return self.wind_down(outgoing).await,
-                () = outgoing.closed() => return self.wind_down(outgoing).await,
-            };
-            // The stream ends when the channel dies, and also when the broker cancels because the queue was deleted.
-            let Some(Ok(delivery)) = delivery else {
-                return Ended::ByBroker;
-            };
-            next = Incoming::Delivery(Box::new(Delivery {
-                message: message(delivery.data, &delivery.properties),
-                redelivered: delivery.redelivered,
-                acker: if self.acknowledged { Acker::Amqp(delivery.acker) } else { Acker::None },
-            }));
+    fn delivery(&self, delivery: lapin::message::Delivery) -> Delivery {
+        Delivery {
+            message: message(delivery.data, &delivery.properties),
+            redelivered: delivery.redelivered,
+            acker: if self.acknowledged { Acker::Amqp(delivery.acker) } else { Acker::None },
         }
-    }
-
-    /// Takes no more, but keeps the channel until the consumer is dropped, so that what was taken can be acknowledged.
-    async fn wind_down(self, outgoing: &mpsc::Sender<Incoming>) -> Ended {
-        // Each fails only when the connection is gone, which ends the subscription just as well.
-        let _ = self.channel.basic_cancel(self.deliveries.tag(), BasicCancelOptions::default()).await;
-        outgoing.closed().await;
-        let _ = self.channel.close(200, "bye".into()).await;
-        Ended::ByConsumer
     }
 }
 

@@ -58,7 +58,10 @@ fn in_parts(numbers: Numbers, on_part: impl Fn(u64) -> Result<(), ErrorCode> + S
         on_part(number)?;
         Ok(Part { data: number.to_be_bytes().to_vec().into(), last: at == last })
     });
-    Reply::InParts { head, result: Outgoing { encoding: Encoding::Gzip, parts: Parts::Stream(parts.boxed()) } }
+    Reply::InParts {
+        head,
+        result: Outgoing { encoding: Encoding::Gzip, parts: Parts::Stream(parts.boxed()) },
+    }
 }
 
 async fn ask_in_parts(bus: &Bus, numbers: Vec<u64>) -> Result<Answer<Sum>> {
