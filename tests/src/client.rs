@@ -52,6 +52,14 @@ impl Client {
         self.call(Method::GET, url, None).await
     }
 
+    /// GET of what is no JSON.
+    ///
+    /// # Errors
+    /// When there is no HTTP answer.
+    pub async fn text(&self, url: &str) -> Result<String> {
+        Ok(self.http.get(url).send().await?.text().await?)
+    }
+
     /// POST with a JSON body.
     ///
     /// # Errors

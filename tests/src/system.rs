@@ -1,5 +1,7 @@
 //! Starts user-auth, cluster, onboarding and an agent, each as its own process.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use contracts::{Token, TokenKind};
@@ -9,7 +11,8 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use sim::Sim;
 use store::testing::TestDatabase;
-use testkit::{Cluster, Process, Proxy, TestBus, amqp_address, amqp_url_at, eventually};
+use testkit::{Cluster, Process, Proxy, TestBus, amqp_address, amqp_url_at, eventually, eventually_within};
+use tokio::task::JoinHandle;
 
 use crate::{Answer, Client};
 
@@ -239,6 +242,45 @@ impl System {
     pub async fn query(&self, what: &str, more: &str) -> Result<Answer> {
         let path = format!("/api/v3.0/cluster/{what}?agent_id={}{more}", self.agent_id);
         self.admin.get(&self.cluster_url(&path)).await
+    }
+
+    /// Asks in the background, to be abandoned.
+    pub fn asking(&self, what: &str, more: &str) -> JoinHandle<Result<Answer>> {
+        let path = format!("/api/v3.0/cluster/{what}?agent_id={}{more}", self.agent_id);
+        let (client, url) = (self.admin.clone(), self.cluster_url(&path));
+        tokio::spawn(async move { client.get(&url).await })
+    }
+
+    /// The value of a series in the `/metrics` of a process; 0 when it is not there.
+    ///
+    /// # Errors
+    /// When the process does not answer.
+    pub async fn metric(&self, process: &Process, series: &str) -> Result<f64> {
+        let text = self.admin.text(&format!("http://{}/metrics", process.address().await?)).await?;
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        Ok(line.map_or(Ok(0.0), str::parse)?)
+    }
+
+    /// Waits until nothing is under way in any process.
+    ///
+    /// # Errors
+    /// Says what is still under way.
+    pub async fn at_rest(&self, within: Duration) -> Result<()> {
+        let gauges = [
+            (&self.cluster, "queries_in_flight"),
+            (&self.cluster, "bus_requests_in_flight"),
+            (&self.onboarding, "agent_questions_in_flight"),
+            (&self.onboarding, "agent_answer_bytes_queued"),
+            (&self.onboarding, "bus_requests_in_flight"),
+        ];
+        let agent = self.agent.iter().map(|agent| (agent, "agent_requests_in_flight"));
+        for (process, gauge) in gauges.into_iter().chain(agent) {
+            eventually_within(within, gauge, async || {
+                (self.metric(process, gauge).await.ok()? < 1.0).then_some(())
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// The simulated cluster of a system that asked for one.

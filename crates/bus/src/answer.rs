@@ -42,8 +42,8 @@ impl Encoding {
 pub struct Answer<H> {
     /// All but the result.
     pub head: H,
-    /// The result.
-    pub body: Body,
+    /// The result; absent where the head is all that was answered.
+    pub body: Option<Body>,
 }
 
 /// A result that is still coming. Whoever answers sends a few parts ahead of those that are taken, and no more; dropped, it is
@@ -53,6 +53,13 @@ pub struct Body {
     pub encoding: Encoding,
     first: Option<Bytes>,
     rest: Option<Rest>,
+}
+
+impl From<Bytes> for Body {
+    /// A result that is there already.
+    fn from(result: Bytes) -> Self {
+        Self { encoding: Encoding::Identity, first: Some(result), rest: None }
+    }
 }
 
 struct Rest {

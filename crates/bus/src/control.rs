@@ -59,7 +59,8 @@ impl Underway {
     /// Listens to askers; ends with the bus.
     pub(crate) async fn listen(self: Arc<Self>, bus: Bus, route: Route) {
         let bind = Some(Binding { exchange: bus.names.control(), keys: vec![route.requests.to_owned()] });
-        let mut consumer: Consumer = bus.broker.consume(QueueSpec::Private { bind }, BUFFER);
+        let mut consumer: Consumer =
+            bus.broker.consume(QueueSpec::Private { bind, acknowledged: false }, BUFFER);
         // Only the consumer is kept: it ends with the broker.
         drop(bus);
         while let Some(incoming) = consumer.next().await {

@@ -44,7 +44,9 @@ impl Bus {
     pub fn watch_events(&self, keys: &[&str]) -> EventWatch {
         let keys = keys.iter().map(|&key| key.to_owned()).collect();
         let bind = Some(Binding { exchange: self.names.events(), keys });
-        EventWatch { consumer: self.broker.consume(QueueSpec::Private { bind }, WATCH_BUFFER) }
+        // With acknowledgements, so that a watcher who is slow leaves a flood of events on the broker.
+        let queue = QueueSpec::Private { bind, acknowledged: true };
+        EventWatch { consumer: self.broker.consume(queue, WATCH_BUFFER) }
     }
 }
 
@@ -55,10 +57,14 @@ impl EventWatch {
             match self.consumer.next().await? {
                 Incoming::Established { .. } => return Some(Notice::Gap),
                 Incoming::Lost => {}
-                Incoming::Delivery(delivery) => match serde_json::from_slice(&delivery.message.body) {
-                    Ok(event) => return Some(Notice::Event(event)),
-                    Err(error) => tracing::warn!(%error, "an event cannot be understood"),
-                },
+                Incoming::Delivery(delivery) => {
+                    let event = serde_json::from_slice(&delivery.message.body);
+                    delivery.acker.ack().await;
+                    match event {
+                        Ok(event) => return Some(Notice::Event(event)),
+                        Err(error) => tracing::warn!(%error, "an event cannot be understood"),
+                    }
+                }
             }
         }
     }

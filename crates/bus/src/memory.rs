@@ -101,7 +101,7 @@ impl Broker {
                 permits: Some(Arc::new(Semaphore::new(usize::from(prefetch).max(1)))),
                 private_of: None,
             },
-            QueueSpec::Private { bind } => {
+            QueueSpec::Private { bind, acknowledged } => {
                 let name = format!("private.{}", Uuid::new_v4());
                 let mut state = lock(&self.shared.state);
                 let queue = state.queue(&name, None);
@@ -111,7 +111,8 @@ impl Broker {
                 {
                     state.bindings.push(Bound { exchange, pattern, queue: name.clone() });
                 }
-                Consuming { queue, name, permits: None, private_of: Some(Arc::downgrade(&self.shared)) }
+                let permits = acknowledged.then(|| Arc::new(Semaphore::new(usize::from(prefetch).max(1))));
+                Consuming { queue, name, permits, private_of: Some(Arc::downgrade(&self.shared)) }
             }
         };
         tokio::spawn(consuming.run(outgoing, stop.clone()));

@@ -57,7 +57,7 @@ impl Requester {
         let pending = Arc::new(Pending::new(max_in_flight));
         let (reply_queue, known_queue) = watch::channel(None);
         let (ready, is_ready) = watch::channel(false);
-        let replies = broker.consume(QueueSpec::Private { bind: None }, REPLY_BUFFER);
+        let replies = broker.consume(QueueSpec::Private { bind: None, acknowledged: false }, REPLY_BUFFER);
         let receiving =
             tokio::spawn(receive(replies, Arc::clone(&pending), reply_queue, ready)).abort_handle();
         let canceller = Canceller::start(broker, names);
@@ -125,14 +125,14 @@ impl Bus {
     ) -> Result<Answer<H>, RequestError> {
         let (first, question) =
             self.measured(route, self.send(route, request, options, Some(WINDOW))).await?;
-        let head = first.message.headers.get(parts::HEAD);
-        let head = match head {
-            Some(head) => serde_json::from_str(head),
-            // Nothing but the head: there is no result.
-            None => serde_json::from_slice(&first.message.body),
+        let Some(head) = first.message.headers.get(parts::HEAD) else {
+            // From one who does not answer in parts, or has no result: all of it is in the head.
+            let head = serde_json::from_slice(&first.message.body).map_err(RequestError::Malformed)?;
+            return Ok(Answer { head, body: None });
         };
-        let head = head.map_err(RequestError::Malformed)?;
-        Ok(Answer { head, body: Body::new(first, question, options.deadline, Arc::clone(&self.broker)) })
+        let head = serde_json::from_str(head).map_err(RequestError::Malformed)?;
+        let body = Body::new(first, question, options.deadline, Arc::clone(&self.broker));
+        Ok(Answer { head, body: Some(body) })
     }
 
     /// How many requests of this process wait for their replies, or for the rest of them.

@@ -7,7 +7,9 @@ use std::{
 };
 
 use anyhow::Result;
-use contracts::queues::{CONNECTED_AGENTS, DEAD_LETTERS, EVENTS_EXCHANGE, QUERIES, Route, Service};
+use contracts::queues::{
+    CONNECTED_AGENTS, CONTROL_EXCHANGE, DEAD_LETTERS, EVENTS_EXCHANGE, QUERIES, Route, Service,
+};
 use lapin::{
     Connection, ConnectionProperties,
     options::{ExchangeDeleteOptions, QueueDeleteOptions},
@@ -15,7 +17,7 @@ use lapin::{
 
 use crate::amqp_url;
 
-/// Deletes the durable queues and the exchange of one prefix when it is dropped.
+/// Deletes the durable queues and the exchanges of one prefix when it is dropped.
 pub struct Cleanup {
     prefix: String,
     queues: Mutex<BTreeSet<&'static str>>,
@@ -45,8 +47,10 @@ impl Cleanup {
                 // One that was never declared is no error.
                 channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
             }
-            let exchange = format!("{}{EVENTS_EXCHANGE}", self.prefix);
-            channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await?;
+            for exchange in [EVENTS_EXCHANGE, CONTROL_EXCHANGE] {
+                let exchange = format!("{}{exchange}", self.prefix);
+                channel.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await?;
+            }
             connection.close(200, "bye".into()).await?;
             Ok(())
         })

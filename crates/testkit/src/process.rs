@@ -109,8 +109,28 @@ impl Process {
     /// # Errors
     /// When it has ended already.
     pub async fn terminate(&self) -> Result<()> {
+        self.signal("TERM").await
+    }
+
+    /// Stops it where it is, as a machine does that is out of breath: its connections stay open and nothing moves.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub async fn freeze(&self) -> Result<()> {
+        self.signal("STOP").await
+    }
+
+    /// Lets it go on after [`freeze`](Self::freeze).
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub async fn thaw(&self) -> Result<()> {
+        self.signal("CONT").await
+    }
+
+    async fn signal(&self, name: &str) -> Result<()> {
         let id = self.child.id().context("the process has ended")?;
-        let status = Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
+        let status = Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status().await?;
         ensure!(status.success(), "kill failed");
         Ok(())
     }

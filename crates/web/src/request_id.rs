@@ -1,6 +1,6 @@
 //! The outermost layer: names each request, traces it and renders its problem.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{fmt, sync::Arc};
 
 use axum::{
     extract::{MatchedPath, Request},
@@ -9,6 +9,7 @@ use axum::{
     response::Response,
 };
 use contracts::TraceParent;
+use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
@@ -23,6 +24,10 @@ const MAX_REQUEST_ID: usize = 128;
 /// The id of a request, a request extension: the caller's `X-Request-Id`, or a UUID made here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(Arc<str>);
+
+/// When a request's head had arrived: a request extension, by which deadlines are measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival(pub Instant);
 
 impl RequestId {
     /// 1 to 128 visible ASCII characters.
@@ -47,6 +52,7 @@ impl fmt::Display for RequestId {
 /// Gives the request its [`RequestId`] and [`TraceParent`] as extensions and a span to log in, echoes the id, and
 /// renders the [`Problem`] that the answer may carry.
 pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
     // Asked every few seconds, they would drown the log.
     let probe = matches!(matched_route(&request).as_str(), "/livez" | "/readyz" | "/metrics");
     let id = RequestId::of(request.headers());
@@ -55,7 +61,8 @@ pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(trace);
 
-    let started = Instant::now();
+    request.extensions_mut().insert(Arrival(started));
+
     let mut response = next.run(request).instrument(span.clone()).await;
     span.record("status", response.status().as_u16());
     span.record("latency_ms", started.elapsed().as_secs_f64() * 1e3);

@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::timeout,
 };
@@ -35,6 +36,8 @@ pub struct ServerConfig {
     pub tls: Option<TlsFiles>,
     /// How long a caller may take for the TLS handshake, and again for the head of each request.
     pub head_timeout: Duration,
+    /// So many connections are open at once; further ones wait to be accepted. Those that were upgraded are not counted.
+    pub max_connections: usize,
     /// How long requests under way may still run once the server is told to stop.
     pub grace: Duration,
 }
@@ -47,6 +50,7 @@ impl ServerConfig {
             port,
             tls: None,
             head_timeout: Duration::from_secs(10),
+            max_connections: 10_000,
             grace: Duration::from_secs(20),
         }
     }
@@ -86,6 +90,7 @@ pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
     connections: Connections,
+    places: Arc<Semaphore>,
     grace: Duration,
 }
 
@@ -108,7 +113,8 @@ impl Server {
         let listener = TcpListener::bind((config.host.as_str(), config.port)).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         let connections = Connections { tls, head_timeout: config.head_timeout };
-        Ok(Self { listener, local_addr, connections, grace: config.grace })
+        let places = Arc::new(Semaphore::new(config.max_connections));
+        Ok(Self { listener, local_addr, connections, places, grace: config.grace })
     }
 
     /// The address that it listens on.
@@ -128,10 +134,14 @@ impl Server {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(_) = open.join_next() => {}
-                accepted = self.listener.accept() => match accepted {
+                (place, accepted) = self.accept() => match accepted {
                     Ok((stream, peer)) => {
                         let (connections, router) = (self.connections.clone(), router.clone());
-                        open.spawn(connections.serve(stream, peer, router, shutdown.clone()));
+                        let serving = connections.serve(stream, peer, router, shutdown.clone());
+                        open.spawn(async move {
+                            serving.await;
+                            drop(place);
+                        });
                     }
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -143,6 +153,15 @@ impl Server {
         drop(self.listener);
         let all_ended = timeout(self.grace, async { while open.join_next().await.is_some() {} }).await;
         all_ended.map_err(|_| ServeError::Cut(open.len()))
+    }
+}
+
+impl Server {
+    /// The next connection, once there is a place for it.
+    async fn accept(&self) -> (Option<OwnedSemaphorePermit>, io::Result<(TcpStream, SocketAddr)>) {
+        // The semaphore is never closed.
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        (place, self.listener.accept().await)
     }
 }
 

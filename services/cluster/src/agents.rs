@@ -1,32 +1,40 @@
 //! Asking agents, by way of onboarding.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use bus::{Bus, PublishError, RequestError, RequestOptions};
+use bus::{Answer, Body, Bus, PublishError, RequestError, RequestOptions};
+use bytes::Bytes;
 use contracts::{
     ErrorCode, Timestamp, TraceParent,
     auth::UserData,
     query::{Command, ConnectedAgentsRequest, ConnectedAgentsResult, Params, QueryRequest, QueryResult},
     queues,
 };
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 use uuid::Uuid;
 use web::Problem;
 
-use crate::cluster_id::ClusterId;
+use crate::{
+    cluster_id::ClusterId,
+    in_flight::{BUSY, InFlight, Place},
+};
 
 /// Which agents are connected is known at once; a service that has not answered by then is away.
 const LIST_PATIENCE: Duration = Duration::from_secs(5);
-
-/// After so long, too many requests under way are fewer.
-const BUSY: Duration = Duration::from_secs(1);
 
 /// The agents of all users. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Agents {
     bus: Bus,
-    patience: Duration,
+    in_flight: Arc<InFlight>,
+}
+
+/// A result that is still coming: JSON, as the agent wrote it.
+pub(crate) struct AgentAnswer {
+    pub(crate) result: Body,
+    /// Held until the whole result has come.
+    pub(crate) place: Place,
 }
 
 /// What an agent is asked.
@@ -39,20 +47,22 @@ pub(crate) struct Query {
 }
 
 impl Agents {
-    /// Agents that may take so long to answer.
-    pub(crate) fn new(bus: Bus, patience: Duration) -> Self {
-        Self { bus, patience }
+    pub(crate) fn new(bus: Bus, in_flight: Arc<InFlight>) -> Self {
+        Self { bus, in_flight }
     }
 
-    /// Asks an agent of this user. The result's shape is the command's; it is JSON, as the agent wrote it.
+    /// Asks an agent of this user. The result's shape is the command's.
     pub(crate) async fn ask(
         &self,
         user: &UserData,
         query: Query,
+        deadline: Instant,
         trace: TraceParent,
-    ) -> Result<Box<RawValue>, Problem> {
+    ) -> Result<AgentAnswer, Problem> {
+        let place = self.in_flight.enter(&user.id)?;
         let now = Timestamp::now();
-        let patience = i64::try_from(self.patience.as_millis()).unwrap_or(i64::MAX);
+        let patience = deadline.saturating_duration_since(Instant::now()).as_millis();
+        let patience = i64::try_from(patience).unwrap_or(i64::MAX);
         let cluster_config: Map<String, Value> =
             query.cluster_id.map(|id| ("cluster_id".to_owned(), id.into())).into_iter().collect();
         let request = QueryRequest {
@@ -65,12 +75,15 @@ impl Agents {
             deadline: Timestamp::from_millis(now.as_millis().saturating_add(patience)),
             timestamp: now,
         };
-        let options = RequestOptions { deadline: Instant::now() + self.patience, trace: Some(trace) };
-        let answer: QueryResult =
-            self.bus.request(queues::QUERIES, &request, options).await.map_err(problem)?;
-        match (answer.result, answer.code, answer.error) {
-            (Some(result), None, None) => Ok(result),
-            (_, code, error) => Err(refusal(code, error)),
+        let options = RequestOptions { deadline, trace: Some(trace) };
+        let answer: Answer<QueryResult> =
+            self.bus.ask(queues::QUERIES, &request, options).await.map_err(problem)?;
+        let Answer { head, body } = answer;
+        // Onboarding of an earlier version answers whole.
+        let whole = |result| Body::from(Bytes::from(Box::<str>::from(result).into_boxed_bytes()));
+        match (head.code, head.error, body.or(head.result.map(whole))) {
+            (None, None, Some(result)) => Ok(AgentAnswer { result, place }),
+            (code, error, _) => Err(refusal(code, error)),
         }
     }
 
@@ -78,6 +91,7 @@ impl Agents {
     pub(crate) async fn connected(
         &self,
         user: &UserData,
+        deadline: Instant,
         trace: TraceParent,
     ) -> Result<Vec<String>, Problem> {
         let request = ConnectedAgentsRequest {
@@ -85,7 +99,8 @@ impl Agents {
             user_id: user.id.clone(),
             timestamp: Timestamp::now(),
         };
-        let options = RequestOptions { trace: Some(trace), ..RequestOptions::within(LIST_PATIENCE) };
+        let deadline = deadline.min(Instant::now() + LIST_PATIENCE);
+        let options = RequestOptions { trace: Some(trace), deadline };
         let answer: ConnectedAgentsResult =
             self.bus.request(queues::CONNECTED_AGENTS, &request, options).await.map_err(
                 |error| match error {
@@ -101,14 +116,14 @@ impl Agents {
 }
 
 /// What the agent, or onboarding on its behalf, said instead of a result.
-fn refusal(code: Option<ErrorCode>, error: Option<String>) -> Problem {
+pub(crate) fn refusal(code: Option<ErrorCode>, error: Option<String>) -> Problem {
     let code = code.unwrap_or(ErrorCode::AgentError);
     let busy = code == ErrorCode::RateLimited;
     let problem = Problem::new(code, error.unwrap_or_else(|| "there was no result and no reason".to_owned()));
     if busy { problem.retry_after(BUSY) } else { problem }
 }
 
-fn problem(error: RequestError) -> Problem {
+pub(crate) fn problem(error: RequestError) -> Problem {
     match error {
         RequestError::Publish(PublishError::Unavailable) => {
             Problem::new(ErrorCode::BrokerUnavailable, "the message broker cannot be reached right now")
@@ -123,7 +138,7 @@ fn problem(error: RequestError) -> Problem {
             Problem::new(ErrorCode::TooLarge, "the answer is larger than is carried; ask with a limit")
         }
         RequestError::Overloaded => {
-            Problem::new(ErrorCode::RateLimited, "too many requests are under way; try again")
+            Problem::new(ErrorCode::Unavailable, "too many requests are under way here; try again")
                 .retry_after(BUSY)
         }
         fault @ (RequestError::Rejected(_) | RequestError::Malformed(_) | RequestError::Unwritable(_)) => {

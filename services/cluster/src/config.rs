@@ -29,4 +29,24 @@ pub struct QueryArgs {
     /// Seconds that an agent may take to answer
     #[arg(long, env = "WEBSOCKET_TIMEOUT", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=600))]
     pub websocket_timeout: u64,
+
+    /// Queries that may be under way at once; further ones are refused (503)
+    #[arg(long, env = "MAX_REQUESTS", default_value = "4096", value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_requests: u16,
+
+    /// Queries of one user that may be under way at once; further ones are refused (429)
+    #[arg(long, env = "MAX_REQUESTS_PER_USER", default_value = "1024", value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_requests_per_user: u16,
+}
+
+impl Default for QueryArgs {
+    /// What the command line says when it says nothing.
+    fn default() -> Self {
+        #[derive(Parser)]
+        struct Nothing {
+            #[command(flatten)]
+            queries: QueryArgs,
+        }
+        Nothing::parse_from([""]).queries
+    }
 }

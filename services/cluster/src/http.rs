@@ -1,10 +1,14 @@
 //! The HTTP API: one file a resource.
 
 mod agents;
+mod deadline;
 mod envelope;
 mod health;
+mod joined;
 mod queries;
 mod selection;
+
+use std::time::Duration;
 
 use utoipa_axum::router::OpenApiRouter;
 use web::{
@@ -14,8 +18,13 @@ use web::{
 
 use crate::agents::Agents;
 
-/// The routes for users, by API key, and the health check of earlier systems.
-pub(crate) fn routes<V: Verifier>(agents: Agents, verifier: V, limit: RateLimit) -> OpenApiRouter {
+/// The routes for users, by API key, and the health check of earlier systems. A request is answered within `patience`.
+pub(crate) fn routes<V: Verifier>(
+    agents: Agents,
+    patience: Duration,
+    verifier: V,
+    limit: RateLimit,
+) -> OpenApiRouter {
     let users = OpenApiRouter::new().merge(queries::routes()).merge(agents::routes()).with_state(agents);
-    protect(users, verifier, limit).merge(health::routes())
+    deadline::within(protect(users, verifier, limit), patience).merge(health::routes())
 }

@@ -4,6 +4,7 @@ mod agents;
 mod cluster_id;
 mod config;
 mod http;
+mod in_flight;
 mod run;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use config::{Config, QueryArgs};
 pub use run::run;
 
 use agents::Agents;
+use in_flight::InFlight;
 
 /// What the service is built from.
 pub struct Parts<V> {
@@ -32,5 +34,6 @@ pub struct Parts<V> {
 /// The service's routes, to be served. It has no tasks of its own.
 pub fn routes<V: Verifier>(parts: Parts<V>) -> OpenApiRouter {
     let patience = Duration::from_secs(parts.queries.websocket_timeout);
-    http::routes(Agents::new(parts.bus, patience), parts.verifier, parts.rate_limit)
+    let agents = Agents::new(parts.bus, InFlight::new(&parts.queries));
+    http::routes(agents, patience, parts.verifier, parts.rate_limit)
 }

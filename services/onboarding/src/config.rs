@@ -48,7 +48,7 @@ pub struct AgentArgs {
     pub max_sessions: usize,
 
     /// Requests that may wait for one agent; further ones are refused (429)
-    #[arg(long, env = "MAX_REQUESTS_PER_SESSION", default_value = "256", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, env = "MAX_REQUESTS_PER_SESSION", default_value = "128", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_requests_per_session: u16,
 
     /// MiB of answers that this process holds for callers who are slower than their agents; beyond it large answers are

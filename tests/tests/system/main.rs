@@ -1,5 +1,7 @@
 //! Tests of the whole system: four processes, RabbitMQ, PostgreSQL, and a cluster.
 
+mod deadlines;
+mod departures;
 mod earlier_clients;
 mod faults;
 mod main_job;

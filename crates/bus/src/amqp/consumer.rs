@@ -80,7 +80,7 @@ async fn subscribe(connection: &Connection, spec: &QueueSpec, prefetch: u16) -> 
             channel.queue_declare(name.as_str().into(), durable, FieldTable::default()).await?;
             (name.clone(), true)
         }
-        QueueSpec::Private { bind } => {
+        QueueSpec::Private { bind, acknowledged } => {
             // A new name each time: the broker may still hold the queue of a connection that it does not know to be dead.
             let name = format!("kubesage.private.{}", Uuid::new_v4());
             let own = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
@@ -104,7 +104,7 @@ async fn subscribe(connection: &Connection, spec: &QueueSpec, prefetch: u16) -> 
                         .await?;
                 }
             }
-            (name, false)
+            (name, *acknowledged)
         }
     };
     let options = BasicConsumeOptions { no_ack: !acknowledged, ..Default::default() };

@@ -2,6 +2,7 @@
 
 mod events;
 mod failures;
+mod parts;
 mod replicas;
 mod requests;
 mod world;

@@ -123,6 +123,26 @@ async fn a_caller_that_sends_no_head_is_dropped() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn further_connections_wait_for_a_place() -> Result<()> {
+    let server = Server::bind(&ServerConfig { max_connections: 1, ..local() }).await?;
+    let address = server.local_addr();
+    let stop = CancellationToken::new();
+    let _stop = stop.clone().drop_guard();
+    tokio::spawn(server.run(app(Router::new()), stop));
+    let request = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut first = TcpStream::connect(address).await?;
+    first.write_all(request).await?;
+    assert!(first.read_u8().await.is_ok());
+    let mut second = TcpStream::connect(address).await?;
+    second.write_all(request).await?;
+    let waiting = tokio::time::timeout(Duration::from_millis(200), second.read_u8()).await;
+    assert!(waiting.is_err(), "the first one has the only place");
+    drop(first);
+    tokio::time::timeout(Duration::from_secs(10), second.read_u8()).await??;
+    Ok(())
+}
+
 /// Takes over the connection and sends back whatever comes.
 async fn echo(request: Request) -> Response {
     tokio::spawn(async move {

@@ -5,7 +5,7 @@
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-static PAGES: Semaphore = Semaphore::const_new(32);
+static PAGES: Semaphore = Semaphore::const_new(64);
 static LARGE: Semaphore = Semaphore::const_new(2);
 
 /// What a list takes of the memory; given back when dropped.

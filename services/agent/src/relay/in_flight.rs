@@ -23,7 +23,7 @@ use super::{
 use crate::cluster::{Cluster, QueryError};
 
 /// So many requests are answered at once; further ones are told to come later. What they hold in memory is bounded apart.
-const MAX_ANSWERED: usize = 256;
+const MAX_ANSWERED: usize = 128;
 /// So many are known at once, refused ones included; further ones are left to their deadline.
 const MAX_KNOWN: usize = 2 * MAX_ANSWERED;
 /// Nobody waits longer, whatever a request says.
@@ -33,6 +33,8 @@ const MAX_WINDOW: u32 = 1024;
 
 /// Requests answered, by `command` and `outcome` (`ok` or an error's code).
 const REQUESTS: &str = "agent_requests_total";
+/// Requests that are being answered.
+const IN_FLIGHT: &str = "agent_requests_in_flight";
 /// Seconds from a request until its result is ready to be sent.
 const SECONDS: &str = "agent_answer_seconds";
 
@@ -47,6 +49,12 @@ pub(super) struct InFlight {
 struct Answering {
     task: AbortHandle,
     window: Arc<Window>,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        metrics::gauge!(IN_FLIGHT).set(0);
+    }
 }
 
 /// How many parts of an answer may be sent yet.
@@ -106,6 +114,11 @@ impl InFlight {
             }
         };
         self.by_id.insert(request_id, Answering { task, window });
+        self.tell();
+    }
+
+    fn tell(&self) {
+        metrics::gauge!(IN_FLIGHT).set(u32::try_from(self.by_id.len()).unwrap_or(u32::MAX));
     }
 
     /// Sends a frame that is no answer; until it is sent it counts as under way.
@@ -119,6 +132,7 @@ impl InFlight {
         if let Some(answering) = self.by_id.remove(&request_id) {
             answering.task.abort();
         }
+        self.tell();
     }
 
     /// Lets more parts of an answer be sent.
@@ -140,6 +154,7 @@ impl InFlight {
             }
         };
         self.by_id.retain(|_, answering| answering.task.id() != task);
+        self.tell();
         Some(())
     }
 }

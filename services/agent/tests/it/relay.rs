@@ -163,7 +163,7 @@ impl Connection {
         let request_id = Uuid::new_v4();
         let deadline_ms = deadline.as_millis().try_into()?;
         let traceparent = Some(TraceParent::generate(&mut rand::rng()));
-        self.send(&Request { request_id, command, params, deadline_ms, traceparent }).await?;
+        self.send(&Request { request_id, command, params, deadline_ms, traceparent, window: None }).await?;
         Ok(request_id)
     }
 

@@ -18,7 +18,7 @@ use crate::{
     world::{World, until},
 };
 
-const MAX_IN_FLIGHT: usize = 64;
+const MAX_IN_FLIGHT: usize = 128;
 
 fn refused(code: RefusalCode, retry: bool) -> Refused {
     Refused { code, detail: "this is why".to_owned(), retry }

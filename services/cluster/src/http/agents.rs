@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{Caller, Json, Problem};
 
+use super::deadline::Deadline;
 use crate::agents::Agents;
 
 pub(super) fn routes() -> OpenApiRouter<Agents> {
@@ -27,10 +28,11 @@ struct ConnectedAgents {
 async fn connected(
     State(agents): State<Agents>,
     Extension(trace): Extension<TraceParent>,
+    Extension(Deadline(deadline)): Extension<Deadline>,
     caller: Caller,
 ) -> Result<Json<ConnectedAgents>, Problem> {
     caller.require(&Scope::Read)?;
-    let connected_agents = agents.connected(&caller.user, trace).await?;
+    let connected_agents = agents.connected(&caller.user, deadline, trace).await?;
     Ok(Json(ConnectedAgents {
         success: true,
         total_count: connected_agents.len(),

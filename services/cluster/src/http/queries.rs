@@ -11,6 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{Caller, Path, Problem, Query};
 
 use super::{
+    deadline::Deadline,
     envelope::{Envelope, envelope},
     selection::{ListSelection, LogSelection, Selection},
 };
@@ -31,7 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<Agents> {
 async fn answer(
     agents: &Agents,
     caller: &Caller,
-    trace: TraceParent,
+    (trace, Deadline(deadline)): (TraceParent, Deadline),
     command: Command,
     selection: Selection,
 ) -> Result<Response, Problem> {
@@ -39,8 +40,8 @@ async fn answer(
     let message = format!("Successfully retrieved {} from cluster", what(&command));
     let Selection { agent_id, cluster_id, params } = selection;
     let query = agents::Query { agent_id: agent_id.clone(), cluster_id: cluster_id.clone(), command, params };
-    let result = agents.ask(&caller.user, query, trace).await?;
-    envelope(&Envelope::new(agent_id, cluster_id, message), &result)
+    let answer = agents.ask(&caller.user, query, deadline, trace).await?;
+    envelope(&Envelope::new(agent_id, cluster_id, message), answer, deadline).await
 }
 
 /// The thing that a command retrieves, in words.
@@ -60,12 +61,13 @@ macro_rules! lists {
         async fn $name(
             State(agents): State<Agents>,
             Extension(trace): Extension<TraceParent>,
+            Extension(deadline): Extension<Deadline>,
             caller: Caller,
             Query(selection): Query<ListSelection>,
         ) -> Result<Response, Problem> {
             let command = Command::$command;
             let selection = selection.check(&command)?;
-            answer(&agents, &caller, trace, command, selection).await
+            answer(&agents, &caller, (trace, deadline), command, selection).await
         }
     )*};
 }
@@ -106,9 +108,10 @@ lists! {
 async fn logs(
     State(agents): State<Agents>,
     Extension(trace): Extension<TraceParent>,
+    Extension(deadline): Extension<Deadline>,
     caller: Caller,
     Path((namespace, name)): Path<(String, String)>,
     Query(selection): Query<LogSelection>,
 ) -> Result<Response, Problem> {
-    answer(&agents, &caller, trace, Command::GetPodLogs, selection.check(namespace, name)?).await
+    answer(&agents, &caller, (trace, deadline), Command::GetPodLogs, selection.check(namespace, name)?).await
 }

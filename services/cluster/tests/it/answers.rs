@@ -121,7 +121,9 @@ async fn parameters_are_handed_on(test: TestBus) -> Result<()> {
     let asked = world.onboarding.take_asked()?.request;
     assert_eq!((&asked["user_id"], &asked["cluster_config"]), (&json!("id of bob"), &json!({})));
     let time = |field: &str| serde_json::from_value::<Timestamp>(asked[field].clone());
-    assert_eq!(time("deadline")?.millis_since(time("timestamp")?), 60_000, "WEBSOCKET_TIMEOUT");
+    // What is left of WEBSOCKET_TIMEOUT.
+    let patience = time("deadline")?.millis_since(time("timestamp")?);
+    assert!((50_000..=60_000).contains(&patience), "{patience}");
     Ok(())
 }
 

@@ -87,7 +87,7 @@ impl Setup {
                 rate_limit_enabled: self.rate_limit.is_some(),
                 rate_limit_requests_per_minute: self.rate_limit.unwrap_or(1).try_into()?,
             }),
-            queries: QueryArgs { websocket_timeout: self.patience },
+            queries: QueryArgs { websocket_timeout: self.patience, ..QueryArgs::default() },
         };
         let readiness = process::broker_check(Readiness::new(), &bus);
         let router = App::new("cluster", "1").routes(routes(parts)).readiness(readiness).into_router();

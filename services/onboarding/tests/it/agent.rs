@@ -1,13 +1,13 @@
 //! An agent, played frame by frame.
 
-use std::net::SocketAddr;
+use std::{collections::HashMap, net::SocketAddr};
 
 use anyhow::{Context, Result, bail, ensure};
 use contracts::{
     ErrorCode, Timestamp,
     agent::{
-        GoingAway, Heartbeat, Hello, PROTOCOL, Part, RefusalCode, Request, Response, ResponseError,
-        ServerFrame,
+        GoingAway, Heartbeat, Hello, PART_BYTES, PROTOCOL, Part, RefusalCode, Request, Response,
+        ResponseError, ServerFrame,
     },
     query::{Command, QueryRequest},
 };
@@ -32,6 +32,8 @@ pub(crate) const CONNECT: &str = "/api/v1/agents/connect";
 /// One WebSocket of an agent.
 pub(crate) struct Agent {
     socket: WebSocketStream<TcpStream>,
+    /// How many more parts of each answer the server wants.
+    wanted: HashMap<Uuid, u32>,
 }
 
 /// What the server sent.
@@ -76,7 +78,7 @@ impl Agent {
         }
         let connecting = client_async(request, socket.connect(address).await?);
         let (socket, _) = timeout(PATIENCE, connecting).await??;
-        Ok(Self { socket })
+        Ok(Self { socket, wanted: HashMap::new() })
     }
 
     /// Opens a session.
@@ -128,17 +130,63 @@ impl Agent {
         self.send(&Response { request_id: request.request_id, result: None, error }).await
     }
 
+    /// Answers with these bytes, as gzip, in parts: as many as are wanted, and further ones when they are.
+    pub(crate) async fn answer_in_parts(&mut self, request: &Request, gzip: &[u8]) -> Result<()> {
+        self.begin_parts(request)?;
+        let mut parts = gzip.chunks(PART_BYTES).peekable();
+        while let Some(data) = parts.next() {
+            self.part_wanted(request.request_id).await?;
+            self.send_part(request.request_id, parts.peek().is_none(), data).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes how many parts are wanted at first.
+    pub(crate) fn begin_parts(&mut self, request: &Request) -> Result<()> {
+        let window = request.window.context("a window")?;
+        *self.wanted.entry(request.request_id).or_default() += window;
+        Ok(())
+    }
+
+    /// Waits until a further part is wanted.
+    pub(crate) async fn part_wanted(&mut self, request_id: Uuid) -> Result<()> {
+        while self.wanted.get(&request_id).is_none_or(|wanted| *wanted == 0) {
+            let message = timeout(PATIENCE, self.socket.next()).await.context("no more is wanted")?;
+            match message.context("the connection ended")?? {
+                Message::Text(text) => match ServerFrame::parse(&text)? {
+                    ServerFrame::More(more) => *self.wanted.entry(more.request_id).or_default() += more.parts,
+                    other => bail!("{other:?} instead of more"),
+                },
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => bail!("the server sent {other:?}"),
+            }
+        }
+        *self.wanted.entry(request_id).or_default() -= 1;
+        Ok(())
+    }
+
+    /// How many more parts of an answer the server has said that it wants, as far as that was read.
+    pub(crate) fn wanted(&self, request: &Request) -> usize {
+        self.wanted.get(&request.request_id).map_or(0, |wanted| *wanted as usize)
+    }
+
     pub(crate) async fn send_part(&mut self, request_id: Uuid, last: bool, data: &[u8]) -> Result<()> {
         self.send_raw(Message::binary(Part { request_id, last, data }.to_bytes())).await
     }
 
-    /// The next thing that is neither ping nor pong.
+    /// The next thing that is neither ping, pong nor `more`.
     pub(crate) async fn receive(&mut self) -> Result<Received> {
         let receiving = async {
             loop {
                 return Ok(
                     match self.socket.next().await.context("the connection ended without a close")?? {
-                        Message::Text(text) => Received::Frame(ServerFrame::parse(&text)?.into()),
+                        Message::Text(text) => match ServerFrame::parse(&text)? {
+                            ServerFrame::More(more) => {
+                                *self.wanted.entry(more.request_id).or_default() += more.parts;
+                                continue;
+                            }
+                            frame => Received::Frame(frame.into()),
+                        },
                         Message::Close(close) => Received::Closed(close.map(|close| close.code.into())),
                         Message::Ping(_) | Message::Pong(_) => continue,
                         other => bail!("the server sent {other:?}"),

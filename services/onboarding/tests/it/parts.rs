@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use contracts::{
     ErrorCode,
     agent::{MAX_RESULT_BYTES, PART_BYTES, Request},
-    query::QueryResult,
+    query::{MAX_WHOLE_RESULT_BYTES, QueryResult},
 };
 use flate2::{Compress, Compression, FlushCompress, write::GzEncoder};
 use rand::{RngExt, SeedableRng, distr::Alphanumeric, rngs::StdRng};
@@ -39,19 +39,11 @@ fn bomb() -> Result<Vec<u8>> {
     Ok(bomb)
 }
 
-async fn send_parts(agent: &mut Agent, request: &Request, bytes: &[u8]) -> Result<()> {
-    let mut parts = bytes.chunks(PART_BYTES).peekable();
-    while let Some(data) = parts.next() {
-        agent.send_part(request.request_id, parts.peek().is_none(), data).await?;
-    }
-    Ok(())
-}
-
 /// Asks, and has the agent answer with these bytes.
 async fn answered(world: &World, cluster: &Made, agent: &mut Agent, bytes: &[u8]) -> Result<QueryResult> {
     let asking = world.asking(cluster.query(), UNPACKING);
     let request = agent.request().await?;
-    send_parts(agent, &request, bytes).await?;
+    agent.answer_in_parts(&request, bytes).await?;
     Ok(asking.await??)
 }
 
@@ -76,7 +68,8 @@ store::test_on_both! {
         agent.answer(&small_request, "\"small\"").await?;
         assert_eq!(small.await??.result.context("a result")?.get(), "\"small\"");
         assert!(!large.is_finished());
-        send_parts(&mut agent, &large_request, rest).await?;
+        let rest_of_window = Request { window: large_request.window.map(|parts| parts - 1), ..large_request };
+        agent.answer_in_parts(&rest_of_window, rest).await?;
         assert_eq!(large.await??.result.context("a result")?.get(), json);
         Ok(())
     }
@@ -115,13 +108,13 @@ async fn a_bomb_is_not_unpacked_to_its_end() -> Result<()> {
     let query = cluster.query();
     let exploding = world.asking(query.clone(), UNPACKING);
     let request = agent.request().await?;
-    send_parts(&mut agent, &request, &bomb()?).await?;
+    agent.answer_in_parts(&request, &bomb()?).await?;
     agent.answers(&world, &query).await?;
     refused(&exploding.await??, &ErrorCode::TooLarge)?;
     Ok(())
 }
 
-/// Compressed or not, nothing larger than a result is kept.
+/// Compressed or not, nothing larger than an answer in one message may be is kept for one.
 #[tokio::test]
 async fn parts_without_end_are_cut_off() -> Result<()> {
     let database = TestDatabase::sqlite();
@@ -130,10 +123,9 @@ async fn parts_without_end_are_cut_off() -> Result<()> {
     let mut agent = Agent::open(&world, &cluster).await?;
     let asking = world.asking(cluster.query(), PATIENCE);
     let request = agent.request().await?;
-    let part = vec![0; 1_000_000];
-    for _ in 0..=MAX_RESULT_BYTES / part.len() {
-        agent.send_part(request.request_id, false, &part).await?;
-    }
+    // The last part is never sent.
+    let sent = agent.answer_in_parts(&request, &vec![0; 2 * MAX_WHOLE_RESULT_BYTES]).await;
+    assert!(sent.is_err_and(|error| error.to_string().contains("Cancel")), "the agent is told to stop");
     refused(&asking.await??, &ErrorCode::TooLarge)?;
     Ok(())
 }

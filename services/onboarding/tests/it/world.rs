@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use bus::{Bus, BusOptions, PublishError, RequestError, RequestOptions};
+use bus::{Answer as Answered, Bus, BusOptions, PublishError, RequestError, RequestOptions};
 use contracts::{
     ErrorCode, Timestamp, Token, TokenKind,
     auth::{AuthResult, Scope, UserData},
@@ -93,7 +93,8 @@ impl Setup {
                 Backend::Postgres => TestBus::rabbitmq(),
             },
             database: Options::default(),
-            agents: AgentArgs::default(),
+            // Tests ask the same again and again, and tell the questions apart.
+            agents: AgentArgs { share_answers: false, ..AgentArgs::default() },
             timing: SessionTiming::default(),
         }
     }
@@ -267,6 +268,31 @@ impl World {
         tokio::spawn(async move { bus.request(queues::QUERIES, &query, options).await })
     }
 
+    /// Asks as the cluster service does now: for an answer in parts.
+    pub(crate) async fn ask_in_parts(
+        &self,
+        query: &QueryRequest,
+        patience: Duration,
+    ) -> Result<Answered<QueryResult>, RequestError> {
+        self.bus.ask(queues::QUERIES, query, RequestOptions::within(patience)).await
+    }
+
+    /// The same in the background, to its end.
+    pub(crate) fn asking_in_parts(&self, query: &QueryRequest) -> JoinHandle<Result<Vec<u8>>> {
+        let (bus, query) = (self.bus.clone(), query.clone());
+        tokio::spawn(async move {
+            let answer = bus.ask(queues::QUERIES, &query, RequestOptions::within(PATIENCE)).await?;
+            read(answer).await
+        })
+    }
+
+    /// A line of `/metrics`: the value of this series.
+    pub(crate) async fn metric(&self, series: &str) -> Result<f64> {
+        let text = self.request(Method::GET, "/metrics").send().await?.text().await?;
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        Ok(line.map_or(Ok(0.0), str::parse)?)
+    }
+
     pub(crate) async fn connected_agents(&self, user: User) -> Result<Vec<String>> {
         let request = ConnectedAgentsRequest {
             request_id: "r-1".to_owned(),
@@ -306,6 +332,16 @@ impl World {
         bus.ready().await;
         Ok(bus)
     }
+}
+
+/// Reads an answer to its end; it is as the agent sent it, packed or not.
+pub(crate) async fn read(answer: Answered<QueryResult>) -> Result<Vec<u8>> {
+    let mut body = answer.body.with_context(|| format!("no result: {:?}", answer.head))?;
+    let mut bytes = Vec::new();
+    while let Some(part) = body.next().await {
+        bytes.extend_from_slice(&part?);
+    }
+    Ok(bytes)
 }
 
 /// What was answered.

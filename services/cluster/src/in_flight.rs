@@ -1,0 +1,99 @@
+//! How many queries may be under way at once: of one user, and of all.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use contracts::ErrorCode;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use web::Problem;
+
+use crate::QueryArgs;
+
+/// Queries that are being answered.
+const IN_FLIGHT: &str = "queries_in_flight";
+
+/// After so long, too many requests under way are fewer.
+pub(crate) const BUSY: Duration = Duration::from_secs(1);
+
+/// The bounds, and what is under way within them.
+pub(crate) struct InFlight {
+    places: Arc<Semaphore>,
+    by_user: Mutex<HashMap<String, usize>>,
+    max_per_user: usize,
+}
+
+/// A query's place; free again when dropped.
+pub(crate) struct Place {
+    user_id: String,
+    in_flight: Arc<InFlight>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl InFlight {
+    pub(crate) fn new(args: &QueryArgs) -> Arc<Self> {
+        Arc::new(Self {
+            places: Arc::new(Semaphore::new(args.max_requests.into())),
+            by_user: Mutex::default(),
+            max_per_user: args.max_requests_per_user.into(),
+        })
+    }
+
+    /// Takes a place for a query of this user.
+    ///
+    /// # Errors
+    /// `rate_limited` when the user has too many under way, `unavailable` when all users together have.
+    pub(crate) fn enter(self: &Arc<Self>, user_id: &str) -> Result<Place, Problem> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            Problem::new(ErrorCode::Unavailable, "too many requests are under way here; try again")
+                .retry_after(BUSY)
+        })?;
+        let mut by_user = self.lock();
+        let of_user = by_user.entry(user_id.to_owned()).or_default();
+        if *of_user >= self.max_per_user {
+            let detail = format!("you have {} requests under way; wait for one of them", self.max_per_user);
+            return Err(Problem::new(ErrorCode::RateLimited, detail).retry_after(BUSY));
+        }
+        *of_user += 1;
+        metrics::gauge!(IN_FLIGHT).increment(1);
+        Ok(Place { user_id: user_id.to_owned(), in_flight: Arc::clone(self), _place: place })
+    }
+
+    /// No code panics while it holds the lock, so a poisoned one is still good.
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.by_user.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        metrics::gauge!(IN_FLIGHT).decrement(1);
+        let mut by_user = self.in_flight.lock();
+        match by_user.get_mut(&self.user_id) {
+            Some(of_user) if *of_user > 1 => *of_user -= 1,
+            _ => drop(by_user.remove(&self.user_id)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_and_come_back() {
+        let args = QueryArgs { max_requests: 3, max_requests_per_user: 2, ..QueryArgs::default() };
+        let in_flight = InFlight::new(&args);
+        let code = |problem: Result<Place, Problem>| problem.err().map(|problem| problem.code().clone());
+        let first = in_flight.enter("ada").ok();
+        let second = in_flight.enter("ada").ok();
+        assert_eq!(code(in_flight.enter("ada")), Some(ErrorCode::RateLimited));
+        let third = in_flight.enter("bob").ok();
+        assert_eq!(code(in_flight.enter("bob")), Some(ErrorCode::Unavailable));
+        drop((first, second, third));
+        assert_eq!(code(in_flight.enter("ada")), None);
+        assert!(in_flight.lock().is_empty(), "nobody is kept who asks nothing");
+    }
+}
