@@ -55,6 +55,7 @@ async fn an_exchange_that_is_deleted_is_declared_again(mut world: World) -> Resu
     let end = Instant::now();
     eventually("the event to be taken", async || world.asking.publish_event(&event()).await.ok()).await?;
     world.recovers(load, deleted, end, &[Outcome::Unavailable]).await?;
+    drop(watch);
     world.end().await
 }
 

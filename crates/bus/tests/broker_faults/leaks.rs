@@ -8,7 +8,6 @@ use contracts::{ErrorCode, queues::Route};
 use futures_util::{StreamExt, stream};
 use testkit::{OwnBroker, eventually_within};
 use tokio::{runtime::Handle, task::JoinSet, time::timeout};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     tests,
@@ -39,8 +38,8 @@ struct Inventory {
 
 async fn ten_thousand_requests_that_fail_leave_nothing(mut world: World) -> Result<()> {
     for bus in world.answering.clone() {
+        let stop = world.stop.clone();
         tokio::spawn(async move {
-            let stop = CancellationToken::new();
             bus.serve_in_parts(MOODY, ServeOptions::default(), stop, |wish: Wish, _| answer(wish)).await;
         });
     }

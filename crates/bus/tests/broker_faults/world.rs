@@ -26,6 +26,8 @@ pub(crate) struct World {
     pub(crate) broker: OwnBroker,
     pub(crate) asking: Bus,
     pub(crate) answering: Vec<Bus>,
+    /// Ends what is served.
+    pub(crate) stop: CancellationToken,
 }
 
 impl World {
@@ -33,20 +35,20 @@ impl World {
         let broker = OwnBroker::new().await?;
         let asking = connect(&broker).await?;
         let answering = vec![connect(&broker).await?, connect(&broker).await?];
-        Ok(Self { broker, asking, answering })
+        Ok(Self { broker, asking, answering, stop: CancellationToken::new() })
     }
 
     /// Answers with the text itself, and tells of it first.
     pub(crate) async fn serve_echo(&self, seen: impl Fn(&str) + Send + Sync + 'static) -> Result<()> {
         let seen: Seen = Arc::new(seen);
         for bus in &self.answering {
-            let (bus, seen) = (bus.clone(), Arc::clone(&seen));
+            let (bus, seen, stop) = (bus.clone(), Arc::clone(&seen), self.stop.clone());
             tokio::spawn(async move {
                 let echo = move |text: String, _| {
                     seen(&text);
                     async move { text }
                 };
-                bus.serve(ECHO, ServeOptions::default(), CancellationToken::new(), echo).await;
+                bus.serve(ECHO, ServeOptions::default(), stop, echo).await;
             });
         }
         eventually("the echo", async || self.echo("x").await.ok()).await.map(drop)
@@ -81,11 +83,15 @@ impl World {
         Ok(())
     }
 
-    /// Ends everything, and makes sure that nothing of the broker is left.
+    /// Ends everything, and makes sure that neither a connection nor the broker is left.
     pub(crate) async fn end(self) -> Result<()> {
-        let Self { broker, asking, answering } = self;
+        let Self { mut broker, asking, answering, stop } = self;
+        stop.cancel();
+        drop((asking, answering));
+        let gone = async || broker.connections().await.is_ok_and(|count| count == 0).then_some(());
+        eventually("every connection to end", gone).await?;
         let address = broker.address();
-        drop((broker, asking, answering));
+        drop(broker);
         ensure!(TcpStream::connect(address).await.is_err(), "the broker still listens");
         Ok(())
     }
