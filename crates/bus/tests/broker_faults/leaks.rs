@@ -3,7 +3,7 @@
 use std::{future::pending, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use bus::{Body, Encoding, Outgoing, Part, Parts, Reply, RequestError, RequestOptions, ServeOptions};
+use bus::{Answer, Body, Encoding, Outgoing, Part, Parts, Reply, RequestError, RequestOptions, ServeOptions};
 use contracts::{ErrorCode, queues::Route};
 use futures_util::{StreamExt, stream};
 use testkit::{OwnBroker, eventually_within};
@@ -110,8 +110,9 @@ async fn fail(bus: bus::Bus, kind: usize) {
         3 => drop(bus.request::<_, String>(MOODY, &1, options).await),
         // The answer is without end, and not taken to it.
         _ => {
-            if let Ok(answer) = bus.ask::<_, String>(MOODY, &"parts", options).await {
-                take_some(answer.body).await;
+            let answer = bus.ask::<_, String>(MOODY, &"parts", options).await;
+            if let Ok(Answer { body: Some(body), .. }) = answer {
+                take_some(body).await;
             }
         }
     }
