@@ -1,7 +1,8 @@
-//! The workspace's own chores: `cargo xtask test`, `cargo xtask schemas` and `cargo xtask bench`.
+//! The workspace's own chores: `cargo xtask test`, `schemas`, `bench` and `soak`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to its terminal")]
 
+mod bench;
 mod command;
 mod schemas;
 mod servers;
@@ -11,6 +12,7 @@ use std::{path::Path, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
+use bench::Bench;
 use test::Step;
 
 /// The workspace's own chores
@@ -34,14 +36,16 @@ enum Chore {
     Bench {
         /// What to measure
         what: Bench,
+        /// More for the benchmark itself, after `--`, such as `-- --help`
+        #[arg(last = true)]
+        more: Vec<String>,
     },
-}
-
-/// What can be measured.
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Bench {
-    /// The simulated cluster at 500 nodes and 10,000 pods: seeding, listing, watching
-    Sim,
+    /// A day of load and faults in ten minutes, with a fixed seed; nothing may be lost
+    Soak {
+        /// More for the program itself, after `--`, such as `-- --minutes 2 --seed 7`
+        #[arg(last = true)]
+        more: Vec<String>,
+    },
 }
 
 #[derive(Args)]
@@ -63,9 +67,8 @@ fn main() -> ExitCode {
         Chore::Test(args) => test::run(&args.only),
         Chore::Schemas(SchemasArgs { check: true }) => schemas::check(&schemas::directory()),
         Chore::Schemas(SchemasArgs { check: false }) => schemas::write(&schemas::directory()),
-        Chore::Bench { what: Bench::Sim } => {
-            command::run(&mut command::cargo(&["bench", "--package", "sim", "--bench", "sim"]))
-        }
+        Chore::Bench { what, more } => bench::run(what, &more),
+        Chore::Soak { more } => bench::system("soak", &more),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

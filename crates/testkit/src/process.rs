@@ -35,16 +35,15 @@ struct Output {
     grown: watch::Sender<()>,
 }
 
-/// Where cargo has put the program beside the running test.
+/// Where cargo has put the program: beside the one that runs, or for a test, which lies in `target/*/deps`, above.
 ///
 /// # Errors
 /// When it has not been built.
 pub fn program(name: &str) -> Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let directory = test.parent().and_then(|deps| deps.parent()).context("a test lies in target/*/deps")?;
-    let path = directory.join(name);
-    ensure!(path.exists(), "{} is not built: run `cargo build --workspace` first", path.display());
-    Ok(path)
+    let running = std::env::current_exe()?;
+    let places = running.ancestors().skip(1).take(2).map(|directory| directory.join(name));
+    let found = places.into_iter().find(|path| path.is_file());
+    found.with_context(|| format!("{name} is not built: run `cargo build --workspace` first"))
 }
 
 impl Process {

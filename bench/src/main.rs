@@ -1,0 +1,109 @@
+//! The system under load: `cargo xtask bench` and `cargo xtask soak`.
+//!
+//! Services, agent and simulated cluster run as processes of their own, on the RabbitMQ of `TEST_AMQP_URL` and the
+//! PostgreSQL of `TEST_DATABASE_URL`. What makes load is a process too: this program, with a hidden subcommand.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its figures")]
+
+mod agents;
+mod bare;
+mod client;
+mod descriptors;
+mod fetch;
+mod load;
+mod machine;
+mod measure;
+mod payload;
+mod program;
+mod queries;
+mod raw;
+mod relay;
+mod scrape;
+mod sessions;
+mod simulated;
+mod stats;
+mod system;
+mod table;
+mod usage;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+
+/// The system under load
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// How fast a query is, beside raw request/reply over the same broker
+    Relay(relay::RelayArgs),
+    /// What idle agent sessions cost: memory, processor time, and the queries beside them
+    Sessions(sessions::SessionsArgs),
+    /// Large answers, and a small query beside them on the same session
+    Payload(payload::PayloadArgs),
+    /// All of them, one after the other
+    All,
+    #[command(hide = true)]
+    Agents(agents::AgentsArgs),
+    #[command(hide = true)]
+    Bare,
+    #[command(hide = true)]
+    Fetch(fetch::FetchArgs),
+    #[command(hide = true)]
+    Load(load::LoadArgs),
+    #[command(hide = true)]
+    Echo(raw::EchoArgs),
+    #[command(hide = true)]
+    Ask(raw::AskArgs),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().what {
+        What::Agents(args) => agents::run(args),
+        What::Bare => bare::run(),
+        What::Fetch(args) => fetch::run(args),
+        What::Load(args) => load::run(args),
+        What::Echo(args) => raw::echo(args),
+        What::Ask(args) => raw::ask(args),
+        measured => measure(measured),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn measure(what: What) -> Result<()> {
+    // Another one that is installed is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let measured = async {
+        match what {
+            What::Relay(args) => relay::run(args).await,
+            What::Sessions(args) => sessions::run(args).await,
+            What::All => {
+                relay::run(relay::RelayArgs::default()).await?;
+                sessions::run(sessions::SessionsArgs::default()).await?;
+                payload::run(payload::PayloadArgs::default()).await
+            }
+            What::Payload(args) => payload::run(args).await,
+            What::Agents(_) | What::Bare | What::Fetch(_) | What::Load(_) | What::Echo(_) | What::Ask(_) => {
+                bail!("not here")
+            }
+        }
+    };
+    // What was started ends, and what was made on the servers is removed, when this is dropped.
+    tokio::select! {
+        done = measured => done,
+        interrupted = tokio::signal::ctrl_c() => bail!("interrupted: {interrupted:?}"),
+    }
+}
