@@ -81,7 +81,7 @@ async fn body(bus: &Bus, numbers: Vec<u64>) -> Result<Body> {
 
 async fn next(body: &mut Body) -> Option<Result<u64, RequestError>> {
     let part = body.next().await?;
-    Some(part.map(|data| u64::from_be_bytes(data[..].try_into().unwrap())))
+    Some(part.map(|data| u64::from_be_bytes(data[..].try_into().expect("a number"))))
 }
 
 async fn all(mut body: Body) -> Result<Vec<u64>> {
