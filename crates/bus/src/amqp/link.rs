@@ -13,9 +13,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Includes the handshake and the opening of what goes on the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pauses between attempts: 0.2 s growing to 3 s, with jitter, so that service is back within five seconds of the broker.
+/// Pauses between attempts: 0.2 s growing to 2 s, and up to twice as long with jitter, so that service is back within five
+/// seconds of the broker.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A connection that lived so long was a good one: the pauses start small again.
 const GOOD_CONNECTION: Duration = Duration::from_secs(10);
 
