@@ -1,10 +1,17 @@
 //! One connection that is kept for ever.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::StreamExt;
-use lapin::{Connection, ConnectionProperties, Event, uri::AMQPUri};
+use lapin::{
+    Connection, ConnectionProperties, Event,
+    tcp::{AMQPUriTcpExt, OwnedTLSConfig},
+    uri::AMQPUri,
+};
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
@@ -108,11 +115,25 @@ impl<T: Send + Sync + 'static> Keeper<T> {
         F: Fn(Arc<Connection>, CancellationToken) -> O,
         O: Future<Output = lapin::Result<Arc<T>>>,
     {
-        let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
-        let connection = Arc::new(Connection::connect_uri(self.uri.clone(), properties).await?);
+        let connection = Arc::new(self.shake_hands().await?);
         let broken = CancellationToken::new();
         let opened = open(Arc::clone(&connection), broken.clone()).await?;
         Ok(Opened { connection, opened, broken })
+    }
+
+    /// Lapin never ends the task of a connection whose server cannot be reached, and there would be one more with each attempt
+    /// while the broker is away. So it is given a stream to a server that was reached.
+    async fn shake_hands(&self) -> lapin::Result<Connection> {
+        let runtime = lapin::runtime::default_runtime()?;
+        let tls = OwnedTLSConfig::default();
+        let stream = self.uri.connect_with_config_async(tls.as_ref(), &runtime).await?;
+        let stream = Mutex::new(Some(stream));
+        let once = async move |_, _| {
+            let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+            stream.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into())
+        };
+        let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
+        Connection::connector(self.uri.clone(), runtime, once, properties).await
     }
 
     /// Lends the connection out until it is lost or beyond repair.
