@@ -79,7 +79,9 @@ impl Underway {
         queue.wait_for(Option::is_some).await.ok()?.clone()
     }
 
-    pub(crate) fn enter(self: &Arc<Self>, request: &Message) -> Entry {
+    /// Begins to work on a request. One that was given to this process before is worked on once only: should the earlier work
+    /// go on, its parts would get among those of the new one.
+    pub(crate) fn enter(self: &Arc<Self>, request: &Message, redelivered: bool) -> Entry {
         let window = request.headers.get(parts::WINDOW).and_then(|window| window.parse().ok()).unwrap_or(0);
         let controls =
             Arc::new(Controls { cancelled: CancellationToken::new(), window: Semaphore::new(window) });
@@ -89,7 +91,10 @@ impl Underway {
             if state.early.remove(key) {
                 controls.cancelled.cancel();
             }
-            state.requests.insert(key.clone(), Arc::clone(&controls));
+            let earlier = state.requests.insert(key.clone(), Arc::clone(&controls));
+            if let Some(earlier) = earlier.filter(|_| redelivered) {
+                earlier.cancelled.cancel();
+            }
         }
         Entry { controls, underway: Arc::clone(self), key }
     }
@@ -128,8 +133,50 @@ impl State {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            self.underway.lock().requests.remove(&key);
+        let Some(key) = self.key.take() else { return };
+        let mut state = self.underway.lock();
+        // Where the request was delivered again, the entry is that of the newer work.
+        if state.requests.get(&key).is_some_and(|controls| Arc::ptr_eq(controls, &self.controls)) {
+            state.requests.remove(&key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(control: Option<&str>) -> Message {
+        let mut message = Message {
+            correlation_id: Some("1".to_owned()),
+            reply_to: Some("asker".to_owned()),
+            ..Message::default()
+        };
+        if let Some(control) = control {
+            message.headers.set(parts::CONTROL, control);
+        }
+        message
+    }
+
+    #[test]
+    fn a_request_that_is_delivered_again_takes_the_place_of_the_earlier_work() {
+        let underway = Underway::new();
+        let earlier = underway.enter(&message(None), false);
+        let again = underway.enter(&message(None), true);
+        assert!(earlier.controls.cancelled.is_cancelled());
+        assert!(!again.controls.cancelled.is_cancelled());
+        drop(earlier);
+        underway.obey(message(Some(parts::MORE)));
+        assert_eq!(again.controls.window.available_permits(), 1, "the asker is still heard");
+        drop(again);
+        assert!(underway.lock().requests.is_empty());
+    }
+
+    #[test]
+    fn a_cancellation_may_overtake_its_request() {
+        let underway = Underway::new();
+        underway.obey(message(Some(parts::CANCEL)));
+        assert!(underway.enter(&message(None), false).controls.cancelled.is_cancelled());
+        assert!(!underway.enter(&message(None), false).controls.cancelled.is_cancelled(), "once only");
     }
 }

@@ -169,7 +169,7 @@ impl<H> Serving<H> {
         let started = Instant::now();
         let message = delivery.message;
         let deadline = started + message.expiration.unwrap_or(self.options.default_patience);
-        let entry = self.underway.enter(&message);
+        let entry = self.underway.enter(&message, delivery.redelivered);
         let cancelled = &entry.controls.cancelled;
         let working = timeout_at(deadline, self.work(&message, deadline, delivery.redelivered));
         let outcome = tokio::select! {
