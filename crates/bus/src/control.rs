@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use contracts::queues::{Route, parts};
@@ -26,6 +29,8 @@ type Key = (String, String);
 /// The requests that are worked on here, by who may say something of them.
 pub(crate) struct Underway {
     state: Mutex<State>,
+    /// How many requests this process works on, on all of its queues.
+    count: Arc<AtomicUsize>,
     /// The queue on which askers are heard.
     queue: watch::Sender<Option<String>>,
 }
@@ -52,8 +57,9 @@ pub(crate) struct Entry {
 }
 
 impl Underway {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), queue: watch::Sender::new(None) })
+    pub(crate) fn new(count: &Arc<AtomicUsize>) -> Arc<Self> {
+        let count = Arc::clone(count);
+        Arc::new(Self { state: Mutex::default(), count, queue: watch::Sender::new(None) })
     }
 
     /// Listens to askers; ends with the bus.
@@ -96,6 +102,7 @@ impl Underway {
                 earlier.cancelled.cancel();
             }
         }
+        self.count.fetch_add(1, Ordering::Relaxed);
         Entry { controls, underway: Arc::clone(self), key }
     }
 
@@ -133,6 +140,7 @@ impl State {
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        self.underway.count.fetch_sub(1, Ordering::Relaxed);
         let Some(key) = self.key.take() else { return };
         let mut state = self.underway.lock();
         // Where the request was delivered again, the entry is that of the newer work.
@@ -160,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_request_that_is_delivered_again_takes_the_place_of_the_earlier_work() {
-        let underway = Underway::new();
+        let underway = Underway::new(&Arc::default());
         let earlier = underway.enter(&message(None), false);
         let again = underway.enter(&message(None), true);
         assert!(earlier.controls.cancelled.is_cancelled());
@@ -174,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_cancellation_may_overtake_its_request() {
-        let underway = Underway::new();
+        let underway = Underway::new(&Arc::default());
         underway.obey(message(Some(parts::CANCEL)));
         assert!(underway.enter(&message(None), false).controls.cancelled.is_cancelled());
         assert!(!underway.enter(&message(None), false).controls.cancelled.is_cancelled(), "once only");

@@ -23,7 +23,7 @@ mod reply;
 mod requester;
 mod responder;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicUsize};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
@@ -63,6 +63,7 @@ pub struct Bus {
     broker: Arc<Broker>,
     names: Names,
     requester: Arc<Requester>,
+    serving: Arc<AtomicUsize>,
 }
 
 impl Bus {
@@ -85,7 +86,7 @@ impl Bus {
         };
         let broker = Arc::new(broker);
         let requester = Requester::start(&broker, &names, options.max_in_flight);
-        Ok(Self { broker, names, requester: Arc::new(requester) })
+        Ok(Self { broker, names, requester: Arc::new(requester), serving: Arc::default() })
     }
 
     /// Whether requests can be made now: the broker is connected and replies can arrive.

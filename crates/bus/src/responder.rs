@@ -1,6 +1,10 @@
 //! The answering side: takes requests off a shared queue and replies to each.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use contracts::{
     ErrorCode, TraceParent, json_place,
@@ -89,6 +93,11 @@ impl Bus {
         self.answer_all(serving, shutdown).await;
     }
 
+    /// How many requests this process works on, or has answers of that are not sent yet.
+    pub fn serving(&self) -> usize {
+        self.serving.load(Ordering::Relaxed)
+    }
+
     async fn answer_all<Q, A, H, F>(&self, serving: Serving<H>, shutdown: CancellationToken)
     where
         Q: DeserializeOwned + Send + 'static,
@@ -148,7 +157,7 @@ impl Outcome {
 
 impl<H> Serving<H> {
     fn new(bus: &Bus, route: Route, options: ServeOptions, handler: H) -> Self {
-        Self { bus: bus.clone(), route, options, handler, underway: Underway::new() }
+        Self { bus: bus.clone(), route, options, handler, underway: Underway::new(&bus.serving) }
     }
 
     /// Declares the queue of the answers to callers without a reply queue.
