@@ -118,7 +118,7 @@ impl Rest {
             }
             self.parts.recv().await.ok_or(lost)
         };
-        let message = timeout_at(self.deadline, next).await.map_err(|_| RequestError::Timeout)??;
+        let message = timeout_at(self.deadline, next).await.map_err(|_| self.broker.overdue())??;
         match message.headers.get(ERROR_HEADER) {
             Some(code) => Err(RequestError::Rejected(error_code(code))),
             None => Ok(Part { last: message.headers.get(parts::LAST).is_some(), data: message.body }),

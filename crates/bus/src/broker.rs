@@ -9,7 +9,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{amqp, error::PublishError, memory, message::Message};
+use crate::{
+    amqp,
+    error::{PublishError, RequestError},
+    memory,
+    message::Message,
+};
 
 /// Between two attempts to publish on a connection that seems to be there.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -204,5 +209,10 @@ impl Broker {
 
     pub(crate) fn can_publish(&self) -> bool {
         *self.publishing().borrow()
+    }
+
+    /// Why nothing came by the deadline: a broker that takes no messages takes no replies either.
+    pub(crate) fn overdue(&self) -> RequestError {
+        if self.can_publish() { RequestError::Timeout } else { PublishError::Unavailable.into() }
     }
 }

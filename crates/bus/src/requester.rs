@@ -141,11 +141,6 @@ impl Bus {
         self.requester.pending.len()
     }
 
-    /// Why there is no reply at the deadline: a broker that takes no messages takes no replies either.
-    fn too_late(&self) -> RequestError {
-        if self.broker.can_publish() { RequestError::Timeout } else { PublishError::Unavailable.into() }
-    }
-
     async fn measured<T>(
         &self,
         route: Route,
@@ -201,7 +196,7 @@ impl Bus {
             }
             settled((&mut reply).await)
         };
-        let first = timeout_at(options.deadline, waiting).await.map_err(|_| self.too_late())??;
+        let first = timeout_at(options.deadline, waiting).await.map_err(|_| self.broker.overdue())??;
         match first.message.headers.get(ERROR_HEADER) {
             None => Ok((first, question)),
             Some(code) => Err(RequestError::Rejected(error_code(code))),
