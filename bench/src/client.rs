@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -18,6 +18,18 @@ use tokio::{
 
 const MAX_HEADERS: usize = 32;
 const READ_BYTES: usize = 16 * 1024;
+
+/// The connection ended in the midst of an answer that had begun well.
+#[derive(Debug)]
+pub(crate) struct CutShort;
+
+impl std::fmt::Display for CutShort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the connection ended in the midst of an answer")
+    }
+}
+
+impl std::error::Error for CutShort {}
 
 /// A connection.
 pub(crate) struct Client {
@@ -67,10 +79,11 @@ impl Client {
             first_byte.get_or_insert_with(|| start.elapsed());
         };
         self.buffer.advance(head.bytes);
-        match head.length {
-            Some(length) => self.take(length, body).await?,
-            None => self.take_chunks(body).await?,
-        }
+        let taken = match head.length {
+            Some(length) => self.take(length, body).await,
+            None => self.take_chunks(body).await,
+        };
+        taken.map_err(|error| if head.status == 200 { CutShort.into() } else { error })?;
         Ok(Answer { status: head.status, first_byte: first_byte.unwrap_or_default() })
     }
 
@@ -114,7 +127,7 @@ impl Client {
     async fn fill(&mut self) -> Result<()> {
         self.buffer.reserve(READ_BYTES);
         let read = self.stream.read_buf(&mut self.buffer).await?;
-        anyhow::ensure!(read > 0, "the connection was closed");
+        ensure!(read > 0, "the connection was closed");
         Ok(())
     }
 }

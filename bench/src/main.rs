@@ -21,6 +21,7 @@ mod relay;
 mod scrape;
 mod sessions;
 mod simulated;
+mod soak;
 mod stats;
 mod system;
 mod table;
@@ -49,6 +50,8 @@ enum What {
     Payload(payload::PayloadArgs),
     /// All of them, one after the other
     All,
+    /// A day's trouble in minutes: nothing may be lost, and nothing left over
+    Soak(soak::SoakArgs),
     #[command(hide = true)]
     Agents(agents::AgentsArgs),
     #[command(hide = true)]
@@ -96,6 +99,7 @@ async fn measure(what: What) -> Result<()> {
                 payload::run(payload::PayloadArgs::default()).await
             }
             What::Payload(args) => payload::run(args).await,
+            What::Soak(args) => soak::run(args).await,
             What::Agents(_) | What::Bare | What::Fetch(_) | What::Load(_) | What::Echo(_) | What::Ask(_) => {
                 bail!("not here")
             }

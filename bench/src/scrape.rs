@@ -36,14 +36,6 @@ impl Metrics {
         values.peek()?;
         Some(values.sum())
     }
-
-    /// Everything whose name begins so, sorted.
-    pub(crate) fn beginning(&self, with: &str) -> Vec<(&str, f64)> {
-        let found = self.0.iter().filter(|(name, _)| name.starts_with(with));
-        let mut found: Vec<_> = found.map(|(name, value)| (name.as_str(), *value)).collect();
-        found.sort_unstable_by_key(|(name, _)| *name);
-        found
-    }
 }
 
 /// The mean of a histogram between two scrapes, in microseconds; `None` where nothing was recorded.

@@ -45,7 +45,7 @@ pub(crate) struct System {
     pub(crate) addresses: Addresses,
     pub(crate) api_key: String,
     _database: TestDatabase,
-    _bus: TestBus,
+    bus: TestBus,
 }
 
 /// Where they serve.
@@ -102,7 +102,12 @@ impl System {
         for address in [user_auth.address().await?, addresses.onboarding, addresses.cluster] {
             ready(address).await?;
         }
-        Ok(Self { cluster, onboarding, user_auth, addresses, api_key, _database: database, _bus: bus })
+        Ok(Self { cluster, onboarding, user_auth, addresses, api_key, _database: database, bus })
+    }
+
+    /// What stands before the names of its queues.
+    pub(crate) fn queue_prefix(&self) -> &str {
+        &self.bus.prefix
     }
 
     /// Makes a cluster over HTTP, as a user does.
