@@ -7,6 +7,7 @@
 mod agent_sessions;
 mod dead_letters;
 mod events;
+mod parts;
 mod request_reply;
 
 use contracts::catalog::{self, Message};
@@ -30,9 +31,13 @@ struct Section {
 /// When a schema of the catalogue lacks what is read from it.
 pub(super) fn document() -> anyhow::Result<Value> {
     let mut all = Section::default();
-    for section in
-        [request_reply::section(), events::section()?, dead_letters::section(), agent_sessions::section()]
-    {
+    for section in [
+        request_reply::section(),
+        parts::section(),
+        events::section()?,
+        dead_letters::section(),
+        agent_sessions::section(),
+    ] {
         all.channels.extend(section.channels);
         all.operations.extend(section.operations);
     }
@@ -77,7 +82,7 @@ fn components() -> Value {
     let own = [(agent_sessions::PART.to_owned(), agent_sessions::part())];
     let results = results.iter().map(|result| (result.name.to_owned(), file_reference(result.name)));
     json!({
-        "messages": messages.chain(own).collect::<Map<_, _>>(),
+        "messages": messages.chain(own).chain(parts::components()).collect::<Map<_, _>>(),
         "schemas": results.collect::<Map<_, _>>(),
         "securitySchemes": {
             "broker": {"type": "userPassword"},

@@ -11,11 +11,11 @@ const CHANNEL: &str = "agent_sessions";
 pub(super) const PART: &str = "agent-part";
 
 const FROM_AGENT: [&str; 5] = ["agent-hello", "agent-response", PART, "agent-heartbeat", "agent-going-away"];
-const TO_AGENT: [&str; 5] =
-    ["agent-welcome", "agent-refused", "agent-request", "agent-cancel", "agent-going-away"];
+const TO_AGENT: [&str; 6] =
+    ["agent-welcome", "agent-refused", "agent-request", "agent-more", "agent-cancel", "agent-going-away"];
 
 pub(super) fn section() -> Section {
-    let mut all: Vec<&str> = [FROM_AGENT, TO_AGENT].concat();
+    let mut all: Vec<&str> = FROM_AGENT.into_iter().chain(TO_AGENT).collect();
     all.sort_unstable();
     all.dedup();
     let channel = json!({

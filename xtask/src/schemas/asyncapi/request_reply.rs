@@ -3,7 +3,7 @@
 use contracts::queues::{self, Route, Service};
 use serde_json::{Value, json};
 
-use super::{Section, channel_messages, channel_reference, durable_queue, message_references};
+use super::{Section, channel_messages, channel_reference, durable_queue, message_references, parts};
 
 /// The channel of the asking processes' own queues, which have no name that is known beforehand.
 const REPLIES: &str = "replies";
@@ -55,6 +55,7 @@ pub(super) fn section() -> Section {
     }
     let mut results: Vec<&str> = exchanges.iter().map(|exchange| exchange.result).collect();
     results.dedup();
+    results.push(parts::PART);
     section.channels.insert(REPLIES.to_owned(), replies(&results));
     section
 }
@@ -85,6 +86,8 @@ impl Exchange {
         section.channels.insert(requests.to_owned(), durable_queue(requests, &waiting, &[request]));
         section.channels.insert(results.to_owned(), durable_queue(results, &answered, &[result]));
 
+        let in_parts = (*requests == *queues::QUERIES.requests).then_some(parts::PART);
+        let replies: Vec<&str> = std::iter::once(*result).chain(in_parts).collect();
         let with_reply = |action: &str, summary: String| {
             json!({
                 "action": action,
@@ -97,7 +100,7 @@ impl Exchange {
                         "description": "AMQP's property `reply_to`; the reply repeats `correlation_id`.",
                     },
                     "channel": channel_reference(REPLIES),
-                    "messages": message_references(REPLIES, &[result]),
+                    "messages": message_references(REPLIES, &replies),
                 },
             })
         };
