@@ -63,8 +63,9 @@ impl From<Bytes> for Body {
 }
 
 struct Rest {
-    parts: mpsc::Receiver<Message>,
+    /// Dropped before the parts: a part that finds nobody to take it ends the waiting, and then there would be no more to cancel.
     question: Question,
+    parts: mpsc::Receiver<Message>,
     deadline: Instant,
     broker: Arc<Broker>,
 }
