@@ -15,7 +15,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, stdin},
-    sync::Semaphore,
+    sync::{Semaphore, mpsc},
     task::JoinSet,
 };
 
@@ -53,20 +53,25 @@ pub(crate) struct Told {
 #[tokio::main]
 pub(crate) async fn run(args: AgentsArgs) -> Result<()> {
     let credentials: Vec<Credentials> = serde_json::from_slice(&std::fs::read(&args.file)?)?;
-    let places = Arc::new(Semaphore::new(args.at_a_time));
+    let (places, count) = (Arc::new(Semaphore::new(args.at_a_time)), credentials.len());
     let start = Instant::now();
-    let mut opening = JoinSet::new();
+    let (opened, mut openings) = mpsc::channel(count.max(1));
+    let mut serving = JoinSet::new();
     for (number, credentials) in credentials.into_iter().enumerate() {
         let place = Arc::clone(&places).acquire_owned().await?;
-        opening.spawn(async move {
-            let opened = Session::open(args.onboarding, source(number)?, &credentials).await;
+        let opened = opened.clone();
+        // Each is served from the moment it is open: connecting them all may take longer than one may be silent.
+        serving.spawn(async move {
+            let session = Session::open(args.onboarding, source(number)?, &credentials).await?;
             drop(place);
-            opened
+            opened.send(()).await?;
+            drop(opened);
+            session.serve(Manner::Prompt).await
         });
     }
-    let mut serving = JoinSet::new();
-    while let Some(opened) = opening.join_next().await {
-        serving.spawn(opened??.serve(Manner::Prompt));
+    drop(opened);
+    for number in 0..count {
+        openings.recv().await.with_context(|| format!("only {number} of {count} connect"))?;
     }
     let seconds = start.elapsed().as_secs_f64();
     tell(&mut serving, seconds)?;

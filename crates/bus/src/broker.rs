@@ -145,7 +145,8 @@ impl Broker {
         guarantee: Guarantee,
     ) -> Result<(), PublishError> {
         match self {
-            Self::Amqp(broker) => broker.publish(target, message, guarantee).await,
+            // Boxed: it is large, and would make whatever waits for it as large, which is moved and allocated with it.
+            Self::Amqp(broker) => Box::pin(broker.publish(target, message, guarantee)).await,
             Self::Memory(broker) => broker.publish(&target, &message, guarantee),
         }
     }

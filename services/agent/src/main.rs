@@ -20,6 +20,10 @@ struct Cli {
     log: LogArgs,
 }
 
+/// Requests are many small pieces of memory, which the system's allocator takes a fifth of the time to give and take.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     web::process::run(&cli.log.clone(), async {

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use onboarding::Config;
 
+/// Requests are many small pieces of memory, which the system's allocator takes a fifth of the time to give and take.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let config = Config::parse();
     web::process::run(&config.log.clone(), onboarding::run(config))

@@ -20,8 +20,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::{
-    Cluster, ListQuery, QueryError, cache::Cache, counts::Counted, is_whole, list, list::Views, logs, params,
-    views,
+    Cluster, ListQuery, QueryError, cache::Snapshot, counts::Counted, is_whole, list, list::Views, logs,
+    params, views,
 };
 
 const DEFAULT_LOG_LINES: u32 = 100;
@@ -86,13 +86,43 @@ impl Cluster {
     /// Does what is asked.
     pub(crate) async fn execute(&self, command: &Command, params: &Params) -> Result<Answer, QueryError> {
         params::check_applicable(command, params)?;
+        match self.kept(command, params) {
+            Some(answer) => Ok(answer),
+            // Boxed: calls of the API server are large, and an answer from the cache is to be cheap.
+            None => Box::pin(self.ask(command, params)).await,
+        }
+    }
+
+    /// From the cache, where it holds what is asked.
+    fn kept(&self, command: &Command, params: &Params) -> Option<Answer> {
+        if !is_whole(params) {
+            return None;
+        }
+        let max_age = self.timing.cache_max_age;
         match command {
             Command::GetNamespaces => {
-                let (namespaces, meta) = self.cached(&self.namespaces, params, views::namespace).await?;
+                let (items, meta) = told(self.namespaces.snapshot(max_age)?);
+                Some(Answer::Namespaces { namespaces: Items::Kept(items), meta })
+            }
+            Command::GetNodes => {
+                let (items, meta) = told(self.nodes.snapshot(max_age)?);
+                Some(Answer::Nodes { nodes: Items::Kept(items), meta })
+            }
+            _ => None,
+        }
+    }
+
+    /// From the API server.
+    async fn ask(&self, command: &Command, params: &Params) -> Result<Answer, QueryError> {
+        match command {
+            Command::GetNamespaces => {
+                let api = Api::all(self.server.client());
+                let (namespaces, meta) = self.listed(&api, params, views::namespace).await?;
                 Ok(Answer::Namespaces { namespaces, meta })
             }
             Command::GetNodes => {
-                let (nodes, meta) = self.cached(&self.nodes, params, views::node).await?;
+                let api = Api::all(self.server.client());
+                let (nodes, meta) = self.listed(&api, params, views::node).await?;
                 Ok(Answer::Nodes { nodes, meta })
             }
             Command::GetPods => {
@@ -116,34 +146,6 @@ impl Cluster {
                 format!("this agent does not know the command {name:?}"),
             )),
         }
-    }
-
-    /// From the cache where it holds what is asked, else from the API server.
-    async fn cached<K, V>(
-        &self,
-        cache: &Cache<V>,
-        params: &Params,
-        view: fn(K) -> V,
-    ) -> Result<(Items<V>, ListMeta), QueryError>
-    where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
-        V: PartialEq + Serialize,
-    {
-        let cached = is_whole(params).then(|| cache.snapshot(self.timing.cache_max_age)).flatten();
-        let Some(snapshot) = cached else {
-            return self.listed(&Api::all(self.server.client()), params, view).await;
-        };
-        let meta = ListMeta {
-            total_count: snapshot.count,
-            continue_token: None,
-            remaining_count: None,
-            provenance: Provenance {
-                source: Source::Cache,
-                age_ms: millis(snapshot.age),
-                simulated: snapshot.simulated,
-            },
-        };
-        Ok((Items::Kept(snapshot.items), meta))
     }
 
     async fn listed<K, V>(
@@ -226,6 +228,15 @@ impl Cluster {
             None => Api::all(client),
         })
     }
+}
+
+/// What was kept, and what is told with it.
+fn told(snapshot: Snapshot) -> (Arc<RawValue>, ListMeta) {
+    let provenance =
+        Provenance { source: Source::Cache, age_ms: millis(snapshot.age), simulated: snapshot.simulated };
+    let meta =
+        ListMeta { total_count: snapshot.count, continue_token: None, remaining_count: None, provenance };
+    (snapshot.items, meta)
 }
 
 fn millis(age: Duration) -> u64 {
