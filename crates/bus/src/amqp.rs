@@ -4,6 +4,7 @@
 //! Each connection is kept by a task of its own ([`link`]), for ever and with growing pauses. Lapin's own recovery gives up
 //! after a number of tries and does not rebuild a channel that was closed for a single error, so it is off here.
 
+mod acks;
 mod consumer;
 mod link;
 mod publisher;
@@ -26,6 +27,7 @@ use crate::{
     names::Names,
 };
 
+pub(crate) use acks::Ack;
 use link::Link;
 use publisher::Publisher;
 

@@ -91,16 +91,15 @@ pub(crate) struct Delivery {
 pub(crate) enum Acker {
     /// The queue needs none.
     None,
-    Amqp(lapin::Acker),
+    Amqp(amqp::Ack),
     Memory(memory::Unacked),
 }
 
 impl Acker {
-    pub(crate) async fn ack(self) {
+    pub(crate) fn ack(self) {
         match self {
             Self::None => {}
-            // It fails only when the channel is gone, and then the message is delivered again.
-            Self::Amqp(acker) => drop(acker.ack(lapin::options::BasicAckOptions::default()).await),
+            Self::Amqp(ack) => ack.ack(),
             Self::Memory(unacked) => unacked.ack(),
         }
     }

@@ -59,7 +59,7 @@ impl EventWatch {
                 Incoming::Lost | Incoming::Stopped => {}
                 Incoming::Delivery(delivery) => {
                     let event = serde_json::from_slice(&delivery.message.body);
-                    delivery.acker.ack().await;
+                    delivery.acker.ack();
                     match event {
                         Ok(event) => return Some(Notice::Event(event)),
                         Err(error) => tracing::warn!(%error, "an event cannot be understood"),

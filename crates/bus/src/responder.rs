@@ -211,7 +211,7 @@ impl<H> Serving<H> {
             Outcome::Expired => {}
         }
         drop(entry);
-        delivery.acker.ack().await;
+        delivery.acker.ack();
     }
 
     async fn work<Q, A, F>(&self, message: &Message, deadline: Instant, redelivered: bool) -> Outcome

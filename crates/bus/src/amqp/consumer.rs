@@ -21,6 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::acks::Acks;
 use crate::{
     broker::{Acker, Delivery, Incoming, QueueSpec},
     message::{Headers, Message},
@@ -127,7 +128,8 @@ struct Subscription {
     channel: Channel,
     deliveries: lapin::Consumer,
     queue: String,
-    acknowledged: bool,
+    /// Absent where messages need no acknowledgement.
+    acks: Option<Acks>,
 }
 
 async fn subscribe(connection: &Connection, spec: &QueueSpec, prefetch: u16) -> lapin::Result<Subscription> {
@@ -170,7 +172,8 @@ async fn subscribe(connection: &Connection, spec: &QueueSpec, prefetch: u16) -> 
     let options = BasicConsumeOptions { no_ack: !acknowledged, ..Default::default() };
     let deliveries =
         channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
-    Ok(Subscription { channel, deliveries, queue, acknowledged })
+    let acks = acknowledged.then(|| Acks::on(channel.clone()));
+    Ok(Subscription { channel, deliveries, queue, acks })
 }
 
 impl Subscription {
@@ -178,7 +181,7 @@ impl Subscription {
         Delivery {
             message: message(delivery.data, &delivery.properties),
             redelivered: delivery.redelivered,
-            acker: if self.acknowledged { Acker::Amqp(delivery.acker) } else { Acker::None },
+            acker: self.acks.as_ref().map_or(Acker::None, |acks| Acker::Amqp(acks.of(delivery.delivery_tag))),
         }
     }
 }
