@@ -43,7 +43,7 @@ impl Sessions {
     /// Runs a session to its end.
     pub(crate) async fn run(self, mut socket: Socket, identity: AgentIdentity) {
         let agent_id = identity.agent_id.clone();
-        let end = match self.greet(&mut socket, &identity).await {
+        let end = match Box::pin(self.greet(&mut socket, &identity)).await {
             Ok(hello) => {
                 let vitals = opening_vitals(&hello);
                 let handle = SessionHandle::new(Uuid::now_v7(), identity, hello, &self.bounds);
@@ -52,7 +52,8 @@ impl Sessions {
             Err(end) => end,
         };
         tracing::info!(agent = agent_id, reason = end.reason(), "connection of an agent ended");
-        end.carry_out(&mut socket, &self.settings).await;
+        // Boxed, as what comes before the session: its memory is not held for as long as a session is idle.
+        Box::pin(end.carry_out(&mut socket, &self.settings)).await;
     }
 
     /// Waits for `hello` and checks it.
@@ -94,7 +95,7 @@ impl Sessions {
         }
         metrics::gauge!("agent_sessions").increment(1);
         tracing::info!(agent = agent_id, session = %shared.about.id, "session opened");
-        let end = match self.welcome(socket, &shared, vitals).await {
+        let end = match Box::pin(self.welcome(socket, &shared, vitals)).await {
             // Whoever waits for an answer learns that none will come before the agent is told why.
             Ok(()) => Session::new(self, socket, Arc::clone(&shared)).serve().await,
             Err(end) => end,
