@@ -51,10 +51,10 @@ pub(crate) struct Told {
 
 /// Connects them all, and serves until nobody holds its standard input any more.
 #[tokio::main]
-pub(crate) async fn run(args: AgentsArgs) -> Result<()> {
+pub(crate) async fn run(args: &AgentsArgs) -> Result<()> {
     let credentials: Vec<Credentials> = serde_json::from_slice(&std::fs::read(&args.file)?)?;
     let (places, count) = (Arc::new(Semaphore::new(args.at_a_time)), credentials.len());
-    let start = Instant::now();
+    let (onboarding, start) = (args.onboarding, Instant::now());
     let (opened, mut openings) = mpsc::channel(count.max(1));
     let mut serving = JoinSet::new();
     for (number, credentials) in credentials.into_iter().enumerate() {
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: AgentsArgs) -> Result<()> {
         let opened = opened.clone();
         // Each is served from the moment it is open: connecting them all may take longer than one may be silent.
         serving.spawn(async move {
-            let session = Session::open(args.onboarding, source(number)?, &credentials).await?;
+            let session = Session::open(onboarding, source(number)?, &credentials).await?;
             drop(place);
             opened.send(()).await?;
             drop(opened);

@@ -58,7 +58,7 @@ pub(crate) struct Fetched {
 
 /// Fetches and prints what was fetched.
 #[tokio::main(flavor = "current_thread")]
-pub(crate) async fn run(args: FetchArgs) -> Result<()> {
+pub(crate) async fn run(args: &FetchArgs) -> Result<()> {
     let start = Instant::now();
     let until = start + Duration::from_secs_f64(args.seconds);
     let mut fetching = JoinSet::new();

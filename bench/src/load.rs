@@ -36,7 +36,7 @@ pub(crate) struct LoadArgs {
 
 /// Makes the load and prints the figures.
 #[tokio::main(flavor = "current_thread")]
-pub(crate) async fn run(args: LoadArgs) -> Result<()> {
+pub(crate) async fn run(args: &LoadArgs) -> Result<()> {
     let mut clients = Vec::new();
     for _ in 0..args.connections {
         clients.push(Client::connect(args.address).await?);

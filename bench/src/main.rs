@@ -68,12 +68,12 @@ enum What {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().what {
-        What::Agents(args) => agents::run(args),
+        What::Agents(args) => agents::run(&args),
         What::Bare => bare::run(),
-        What::Fetch(args) => fetch::run(args),
-        What::Load(args) => load::run(args),
-        What::Echo(args) => raw::echo(args),
-        What::Ask(args) => raw::ask(args),
+        What::Fetch(args) => fetch::run(&args),
+        What::Load(args) => load::run(&args),
+        What::Echo(args) => raw::echo(&args),
+        What::Ask(args) => raw::ask(&args),
         measured => measure(measured),
     };
     match done {

@@ -59,7 +59,7 @@ pub(crate) struct AskArgs {
 
 /// Echoes until it is killed.
 #[tokio::main]
-pub(crate) async fn echo(args: EchoArgs) -> Result<()> {
+pub(crate) async fn echo(args: &EchoArgs) -> Result<()> {
     let (publisher, consumer) = (connect().await?, connect().await?);
     let answers = publisher.create_channel().await?;
     let mut requests = consume(&consumer.create_channel().await?, &args.queue, true).await?;
@@ -76,7 +76,7 @@ pub(crate) async fn echo(args: EchoArgs) -> Result<()> {
 
 /// Asks and prints the figures.
 #[tokio::main]
-pub(crate) async fn ask(args: AskArgs) -> Result<()> {
+pub(crate) async fn ask(args: &AskArgs) -> Result<()> {
     let (publisher, consumer) = (connect().await?, connect().await?);
     let requests = publisher.create_channel().await?;
     let (mut replies, reply_to) = match args.replies {
