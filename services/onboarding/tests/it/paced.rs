@@ -143,12 +143,13 @@ store::test_on_both! {
         };
         let (answer, flooded) = tokio::join!(world.ask_in_parts(&query, PATIENCE), flooding);
         flooded?;
+        // Only then it is read: one that is read as fast as it comes is never too much.
+        agent.refused(&RefusalCode::ProtocolError, 1002).await?;
         let answer = answer?;
         match answer.body {
             Some(_) => assert!(read(answer).await.is_err()),
             None => drop(refused(&answer.head, &ErrorCode::AgentError)?),
         }
-        agent.refused(&RefusalCode::ProtocolError, 1002).await?;
         Ok(())
     }
 }
