@@ -38,7 +38,7 @@ const AT_ONCE: usize = 8;
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PayloadArgs {
     /// Pods of the simulated cluster; the largest answer needs nearly all of them
-    #[arg(long, default_value = "60000")]
+    #[arg(long, default_value = "90000")]
     pods: usize,
     /// Seconds for which answers of one size are asked for
     #[arg(long, default_value = "6")]
@@ -47,7 +47,7 @@ pub(crate) struct PayloadArgs {
 
 impl Default for PayloadArgs {
     fn default() -> Self {
-        Self { pods: 60_000, seconds: 6.0 }
+        Self { pods: 90_000, seconds: 6.0 }
     }
 }
 

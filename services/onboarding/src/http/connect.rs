@@ -47,7 +47,8 @@ async fn connect(State(state): State<Connect>, request: Request) -> Result<Respo
     let sessions = state.sessions.clone();
     state.sessions.tasks.spawn(async move {
         match socket.await {
-            Ok(socket) => sessions.run(socket, identity).await,
+            // A task of its own, so that nothing of the upgrade is kept for as long as the session.
+            Ok(socket) => drop(sessions.tasks.clone().spawn(sessions.run(socket, identity))),
             Err(error) => tracing::debug!(%error, "an agent went away during the upgrade"),
         }
     });
