@@ -63,7 +63,7 @@ impl Broker {
         guarantee: Guarantee,
     ) -> Result<(), PublishError> {
         // A broker that refuses messages for now would only let them pile up on the connection.
-        let publisher = self.publisher.current().filter(|_| *self.publisher.up().borrow());
+        let publisher = self.publisher.current().filter(|_| self.publisher.is_up());
         let publisher = publisher.ok_or(PublishError::Unavailable)?;
         let mut up = self.publisher.up();
         tokio::select! {

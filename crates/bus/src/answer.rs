@@ -115,7 +115,7 @@ impl Rest {
         let next = async {
             // Said before the part is waited for: the one before has been taken.
             if let Some((target, message)) = self.question.more() {
-                self.broker.publish(target, message, Guarantee::None).await?;
+                self.broker.publish(target, message, Guarantee::Accepted).await?;
             }
             self.parts.recv().await.ok_or(lost)
         };

@@ -43,8 +43,6 @@ impl Target {
 /// How much the publisher has to know.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guarantee {
-    /// Sent, and nothing more.
-    None,
     /// The broker has it, though perhaps no queue.
     Accepted,
     /// The broker has put it into a queue.

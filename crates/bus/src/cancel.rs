@@ -6,6 +6,7 @@ use std::{
 };
 
 use contracts::queues::{Route, parts};
+use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -17,6 +18,8 @@ use crate::{
 
 /// So many callers may leave at once and have it told; of more, those who answer find out at the deadline.
 const QUEUE: usize = 4096;
+/// So many cancellations may wait for the broker to confirm them.
+const AT_ONCE: usize = 64;
 /// A cancellation that is not read by then is not worth reading.
 const EXPIRY: Duration = Duration::from_secs(5);
 
@@ -32,13 +35,17 @@ impl Canceller {
         let (cancelled, mut queue) = mpsc::channel::<(Target, Message)>(QUEUE);
         // It does not keep the connection: whoever cancels has a handle on the bus, or it does not matter any more.
         let broker: Weak<Broker> = Arc::downgrade(broker);
-        tokio::spawn(async move {
-            while let Some((target, message)) = queue.recv().await {
-                let Some(broker) = broker.upgrade() else { return };
+        let publish = move |(target, message)| {
+            let broker = broker.upgrade();
+            async move {
                 // While the broker is away, whoever answers finds out at the deadline.
-                let _ = broker.publish(target, message, Guarantee::None).await;
+                if let Some(broker) = broker {
+                    let _ = broker.publish(target, message, Guarantee::Accepted).await;
+                }
             }
-        });
+        };
+        let queue = stream::poll_fn(move |context| queue.poll_recv(context));
+        tokio::spawn(queue.for_each_concurrent(AT_ONCE, publish));
         Self { cancelled, control_exchange: names.control().into() }
     }
 }

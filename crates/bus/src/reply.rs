@@ -137,7 +137,7 @@ impl Bus {
         };
         let reply = Message { correlation_id: request.correlation_id.clone(), expiration, ..reply };
         // After a broken connection, consuming may be back before publishing is.
-        if !self.broker.insist(Target::Queue(queue), reply, Guarantee::None, deadline).await {
+        if !self.broker.insist(Target::Queue(queue), reply, Guarantee::Accepted, deadline).await {
             tracing::warn!(
                 queue = route.requests,
                 "a reply was lost: the broker was away until its deadline"

@@ -72,18 +72,21 @@ impl App {
     pub fn into_router(self) -> Router {
         metrics::install();
         let document = self.openapi();
-        // Layers run from the last to the first: what answers in place of a handler stands inside what names and
-        // counts the answer.
+        // The first is the outermost: what answers in place of a handler stands inside what names and counts the answer. They
+        // are one layer to axum, because each of its layers is cloned with all that is inside it for every request.
+        let shared = (
+            from_fn(request_id::identify),
+            from_fn(metrics::measure),
+            CatchPanicLayer::custom(panicked),
+            DefaultBodyLimit::max(self.body_limit),
+        );
         Router::from(self.routes)
             .merge(health::routes(self.readiness))
             .merge(metrics::routes())
             .merge(openapi::routes(document))
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
-            .layer(DefaultBodyLimit::max(self.body_limit))
-            .layer(CatchPanicLayer::custom(panicked))
-            .layer(from_fn(metrics::measure))
-            .layer(from_fn(request_id::identify))
+            .layer(shared)
     }
 }
 

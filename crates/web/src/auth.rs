@@ -59,9 +59,11 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
 /// Lets only callers with a valid key through to these routes, each within its rate limit.
 pub fn protect<V: Verifier>(routes: OpenApiRouter, verifier: V, limit: RateLimit) -> OpenApiRouter {
-    routes
-        .layer(from_fn_with_state(limit, rate_limit::enforce))
-        .layer(from_fn_with_state(verifier, authenticate::<V>))
+    // The first is the outermost.
+    routes.layer((
+        from_fn_with_state(verifier, authenticate::<V>),
+        from_fn_with_state(limit, rate_limit::enforce),
+    ))
 }
 
 async fn authenticate<V: Verifier>(State(verifier): State<V>, mut request: Request, next: Next) -> Response {

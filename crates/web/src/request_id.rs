@@ -10,7 +10,7 @@ use axum::{
 };
 use contracts::TraceParent;
 use tokio::time::Instant;
-use tracing::{Instrument, Span, field};
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::Problem;
@@ -60,16 +60,16 @@ pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
     let span = span_of(&request, &id, trace);
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(trace);
-
     request.extensions_mut().insert(Arrival(started));
 
     let mut response = next.run(request).instrument(span.clone()).await;
-    span.record("status", response.status().as_u16());
-    span.record("latency_ms", started.elapsed().as_secs_f64() * 1e3);
+    let status = response.status().as_u16();
+    let latency_ms = started.elapsed().as_secs_f64() * 1e3;
+    // Said with the event: each field that a span learns later has all of its fields written anew.
     if probe {
-        tracing::debug!(parent: &span, "request answered");
+        tracing::debug!(parent: &span, status, latency_ms, "request answered");
     } else {
-        tracing::info!(parent: &span, "request answered");
+        tracing::info!(parent: &span, status, latency_ms, "request answered");
     }
 
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -103,7 +103,5 @@ fn span_of(request: &Request, id: &RequestId, trace: TraceParent) -> Span {
         trace_id = trace.trace_id(),
         method = %request.method(),
         route = matched_route(request),
-        status = field::Empty,
-        latency_ms = field::Empty,
     )
 }

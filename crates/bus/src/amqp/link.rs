@@ -58,6 +58,10 @@ impl<T: Send + Sync + 'static> Link<T> {
         self.current.clone()
     }
 
+    pub(super) fn is_up(&self) -> bool {
+        *self.up.borrow()
+    }
+
     pub(super) fn up(&self) -> watch::Receiver<bool> {
         self.up.clone()
     }

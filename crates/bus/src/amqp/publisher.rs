@@ -1,10 +1,13 @@
-//! Publishing on one connection: a channel whose messages the broker confirms, and one whose messages it does not.
+//! Publishing on one connection: one task hands every message to one channel, and the broker confirms each.
+//!
+//! By one task, because lapin numbers a message and sends it in two steps: two tasks at once could have theirs confirmed
+//! for each other. Messages that come while others are being handed over go out together with one write.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ExchangeKind, PublisherConfirm,
+    BasicProperties, Channel, Confirmation, Connection, ExchangeKind,
     options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
@@ -21,35 +24,36 @@ use crate::{
 const TRANSIENT: u8 = 1;
 const PERSISTENT: u8 = 2;
 
+/// So many messages may wait to be handed over; whoever publishes more waits.
+const INBOX: usize = 1024;
+/// So many may be handed over and not confirmed.
+const UNCONFIRMED: usize = 4096;
+
 pub(super) struct Publisher {
     _connection: Arc<Connection>,
-    plain: Channel,
-    confirmed: Channel,
-    confirms: mpsc::UnboundedSender<Unconfirmed>,
-    /// Cancelled when a channel was closed, so that the connection has to be made anew. It belongs to this connection
-    /// alone: what fails late on an old one must not end the new one.
-    broken: CancellationToken,
+    inbox: mpsc::Sender<Posted>,
 }
 
-/// A message that the broker has not confirmed yet, and who waits for that.
-struct Unconfirmed {
-    confirm: PublisherConfirm,
+/// A message on its way, and who waits to hear what became of it.
+struct Posted {
+    target: Target,
+    message: Message,
+    guarantee: Guarantee,
     outcome: oneshot::Sender<Result<(), PublishError>>,
-    queue: String,
 }
 
 impl Publisher {
+    /// `broken` is cancelled when the channel was closed, so that the connection has to be made anew.
     pub(super) async fn open(
         connection: Arc<Connection>,
         topics: [String; 2],
         broken: CancellationToken,
     ) -> lapin::Result<Arc<Self>> {
-        let plain = connection.create_channel().await?;
-        let confirmed = connection.create_channel().await?;
-        confirmed.confirm_select(ConfirmSelectOptions::default()).await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
         for exchange in topics {
-            plain
+            channel
                 .exchange_declare(
                     exchange.as_str().into(),
                     ExchangeKind::Topic,
@@ -58,9 +62,9 @@ impl Publisher {
                 )
                 .await?;
         }
-        let (confirms, unconfirmed) = mpsc::unbounded_channel();
-        tokio::spawn(await_confirms(unconfirmed));
-        Ok(Arc::new(Self { _connection: connection, plain, confirmed, confirms, broken }))
+        let (inbox, posted) = mpsc::channel(INBOX);
+        tokio::spawn(post(channel, posted, broken));
+        Ok(Arc::new(Self { _connection: connection, inbox }))
     }
 
     pub(super) async fn publish(
@@ -69,66 +73,97 @@ impl Publisher {
         message: Message,
         guarantee: Guarantee,
     ) -> Result<(), PublishError> {
-        let channel = if guarantee == Guarantee::None { &self.plain } else { &self.confirmed };
-        let (exchange, key) = target.parts();
-        let options = BasicPublishOptions {
-            mandatory: guarantee == Guarantee::Routed,
-            ..BasicPublishOptions::default()
-        };
-        let published = channel
-            .basic_publish(exchange.into(), key.into(), options, &message.body, properties(&message))
-            .await;
-        let confirm = published.map_err(|error| self.failed(&error))?;
-        if guarantee == Guarantee::None {
-            return Ok(());
-        }
-        // The confirmation is awaited by a task, never here: dropped by a caller that lost interest, it would stay in
-        // the channel's memory for ever.
-        let (outcome, confirmed) = oneshot::channel();
-        let waiting = Unconfirmed { confirm, outcome, queue: key.to_owned() };
-        self.confirms.send(waiting).map_err(|_| PublishError::Unavailable)?;
-        let outcome = confirmed.await.map_err(|_| PublishError::Unavailable)?;
-        if outcome == Err(PublishError::Unavailable) {
-            self.broken.cancel();
-        }
-        outcome
-    }
-
-    fn failed(&self, error: &lapin::Error) -> PublishError {
-        tracing::debug!(%error, "publishing failed");
-        self.broken.cancel();
-        PublishError::Unavailable
+        let (outcome, known) = oneshot::channel();
+        let posted = Posted { target, message, guarantee, outcome };
+        self.inbox.send(posted).await.map_err(|_| PublishError::Unavailable)?;
+        known.await.map_err(|_| PublishError::Unavailable)?
     }
 }
 
-/// Tells each publisher what became of its message. Ends with the [`Publisher`]; each confirmation resolves at the latest
-/// when its channel is closed.
-async fn await_confirms(mut unconfirmed: mpsc::UnboundedReceiver<Unconfirmed>) {
-    let mut waiting = FuturesUnordered::new();
+/// Hands over what is posted, and tells each publisher what became of its message. Ends with the [`Publisher`].
+async fn post(channel: Channel, mut inbox: mpsc::Receiver<Posted>, broken: CancellationToken) {
+    let mut under_way = FuturesUnordered::new();
+    let mut desk = Desk { returned: HashSet::new(), broken };
+    let mut last_number = 0;
     loop {
         tokio::select! {
-            next = unconfirmed.recv() => match next {
-                Some(next) => waiting.push(settle(next)),
+            // All that has come is handed over before the first of it is written.
+            biased;
+            posted = inbox.recv(), if under_way.len() < UNCONFIRMED => match posted {
+                // Whoever published it has lost interest.
+                Some(posted) if posted.outcome.is_closed() => {}
+                Some(posted) => {
+                    last_number += 1;
+                    under_way.push(carry(&channel, last_number, posted));
+                }
                 None => break,
             },
-            Some(()) = waiting.next() => {}
+            Some(carried) = under_way.next() => desk.settle(carried),
         }
     }
-    while waiting.next().await.is_some() {}
+    // Each ends at the latest with the channel.
+    while let Some(carried) = under_way.next().await {
+        desk.settle(carried);
+    }
 }
 
-async fn settle(Unconfirmed { confirm, outcome, queue }: Unconfirmed) {
-    let result = match confirm.await {
-        // A message that no queue took is acknowledged all the same, with the returned message inside.
-        Ok(Confirmation::Ack(None)) => Ok(()),
-        Ok(Confirmation::Ack(Some(_))) => {
-            metrics::counter!("bus_returned_total").increment(1);
-            Err(PublishError::Unroutable { queue })
-        }
-        Ok(Confirmation::Nack(_) | Confirmation::NotRequested) | Err(_) => Err(PublishError::Unavailable),
+/// A message whose fate is known.
+struct Carried {
+    number: u64,
+    posted: Posted,
+    confirmation: lapin::Result<Confirmation>,
+}
+
+async fn carry(channel: &Channel, number: u64, posted: Posted) -> Carried {
+    let (exchange, key) = posted.target.parts();
+    let mandatory = posted.guarantee == Guarantee::Routed;
+    let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
+    let mut properties = properties(&posted.message);
+    if mandatory {
+        properties = properties.with_message_id(number.to_string().as_str().into());
+    }
+    let published =
+        channel.basic_publish(exchange.into(), key.into(), options, &posted.message.body, properties).await;
+    let confirmation = match published {
+        Ok(confirm) => confirm.await,
+        Err(error) => Err(error),
     };
-    // Whoever published may have lost interest.
-    let _ = outcome.send(result);
+    Carried { number, posted, confirmation }
+}
+
+struct Desk {
+    /// Messages that no queue took, and that are not confirmed yet.
+    returned: HashSet<u64>,
+    broken: CancellationToken,
+}
+
+impl Desk {
+    fn settle(&mut self, carried: Carried) {
+        let Carried { number, posted, confirmation } = carried;
+        // A message that no queue took is confirmed all the same. It comes back first, but with a confirmation of several
+        // messages lapin hands it to any of them.
+        if let Ok(Confirmation::Ack(Some(returned))) = &confirmation {
+            let id = returned.delivery.properties.message_id().as_ref();
+            self.returned.extend(id.and_then(|id| id.as_str().parse::<u64>().ok()));
+        }
+        let result = match confirmation {
+            Ok(Confirmation::Ack(_)) if self.returned.remove(&number) => {
+                metrics::counter!("bus_returned_total").increment(1);
+                Err(PublishError::Unroutable { queue: posted.target.parts().1.to_owned() })
+            }
+            Ok(Confirmation::Ack(_)) => Ok(()),
+            Ok(Confirmation::Nack(_) | Confirmation::NotRequested) => Err(PublishError::Unavailable),
+            Err(error) => {
+                tracing::debug!(%error, "publishing failed");
+                Err(PublishError::Unavailable)
+            }
+        };
+        if result == Err(PublishError::Unavailable) {
+            self.broken.cancel();
+        }
+        // Whoever published it may have lost interest.
+        let _ = posted.outcome.send(result);
+    }
 }
 
 fn properties(message: &Message) -> BasicProperties {
