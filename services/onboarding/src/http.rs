@@ -37,7 +37,7 @@ pub(crate) fn routes<V: Verifier>(
     api: Api,
     verifier: V,
     limit: RateLimit,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
     database: Database,
 ) -> OpenApiRouter {
     let users = OpenApiRouter::new()

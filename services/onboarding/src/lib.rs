@@ -107,7 +107,7 @@ impl Onboarding {
 
         let install = InstallSettings { public_url: agents.public_url, agent_image: agents.agent_image };
         let api = Api { clusters: clusters.clone(), install: Arc::new(install) };
-        let routes = http::routes(api, verifier, rate_limit, sessions, database);
+        let routes = http::routes(api, verifier, rate_limit, Arc::new(sessions), database);
         Ok(Self { routes, clusters })
     }
 

@@ -53,6 +53,12 @@ struct Shared {
     budget: Arc<Budget>,
 }
 
+impl Shared {
+    fn agent_id(&self) -> &str {
+        &self.about.identity.agent_id
+    }
+}
+
 /// What does not change during a session.
 struct About {
     id: Uuid,

@@ -1,5 +1,7 @@
 //! `/api/v1/agents/connect`: where agents open their sessions.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, header},
@@ -22,11 +24,11 @@ const AGENT_ID_HEADERS: [&str; 2] = ["x-agent-id", "agent_id"];
 
 #[derive(Clone)]
 struct Connect {
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
     database: Database,
 }
 
-pub(super) fn routes(sessions: Sessions, database: Database) -> OpenApiRouter {
+pub(super) fn routes(sessions: Arc<Sessions>, database: Database) -> OpenApiRouter {
     let state = Connect { sessions, database };
     // Not in the API document, which knows no WebSockets: the AsyncAPI document has it.
     OpenApiRouter::new().route("/api/v1/agents/connect", get(connect)).with_state(state)
@@ -44,7 +46,7 @@ async fn connect(State(state): State<Connect>, request: Request) -> Result<Respo
     };
     let identity = admit(&state.database, &key, &agent_id).await?;
     let (answer, socket) = upgrade.accept();
-    let sessions = state.sessions.clone();
+    let sessions = Arc::clone(&state.sessions);
     state.sessions.tasks.spawn(async move {
         match socket.await {
             // A task of its own, so that nothing of the upgrade is kept for as long as the session.

@@ -1,6 +1,6 @@
 //! A session after `welcome`: questions out, answers in.
 
-use std::{collections::HashMap, ops::ControlFlow, sync::Arc};
+use std::{collections::HashMap, ops::ControlFlow};
 
 use bytes::Bytes;
 use contracts::{
@@ -27,7 +27,7 @@ use crate::store::Vitals;
 pub(super) struct Session<'a> {
     sessions: &'a Sessions,
     socket: &'a mut Socket,
-    shared: Arc<Shared>,
+    shared: &'a Shared,
     /// The questions that the agent has not answered yet.
     waiting: HashMap<Uuid, Asked>,
     unbidden: Unbidden,
@@ -41,16 +41,16 @@ struct Leaving {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(sessions: &'a Sessions, socket: &'a mut Socket, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(sessions: &'a Sessions, socket: &'a mut Socket, shared: &'a Shared) -> Self {
         let unbidden = Unbidden::new();
         Self { sessions, socket, shared, waiting: HashMap::new(), unbidden, leaving: None }
     }
 
     /// Serves until the session ends. Those who still wait for an answer then are told by the drop of `self`.
-    pub(super) async fn serve(mut self) -> End {
+    pub(super) async fn serve(&mut self) -> End {
         let silence = self.sessions.settings.silence();
         let mut silent_at = Instant::now() + silence;
-        let shared = Arc::clone(&self.shared);
+        let shared = self.shared;
         loop {
             if let Some(leaving) = self.leaving.take_if(|_| self.waiting.is_empty()) {
                 return leaving.why;
@@ -67,7 +67,7 @@ impl<'a> Session<'a> {
                 mail = shared.mailbox.next() => self.pass_on(mail).await,
                 () = sleep_until(ends_at) => ControlFlow::Break(self.why_silent()),
                 () = self.sessions.shutdown.cancelled(), if self.leaving.is_none() => {
-                    let announced = self.sessions.announce_shutdown(self.socket).await;
+                    let announced = Box::pin(self.sessions.announce_shutdown(self.socket)).await;
                     announced.map_or_else(ControlFlow::Break, |()| {
                         self.leave(End::Shutdown);
                         ControlFlow::Continue(())
@@ -96,7 +96,7 @@ impl<'a> Session<'a> {
 
     /// From now on the agent is not connected to those who ask; what was asked before is still answered.
     fn leave(&mut self, why: End) {
-        self.sessions.registry.remove(&self.shared.about.identity.agent_id, self.shared.about.id);
+        self.sessions.registry.remove(self.shared.agent_id(), self.shared.about.id);
         let by = Instant::now() + self.sessions.settings.timing.drain_within;
         self.leaving.get_or_insert(Leaving { why, by });
     }
@@ -128,7 +128,7 @@ impl<'a> Session<'a> {
             Pushed::Settled => {
                 self.waiting.remove(&request_id);
                 if !last {
-                    return self.cancel(request_id).await;
+                    return Box::pin(self.cancel(request_id)).await;
                 }
             }
             Pushed::Overrun => {

@@ -22,7 +22,7 @@ use web::Problem;
 pub(crate) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// Each session holds both buffers, so their size is what an idle agent costs.
-const BUFFER_BYTES: usize = 4 * 1024;
+const BUFFER_BYTES: usize = 3 * 1024;
 /// What may wait to be written; requests are small.
 const MAX_UNWRITTEN_BYTES: usize = 1024 * 1024;
 

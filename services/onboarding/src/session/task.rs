@@ -28,7 +28,6 @@ use crate::{
 const MAX_CAPABILITIES: usize = 64;
 
 /// All sessions of this process.
-#[derive(Clone)]
 pub(crate) struct Sessions {
     pub(crate) registry: Arc<Registry>,
     pub(crate) database: Database,
@@ -41,19 +40,53 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     /// Runs a session to its end.
-    pub(crate) async fn run(self, mut socket: Socket, identity: AgentIdentity) {
-        let agent_id = identity.agent_id.clone();
-        let end = match Box::pin(self.greet(&mut socket, &identity)).await {
-            Ok(hello) => {
-                let vitals = opening_vitals(&hello);
-                let handle = SessionHandle::new(Uuid::now_v7(), identity, hello, &self.bounds);
-                self.hold(&mut socket, handle, vitals).await
-            }
-            Err(end) => end,
-        };
-        tracing::info!(agent = agent_id, reason = end.reason(), "connection of an agent ended");
-        // Boxed, as what comes before the session: its memory is not held for as long as a session is idle.
-        Box::pin(end.carry_out(&mut socket, &self.settings)).await;
+    ///
+    /// The size of this future is what an idle session costs. So what is large is boxed before it is moved in, and what comes
+    /// before and after the session is boxed to be freed with its end.
+    pub(crate) fn run(
+        self: Arc<Self>,
+        socket: Socket,
+        identity: AgentIdentity,
+    ) -> impl Future<Output = ()> + Send {
+        let (mut socket, identity) = (Box::new(socket), Box::new(identity));
+        async move {
+            let agent_id = identity.agent_id.clone();
+            let end = match Box::pin(self.open(&mut socket, identity)).await {
+                Ok(shared) => {
+                    // Whoever waits for an answer learns that none will come before the agent is told why.
+                    let end = Session::new(&self, &mut socket, &shared).serve().await;
+                    self.forget(&shared, &end);
+                    end
+                }
+                Err(end) => end,
+            };
+            tracing::info!(agent = agent_id, reason = end.reason(), "connection of an agent ended");
+            Box::pin(end.carry_out(&mut socket, &self.settings)).await;
+        }
+    }
+
+    /// Makes the session known, and welcomes the agent.
+    async fn open(&self, socket: &mut Socket, identity: Box<AgentIdentity>) -> Result<Arc<Shared>, End> {
+        let hello = self.greet(socket, &identity).await?;
+        let vitals = opening_vitals(&hello);
+        let handle = SessionHandle::new(Uuid::now_v7(), *identity, hello, &self.bounds);
+        let shared = Arc::clone(&handle.0);
+        if let Some(earlier) = self.registry.insert(handle) {
+            let detail = "another session of this agent was opened; the newer one wins";
+            earlier.close(RefusalCode::Replaced, detail, false);
+        }
+        metrics::gauge!("agent_sessions").increment(1);
+        tracing::info!(agent = shared.agent_id(), session = %shared.about.id, "session opened");
+        self.welcome(socket, &shared, vitals).await.inspect_err(|end| self.forget(&shared, end))?;
+        Ok(shared)
+    }
+
+    /// From now on nobody finds the session.
+    fn forget(&self, shared: &Shared, end: &End) {
+        self.registry.remove(shared.agent_id(), shared.about.id);
+        shared.mailbox.close();
+        metrics::gauge!("agent_sessions").decrement(1);
+        metrics::counter!("agent_sessions_ended_total", "reason" => end.label()).increment(1);
     }
 
     /// Waits for `hello` and checks it.
@@ -83,28 +116,6 @@ impl Sessions {
             return Err(End::refuse(RefusalCode::AgentMismatch, detail, false));
         }
         Ok(bounded(hello))
-    }
-
-    /// Makes the session known, and serves it until it ends.
-    async fn hold(&self, socket: &mut Socket, handle: SessionHandle, vitals: Vitals) -> End {
-        let shared = Arc::clone(&handle.0);
-        let agent_id = &shared.about.identity.agent_id;
-        if let Some(earlier) = self.registry.insert(handle) {
-            let detail = "another session of this agent was opened; the newer one wins";
-            earlier.close(RefusalCode::Replaced, detail, false);
-        }
-        metrics::gauge!("agent_sessions").increment(1);
-        tracing::info!(agent = agent_id, session = %shared.about.id, "session opened");
-        let end = match Box::pin(self.welcome(socket, &shared, vitals)).await {
-            // Whoever waits for an answer learns that none will come before the agent is told why.
-            Ok(()) => Session::new(self, socket, Arc::clone(&shared)).serve().await,
-            Err(end) => end,
-        };
-        self.registry.remove(agent_id, shared.about.id);
-        shared.mailbox.close();
-        metrics::gauge!("agent_sessions").decrement(1);
-        metrics::counter!("agent_sessions_ended_total", "reason" => end.label()).increment(1);
-        end
     }
 
     async fn welcome(&self, socket: &mut Socket, shared: &Shared, vitals: Vitals) -> Result<(), End> {
