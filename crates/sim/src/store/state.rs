@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use itertools::Itertools;
 use serde_json::Value;
 
 use super::history::{Change, Compacted, History};
@@ -102,7 +103,8 @@ impl State {
 
         let limit = if query.limit == 0 { usize::MAX } else { query.limit };
         let shown: Vec<(&str, &Arc<Object>)> = matching.by_ref().take(limit).collect();
-        let following = matching.count();
+        // Counting them is for the answer; where it does not say how many there are, one is enough to know.
+        let following = if query.selector.is_empty() { matching.count() } else { matching.take(1).count() };
         let last = shown.last().map(|(key, _)| key[prefix.len()..].to_owned());
         Ok(Page {
             items: shown.into_iter().map(|(_, object)| Arc::clone(object)).collect(),
@@ -132,21 +134,24 @@ impl State {
     }
 
     /// The objects of a kind as they were at `revision`, by key, from `start` on.
-    fn at(&self, kind: &Kind, revision: u64, start: &str) -> Result<Vec<(&str, &Arc<Object>)>, Compacted> {
+    fn at<'a>(
+        &'a self,
+        kind: &Kind,
+        revision: u64,
+        start: &str,
+    ) -> Result<impl Iterator<Item = (&'a str, &'a Arc<Object>)> + use<'a>, Compacted> {
         let changed = self.history.undo(kind, revision)?;
-        let unchanged = self
-            .objects
-            .get(kind.plural)
-            .into_iter()
-            .flat_map(|objects| from(objects, start))
-            .map(|(key, object)| (key.as_str(), object))
-            .filter(|(key, _)| !changed.contains_key(key));
-        let restored = changed
+        let restored: Vec<_> = changed
             .range::<str, _>((Bound::Included(start), Bound::Unbounded))
-            .filter_map(|(key, object)| object.map(|object| (*key, object)));
-        let mut objects: Vec<_> = unchanged.chain(restored).collect();
-        objects.sort_unstable_by_key(|(key, _)| *key);
-        Ok(objects)
+            .filter_map(|(key, object)| object.map(|object| (*key, object)))
+            .collect();
+        let objects = self.objects.get(kind.plural).map(|objects| from(objects, start));
+        let unchanged = objects
+            .into_iter()
+            .flatten()
+            .map(|(key, object)| (key.as_str(), object))
+            .filter(move |(key, _)| !changed.contains_key(key));
+        Ok(unchanged.merge_by(restored, |one, other| one.0 < other.0))
     }
 }
 
