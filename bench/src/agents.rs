@@ -1,5 +1,6 @@
 //! Many simulated agents in one process: idle sessions with heartbeats, which answer questions with a constant.
 
+pub(crate) mod bad;
 pub(crate) mod process;
 pub(crate) mod session;
 
@@ -20,6 +21,7 @@ use tokio::{
 };
 
 use crate::system::Credentials;
+use bad::Harm;
 use session::{Manner, Session};
 
 /// Fewer than the ports that one address has for connections of its own.
@@ -36,6 +38,9 @@ pub(crate) struct AgentsArgs {
     /// So many connect at a time.
     #[arg(long, default_value = "64")]
     at_a_time: usize,
+    /// They do harm in this way.
+    #[arg(long)]
+    harm: Option<Harm>,
 }
 
 /// What the process says once all are connected, and once more at its end.
@@ -54,7 +59,7 @@ pub(crate) struct Told {
 pub(crate) async fn run(args: &AgentsArgs) -> Result<()> {
     let credentials: Vec<Credentials> = serde_json::from_slice(&std::fs::read(&args.file)?)?;
     let (places, count) = (Arc::new(Semaphore::new(args.at_a_time)), credentials.len());
-    let (onboarding, start) = (args.onboarding, Instant::now());
+    let (onboarding, harm, start) = (args.onboarding, args.harm, Instant::now());
     let (opened, mut openings) = mpsc::channel(count.max(1));
     let mut serving = JoinSet::new();
     for (number, credentials) in credentials.into_iter().enumerate() {
@@ -66,7 +71,10 @@ pub(crate) async fn run(args: &AgentsArgs) -> Result<()> {
             drop(place);
             opened.send(()).await?;
             drop(opened);
-            session.serve(Manner::Prompt).await
+            match harm {
+                Some(harm) => bad::harm(onboarding, source(number)?, &credentials, session, harm).await,
+                None => session.serve(Manner::Prompt).await,
+            }
         });
     }
     drop(opened);

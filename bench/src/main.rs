@@ -13,6 +13,7 @@ mod fetch;
 mod load;
 mod machine;
 mod measure;
+mod neighbours;
 mod payload;
 mod program;
 mod queries;
@@ -48,6 +49,8 @@ enum What {
     Sessions(sessions::SessionsArgs),
     /// Large answers, and a small query beside them on the same session
     Payload(payload::PayloadArgs),
+    /// What a session that does harm costs the others
+    Neighbours(neighbours::NeighboursArgs),
     /// All of them, one after the other
     All,
     /// A day's trouble in minutes: nothing may be lost, and nothing left over
@@ -96,9 +99,11 @@ async fn measure(what: What) -> Result<()> {
             What::All => {
                 relay::run(relay::RelayArgs::default()).await?;
                 sessions::run(sessions::SessionsArgs::default()).await?;
-                payload::run(payload::PayloadArgs::default()).await
+                payload::run(payload::PayloadArgs::default()).await?;
+                neighbours::run(neighbours::NeighboursArgs::default()).await
             }
             What::Payload(args) => payload::run(args).await,
+            What::Neighbours(args) => neighbours::run(args).await,
             What::Soak(args) => soak::run(args).await,
             What::Agents(_) | What::Bare | What::Fetch(_) | What::Load(_) | What::Echo(_) | What::Ask(_) => {
                 bail!("not here")

@@ -104,13 +104,13 @@ async fn measure(
     };
     let (first, others) = credentials.split_at(1);
 
-    let (alone, _) = Agents::start(directory, onboarding, first).await?;
+    let (alone, _) = Agents::start(directory, onboarding, first, None).await?;
     println!("queries with one session");
     let quiet = query(first).await?;
     let before = watched.rss_kib()?;
 
     println!("connecting {} agents", others.len());
-    let (many, told) = Agents::start(directory, onboarding, others).await?;
+    let (many, told) = Agents::start(directory, onboarding, others, None).await?;
     sleep(SETTLE).await;
     let after = watched.rss_kib()?;
 

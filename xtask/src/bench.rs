@@ -18,7 +18,9 @@ pub(crate) enum Bench {
     Sessions,
     /// Answers of 1 KiB to 32 MiB, and a small query beside them
     Payload,
-    /// `relay`, `sessions` and `payload`, one after the other
+    /// What a session that does harm costs the others
+    Neighbours,
+    /// `relay`, `sessions`, `payload` and `neighbours`, one after the other
     All,
 }
 
@@ -35,6 +37,7 @@ pub(crate) fn run(what: Bench, more: &[String]) -> anyhow::Result<()> {
         Bench::Relay => "relay",
         Bench::Sessions => "sessions",
         Bench::Payload => "payload",
+        Bench::Neighbours => "neighbours",
         Bench::All => "all",
     };
     system(what, more)

@@ -3,13 +3,14 @@
 use std::{net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
     time::timeout,
 };
 
-use super::Told;
+use super::{Told, bad::Harm};
 use crate::{system::Credentials, usage::Watched};
 
 /// A few hundred agents connect in a second.
@@ -22,16 +23,20 @@ pub(crate) struct Agents {
 }
 
 impl Agents {
-    /// Starts it, and waits until all agents are connected.
+    /// Starts it, with agents that may do harm, and waits until all are connected.
     pub(crate) async fn start(
         directory: &Path,
         onboarding: SocketAddr,
         credentials: &[Credentials],
+        harm: Option<Harm>,
     ) -> Result<(Self, Told)> {
         let file = directory.join(format!("{}.agents", uuid::Uuid::new_v4().simple()));
         std::fs::write(&file, serde_json::to_vec(credentials)?)?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["agents", "--onboarding", &onboarding.to_string(), "--file"]).arg(&file);
+        if let Some(value) = harm.and_then(|harm| harm.to_possible_value()) {
+            command.args(["--harm", value.get_name()]);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
         let lines = BufReader::new(child.stdout.take().context("standard output is piped")?).lines();

@@ -46,7 +46,7 @@ pub(crate) enum Manner {
 
 /// An open session.
 pub(crate) struct Session {
-    socket: WebSocketStream<TcpStream>,
+    pub(super) socket: WebSocketStream<TcpStream>,
     heartbeat: Duration,
 }
 
@@ -125,7 +125,16 @@ impl Session {
         self.send(&response(request.request_id)?).await
     }
 
-    async fn send(&mut self, message: &AgentFrame) -> Result<()> {
+    /// The next frame of the protocol.
+    pub(super) async fn next(&mut self) -> Result<ServerFrame> {
+        loop {
+            if let Some(frame) = next(&mut self.socket).await? {
+                return Ok(frame);
+            }
+        }
+    }
+
+    pub(super) async fn send(&mut self, message: &AgentFrame) -> Result<()> {
         Ok(self.socket.send(frame(message)?).await?)
     }
 }

@@ -85,6 +85,9 @@ impl LabelSelector {
     /// Whether the object is one of those selected.
     #[must_use]
     pub fn matches(&self, object: &Value) -> bool {
+        if self.is_empty() {
+            return true;
+        }
         let labels = &object["metadata"]["labels"];
         self.0.iter().all(|requirement| requirement.test.passes(labels[requirement.key.as_str()].as_str()))
     }

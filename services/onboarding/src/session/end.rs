@@ -1,10 +1,12 @@
 //! How a session ends.
 
+use std::time::Duration;
+
 use contracts::agent::{RefusalCode, Refused, ServerFrame};
 use futures_util::SinkExt;
 use tokio::{
-    io::{AsyncWriteExt, copy, sink},
-    time::timeout,
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{sleep, timeout},
 };
 use tokio_tungstenite::tungstenite::{
     Error as SocketError, Message,
@@ -12,6 +14,12 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use super::{SessionSettings, socket::Socket};
+
+/// So much may have been on its way when an agent was told of its end.
+const ON_ITS_WAY_BYTES: usize = 1024 * 1024;
+/// What is read at a time of what comes after it, and the pause then: 640 KiB in a second.
+const LINGER_BYTES: usize = 32 * 1024;
+const LINGER_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a session ends.
 pub(super) enum End {
@@ -89,12 +97,20 @@ impl End {
 }
 
 /// Reads on until the agent closes its side too: a socket that is closed with bytes unread resets the connection, and the
-/// agent may then lose our last frames.
+/// agent may then lose our last frames. What an agent that is closed for flooding us goes on to send is read slowly.
 async fn linger(socket: &mut Socket) -> std::io::Result<()> {
     let stream = socket.get_mut();
     stream.shutdown().await?;
-    copy(stream, &mut sink()).await?;
-    Ok(())
+    let (mut unread, mut total) = (vec![0; LINGER_BYTES], 0);
+    loop {
+        match stream.read(&mut unread).await? {
+            0 => return Ok(()),
+            bytes => total += bytes,
+        }
+        if total > ON_ITS_WAY_BYTES {
+            sleep(LINGER_PAUSE).await;
+        }
+    }
 }
 
 /// The codes of RFC 6455, section 7.4.1.
