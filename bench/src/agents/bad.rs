@@ -23,7 +23,7 @@ use crate::system::Credentials;
 const PAUSE: Duration = Duration::from_millis(100);
 /// The head of a masked text frame of 60,000 bytes (RFC 6455, section 5.2).
 const HEAD: [u8; 8] = [0x81, 0xfe, 0xea, 0x60, 0, 0, 0, 0];
-const PART: [u8; 64 * 1024] = [b' '; 64 * 1024];
+static PART: [u8; 64 * 1024] = [b' '; 64 * 1024];
 
 /// How an agent does harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

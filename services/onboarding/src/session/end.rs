@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{
 
 use super::{SessionSettings, socket::Socket};
 
-/// So much may have been on its way when an agent was told of its end.
+/// So much may have been on its way when an agent that floods us was told of its end.
 const ON_ITS_WAY_BYTES: usize = 1024 * 1024;
 /// What is read at a time of what comes after it, and the pause then: 640 KiB in a second.
 const LINGER_BYTES: usize = 32 * 1024;
@@ -77,6 +77,7 @@ impl End {
     }
 
     async fn say_goodbye(self, socket: &mut Socket) -> Result<(), SocketError> {
+        let floods = matches!(&self, Self::Refuse(refused) if refused.code == RefusalCode::RateLimited);
         let code = match self {
             Self::Lost(_) => return Ok(()),
             Self::Left => CloseCode::Normal,
@@ -92,13 +93,13 @@ impl End {
             // The agent has sent a close frame of its own; the answer to it is ready.
             socket.flush().await?;
         }
-        Ok(linger(socket).await?)
+        Ok(linger(socket, floods).await?)
     }
 }
 
 /// Reads on until the agent closes its side too: a socket that is closed with bytes unread resets the connection, and the
-/// agent may then lose our last frames. What an agent that is closed for flooding us goes on to send is read slowly.
-async fn linger(socket: &mut Socket) -> std::io::Result<()> {
+/// agent may then lose our last frames. What an agent that floods us goes on to send is read slowly.
+async fn linger(socket: &mut Socket, floods: bool) -> std::io::Result<()> {
     let stream = socket.get_mut();
     stream.shutdown().await?;
     let (mut unread, mut total) = (vec![0; LINGER_BYTES], 0);
@@ -107,7 +108,7 @@ async fn linger(socket: &mut Socket) -> std::io::Result<()> {
             0 => return Ok(()),
             bytes => total += bytes,
         }
-        if total > ON_ITS_WAY_BYTES {
+        if floods && total > ON_ITS_WAY_BYTES {
             sleep(LINGER_PAUSE).await;
         }
     }
