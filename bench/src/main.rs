@@ -31,7 +31,7 @@ mod usage;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 /// The system under load
 #[derive(Parser)]
@@ -97,10 +97,10 @@ async fn measure(what: What) -> Result<()> {
             What::Relay(args) => relay::run(args).await,
             What::Sessions(args) => sessions::run(args).await,
             What::All => {
-                relay::run(relay::RelayArgs::default()).await?;
-                sessions::run(sessions::SessionsArgs::default()).await?;
-                payload::run(payload::PayloadArgs::default()).await?;
-                neighbours::run(neighbours::NeighboursArgs::default()).await
+                relay::run(unchosen()?).await?;
+                sessions::run(unchosen()?).await?;
+                payload::run(unchosen()?).await?;
+                neighbours::run(unchosen()?).await
             }
             What::Payload(args) => payload::run(args).await,
             What::Neighbours(args) => neighbours::run(args).await,
@@ -115,4 +115,10 @@ async fn measure(what: What) -> Result<()> {
         done = measured => done,
         interrupted = tokio::signal::ctrl_c() => bail!("interrupted: {interrupted:?}"),
     }
+}
+
+/// What is measured when nothing is chosen: the flags' own defaults.
+fn unchosen<A: Args>() -> Result<A> {
+    let matches = A::augment_args(clap::Command::new("bench")).try_get_matches_from(["bench"])?;
+    Ok(A::from_arg_matches(&matches)?)
 }

@@ -39,12 +39,6 @@ pub(crate) struct NeighboursArgs {
     seconds: u64,
 }
 
-impl Default for NeighboursArgs {
-    fn default() -> Self {
-        Self { rounds: 3, seconds: 8 }
-    }
-}
-
 /// The others without the harm and with it.
 struct Round {
     quiet: Figures,

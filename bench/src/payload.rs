@@ -45,12 +45,6 @@ pub(crate) struct PayloadArgs {
     seconds: f64,
 }
 
-impl Default for PayloadArgs {
-    fn default() -> Self {
-        Self { pods: 90_000, seconds: 6.0 }
-    }
-}
-
 /// What one size gave.
 struct Row {
     name: String,

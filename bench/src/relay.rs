@@ -37,12 +37,6 @@ pub(crate) struct RelayArgs {
     timeline: Timeline,
 }
 
-impl Default for RelayArgs {
-    fn default() -> Self {
-        Self { rounds: 3, timeline: Timeline { warm_up: 1.0, seconds: 4.0 } }
-    }
-}
-
 /// The rounds at one number of connections.
 struct At {
     connections: usize,

@@ -47,12 +47,6 @@ pub(crate) struct SessionsArgs {
     rate: u32,
 }
 
-impl Default for SessionsArgs {
-    fn default() -> Self {
-        Self { sessions: 10_000, idle: 60, query_seconds: 20, rate: 50 }
-    }
-}
-
 /// Measures and prints.
 pub(crate) async fn run(args: SessionsArgs) -> Result<()> {
     ensure!(args.sessions >= 2, "at least two sessions");

@@ -9,21 +9,21 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use contracts::{
     Timestamp,
-    agent::{AgentFrame, Heartbeat, Part, ServerFrame},
+    agent::{AgentFrame, Heartbeat, PART_BYTES, Part, ServerFrame},
 };
 use futures_util::SinkExt;
 use tokio::{io::AsyncWriteExt, time::sleep};
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
-use super::session::Session;
+use super::session::{Manner, Session};
 use crate::system::Credentials;
 
 /// Between the end of a session and the next one.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The head of a masked text frame of 60,000 bytes (RFC 6455, section 5.2).
 const HEAD: [u8; 8] = [0x81, 0xfe, 0xea, 0x60, 0, 0, 0, 0];
-static PART: [u8; 64 * 1024] = [b' '; 64 * 1024];
+static PART: [u8; PART_BYTES] = [b' '; PART_BYTES];
 
 /// How an agent does harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,7 +58,7 @@ pub(super) async fn harm(
 
 async fn serve(mut session: Session, how: Harm) -> Result<()> {
     match how {
-        Harm::Deaf => std::future::pending().await,
+        Harm::Deaf => session.serve(Manner::Deaf).await,
         Harm::Trickling => loop {
             let ServerFrame::Request(_) = session.next().await? else { continue };
             let stream = session.socket.get_mut();
