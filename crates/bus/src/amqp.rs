@@ -9,10 +9,9 @@ mod consumer;
 mod link;
 mod publisher;
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use lapin::{
-    Connection,
     options::{BasicGetOptions, QueueDeclareOptions},
     types::FieldTable,
     uri::AMQPUri,
@@ -36,7 +35,7 @@ const HEARTBEAT_SECONDS: u16 = 10;
 
 pub(crate) struct Broker {
     publisher: Link<Publisher>,
-    consuming: Link<Connection>,
+    consuming: Link<()>,
 }
 
 impl Broker {
@@ -47,8 +46,7 @@ impl Broker {
             Link::start(uri.clone(), format!("{client_name} (publishing)"), move |connection, broken| {
                 Publisher::open(connection, exchanges.clone(), broken)
             });
-        let consuming =
-            Link::start(uri, format!("{client_name} (consuming)"), async |connection, _| Ok(connection));
+        let consuming = Link::start(uri, format!("{client_name} (consuming)"), async |_, _| Ok(Arc::new(())));
         Ok(Self { publisher, consuming })
     }
 
@@ -75,8 +73,14 @@ impl Broker {
     }
 
     pub(crate) fn consume(&self, spec: QueueSpec, prefetch: u16) -> Consumer {
+        // What needs no acknowledgement, as replies, comes together with the confirmations of what was published: one thread of
+        // lapin's less to be woken for a request.
+        let connections = match &spec {
+            QueueSpec::Private { acknowledged: false, .. } => self.publisher.connections(),
+            _ => self.consuming.connections(),
+        };
         let stop = CancellationToken::new();
-        Consumer::new(consumer::incoming(self.consuming.watch(), spec, prefetch, stop.clone()), stop)
+        Consumer::new(consumer::incoming(connections, spec, prefetch, stop.clone()), stop)
     }
 
     pub(crate) async fn declare(&self, queue: &str, max_length: Option<u32>) -> Result<(), PublishError> {
@@ -106,7 +110,7 @@ impl Broker {
     }
 
     async fn channel(&self) -> Result<lapin::Channel, PublishError> {
-        let connection = self.consuming.current().ok_or(PublishError::Unavailable)?;
+        let connection = self.consuming.connections().borrow().clone().ok_or(PublishError::Unavailable)?;
         connection.create_channel().await.map_err(|error| unavailable(&error))
     }
 }

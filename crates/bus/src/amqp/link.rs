@@ -29,6 +29,7 @@ const GOOD_CONNECTION: Duration = Duration::from_secs(10);
 
 /// A connection and what was opened on it (`T`), while there is one.
 pub(super) struct Link<T> {
+    connections: watch::Receiver<Option<Arc<Connection>>>,
     current: watch::Receiver<Option<Arc<T>>>,
     up: watch::Receiver<bool>,
     _stop: DropGuard,
@@ -42,20 +43,21 @@ impl<T: Send + Sync + 'static> Link<T> {
         F: Fn(Arc<Connection>, CancellationToken) -> O + Send + Sync + 'static,
         O: Future<Output = lapin::Result<Arc<T>>> + Send + 'static,
     {
+        let (connections, connected) = watch::channel(None);
         let (current, seen) = watch::channel(None);
         let (up, is_up) = watch::channel(false);
         let stop = CancellationToken::new();
-        let keeper = Keeper { uri, name, current, up };
+        let keeper = Keeper { uri, name, connections, current, up };
         tokio::spawn(stop.clone().run_until_cancelled_owned(keeper.run(open)));
-        Self { current: seen, up: is_up, _stop: stop.drop_guard() }
+        Self { connections: connected, current: seen, up: is_up, _stop: stop.drop_guard() }
     }
 
     pub(super) fn current(&self) -> Option<Arc<T>> {
         self.current.borrow().clone()
     }
 
-    pub(super) fn watch(&self) -> watch::Receiver<Option<Arc<T>>> {
-        self.current.clone()
+    pub(super) fn connections(&self) -> watch::Receiver<Option<Arc<Connection>>> {
+        self.connections.clone()
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -70,6 +72,7 @@ impl<T: Send + Sync + 'static> Link<T> {
 struct Keeper<T> {
     uri: AMQPUri,
     name: String,
+    connections: watch::Sender<Option<Arc<Connection>>>,
     current: watch::Sender<Option<Arc<T>>>,
     up: watch::Sender<bool>,
 }
@@ -141,9 +144,10 @@ impl<T: Send + Sync + 'static> Keeper<T> {
     }
 
     /// Lends the connection out until it is lost or beyond repair.
-    async fn hold(&self, connection: &Connection, opened: Arc<T>, broken: &CancellationToken) {
+    async fn hold(&self, connection: &Arc<Connection>, opened: Arc<T>, broken: &CancellationToken) {
         let mut events = Box::pin(connection.events_listener());
         self.current.send_replace(Some(opened));
+        self.connections.send_replace(Some(Arc::clone(connection)));
         self.up.send_replace(true);
         // An event that came before the listener was made would be missed; the status would not.
         while connection.status().connected() {
@@ -174,6 +178,7 @@ impl<T: Send + Sync + 'static> Keeper<T> {
         }
         self.up.send_replace(false);
         self.current.send_replace(None);
+        self.connections.send_replace(None);
         // Already closed when it was lost; then there is nothing to be said.
         let _ = timeout(Duration::from_secs(1), connection.close(200, "bye".into())).await;
     }

@@ -3,7 +3,7 @@
 //! By one task, because lapin numbers a message and sends it in two steps: two tasks at once could have theirs confirmed
 //! for each other. Messages that come while others are being handed over go out together with one write.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use lapin::{
@@ -11,7 +11,10 @@ use lapin::{
     options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -26,11 +29,12 @@ const PERSISTENT: u8 = 2;
 
 /// So many messages may wait to be handed over; whoever publishes more waits.
 const INBOX: usize = 1024;
+/// How long messages wait for the confirmation of those before them.
+const GATHER: Duration = Duration::from_millis(1);
 /// So many may be handed over and not confirmed.
 const UNCONFIRMED: usize = 4096;
 
 pub(super) struct Publisher {
-    _connection: Arc<Connection>,
     inbox: mpsc::Sender<Posted>,
 }
 
@@ -64,7 +68,7 @@ impl Publisher {
         }
         let (inbox, posted) = mpsc::channel(INBOX);
         tokio::spawn(post(channel, posted, broken));
-        Ok(Arc::new(Self { _connection: connection, inbox }))
+        Ok(Arc::new(Self { inbox }))
     }
 
     pub(super) async fn publish(
@@ -81,25 +85,36 @@ impl Publisher {
 }
 
 /// Hands over what is posted, and tells each publisher what became of its message. Ends with the [`Publisher`].
+///
+/// While messages are not confirmed, what comes gathers (as with Nagle's algorithm, or a database's group commit): a lone
+/// message goes at once, and under load many go with one write, arrive with one read, and are confirmed together.
 async fn post(channel: Channel, mut inbox: mpsc::Receiver<Posted>, broken: CancellationToken) {
     let mut under_way = FuturesUnordered::new();
     let mut desk = Desk { returned: HashSet::new(), broken };
     let mut last_number = 0;
+    let mut batch = Vec::new();
     loop {
         tokio::select! {
-            // All that has come is handed over before the first of it is written.
             biased;
-            posted = inbox.recv(), if under_way.len() < UNCONFIRMED => match posted {
-                // Whoever published it has lost interest.
-                Some(posted) if posted.outcome.is_closed() => {}
-                Some(posted) => {
-                    last_number += 1;
-                    under_way.push(carry(&channel, last_number, posted));
-                }
-                None => break,
+            Some(carried) = under_way.next() => {
+                desk.settle(carried);
+                continue;
+            }
+            count = inbox.recv_many(&mut batch, INBOX), if under_way.len() < UNCONFIRMED => if count == 0 {
+                break;
             },
-            Some(carried) = under_way.next() => desk.settle(carried),
         }
+        // Whoever published it may have lost interest.
+        for posted in batch.drain(..).filter(|posted| !posted.outcome.is_closed()) {
+            last_number += 1;
+            under_way.push(carry(&channel, last_number, posted));
+        }
+        let _ = timeout(GATHER, async {
+            while let Some(carried) = under_way.next().await {
+                desk.settle(carried);
+            }
+        })
+        .await;
     }
     // Each ends at the latest with the channel.
     while let Some(carried) = under_way.next().await {
