@@ -68,7 +68,7 @@ impl<V> Default for Cache<V> {
     }
 }
 
-impl<V: Serialize + PartialEq> Cache<V> {
+impl<V: Serialize + PartialEq + Send + 'static> Cache<V> {
     /// Everything, if it was confirmed within `max_age`.
     pub(crate) fn snapshot(&self, max_age: Duration) -> Option<Snapshot> {
         let snapshot = |kept: &Kept<V>| {
@@ -98,7 +98,7 @@ impl<V: Serialize + PartialEq> Cache<V> {
     /// Keeps the cache current; ends only by being dropped.
     pub(crate) async fn follow<K>(&self, followed: Followed<'_, K, V>, timing: &Timing)
     where
-        K: Resource + Clone + DeserializeOwned + Debug,
+        K: Resource + Clone + DeserializeOwned + Debug + 'static,
     {
         let mut backoff = timing.watch_retry.build();
         loop {
@@ -127,14 +127,15 @@ impl<V: Serialize + PartialEq> Cache<V> {
 
     async fn fill<K>(&self, followed: &Followed<'_, K, V>) -> Result<(), QueryError>
     where
-        K: Resource + Clone + DeserializeOwned + Debug,
+        K: Resource + Clone + DeserializeOwned + Debug + 'static,
     {
         let simulated = followed.server.identity().await?.simulated;
         let confirmed = Instant::now();
-        let named = |object: K| (object.name_any(), (followed.view)(object));
+        let view = followed.view;
+        let named = move |object: K| (object.name_any(), view(object));
         let listed = list(followed.server, &followed.api, &ListQuery::default(), named).await?;
         *self.write() = Some(Kept {
-            items: listed.items.views.into_iter().collect(),
+            items: listed.items.into_views().collect(),
             written: None,
             version: Some(listed.resource_version),
             simulated,

@@ -1,6 +1,6 @@
 //! The commands: from what is asked to the answer.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use contracts::{
     ErrorCode,
@@ -155,13 +155,13 @@ impl Cluster {
         view: fn(K) -> V,
     ) -> Result<(Items<V>, ListMeta), QueryError>
     where
-        K: Clone + DeserializeOwned + Debug,
-        V: Serialize,
+        K: Resource + Clone + DeserializeOwned + 'static,
+        V: Serialize + Send + 'static,
     {
         let provenance = self.provenance().await?;
         let listed = list(&self.server, api, &ListQuery::from(params), view).await?;
         let meta = ListMeta {
-            total_count: listed.items.views.len(),
+            total_count: listed.items.len(),
             continue_token: listed.continue_token,
             remaining_count: listed.remaining,
             provenance,

@@ -1,6 +1,6 @@
 //! How many objects there are of each kind that the agent's ClusterRole names.
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::collections::BTreeMap;
 
 use contracts::ErrorCode;
 use k8s_openapi::{
@@ -50,7 +50,7 @@ impl Counted<'_> {
 
     async fn without_namespace<K>(&self) -> Result<Count, QueryError>
     where
-        K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug,
+        K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone,
     {
         match self.namespace {
             Some(_) => Ok(None),
@@ -60,7 +60,7 @@ impl Counted<'_> {
 
     async fn namespaced<K>(&self) -> Result<Count, QueryError>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone,
     {
         let client = self.server.client();
         self.count::<K>(match self.namespace {
@@ -73,7 +73,7 @@ impl Counted<'_> {
     /// Of the objects only the metadata is asked for.
     async fn count<K>(&self, api: Api<PartialObjectMeta<K>>) -> Result<Count, QueryError>
     where
-        K: Resource<DynamicType = ()> + Clone + Debug,
+        K: Resource<DynamicType = ()> + Clone,
     {
         match count(self.server, &api, self.label_selector).await {
             Ok(count) => Ok(Some((K::plural(&()).into_owned(), count))),

@@ -1,9 +1,13 @@
 //! Lists in pages, so that a large cluster is never one giant answer of the API server.
 
-use std::{fmt::Debug, io};
+use std::io;
 
 use contracts::{ErrorCode, agent::MAX_RESULT_BYTES, query::Params};
-use kube::{Api, api::ListParams, core::ObjectList};
+use kube::{
+    Api, Resource,
+    api::ListParams,
+    core::{ObjectList, Request},
+};
 use serde::{Serialize, Serializer, de::DeserializeOwned};
 
 use super::{ApiServer, QueryError, places::Places};
@@ -24,16 +28,27 @@ pub(crate) struct ListQuery {
     pub(crate) continue_token: Option<String>,
 }
 
-/// Views of objects. While they are in memory, they hold the places that were taken for them.
+/// Views of objects, page by page as they came. While they are in memory, they hold the places that were taken for them.
 #[derive(Debug)]
 pub(crate) struct Views<V> {
-    pub(crate) views: Vec<V>,
+    pages: Vec<Vec<V>>,
     _places: Places,
+}
+
+impl<V> Views<V> {
+    pub(crate) fn len(&self) -> usize {
+        self.pages.iter().map(Vec::len).sum()
+    }
+
+    /// The views without their places: for what is kept elsewhere.
+    pub(crate) fn into_views(self) -> impl Iterator<Item = V> {
+        self.pages.into_iter().flatten()
+    }
 }
 
 impl<V: Serialize> Serialize for Views<V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.views.serialize(serializer)
+        serializer.collect_seq(self.pages.iter().flatten())
     }
 }
 
@@ -65,11 +80,11 @@ pub(crate) async fn list<K, V>(
     server: &ApiServer,
     api: &Api<K>,
     query: &ListQuery,
-    view: impl Fn(K) -> V + Copy,
+    view: impl Fn(K) -> V + Copy + Send + 'static,
 ) -> Result<Listed<V>, QueryError>
 where
-    K: Clone + DeserializeOwned + Debug,
-    V: Serialize,
+    K: Resource + Clone + DeserializeOwned,
+    V: Serialize + Send + 'static,
 {
     for _ in 0..MAX_RESTARTS {
         match in_pages(server, api, query, PAGE, view).await {
@@ -87,15 +102,15 @@ pub(crate) async fn count<K>(
     label_selector: Option<&str>,
 ) -> Result<i64, QueryError>
 where
-    K: Clone + DeserializeOwned + Debug,
+    K: Resource + Clone + DeserializeOwned,
 {
     if label_selector.is_some() {
         // The API server does not say how many more a selector selects.
         return count_all(server, api, label_selector).await;
     }
-    let page = server.call(api.list(&ListParams::default().limit(1))).await?;
-    let here = i64::try_from(page.items.len()).unwrap_or(i64::MAX);
-    match (page.metadata.remaining_item_count, next_token(&page)) {
+    let page = one_page(server, api, &ListParams::default().limit(1), |_| ()).await?;
+    let here = i64::try_from(page.views.len()).unwrap_or(i64::MAX);
+    match (page.remaining, page.next_token) {
         (Some(remaining), _) => Ok(here.saturating_add(remaining)),
         (None, None) => Ok(here),
         // More follow, but the API server does not say how many.
@@ -109,11 +124,11 @@ async fn count_all<K>(
     label_selector: Option<&str>,
 ) -> Result<i64, QueryError>
 where
-    K: Clone + DeserializeOwned + Debug,
+    K: Resource + Clone + DeserializeOwned,
 {
     let query = ListQuery { label_selector: label_selector.map(str::to_owned), ..ListQuery::default() };
     let all = list(server, api, &query, |_| ()).await?;
-    Ok(i64::try_from(all.items.views.len()).unwrap_or(i64::MAX))
+    Ok(i64::try_from(all.items.len()).unwrap_or(i64::MAX))
 }
 
 async fn in_pages<K, V>(
@@ -121,18 +136,17 @@ async fn in_pages<K, V>(
     api: &Api<K>,
     query: &ListQuery,
     page_size: u32,
-    view: impl Fn(K) -> V + Copy,
+    view: impl Fn(K) -> V + Copy + Send + 'static,
 ) -> Result<Listed<V>, QueryError>
 where
-    K: Clone + DeserializeOwned + Debug,
-    V: Serialize,
+    K: Resource + Clone + DeserializeOwned,
+    V: Serialize + Send + 'static,
 {
     let mut places = Places::first().await;
-    let mut items: Vec<V> = Vec::new();
-    let mut bytes = 0;
+    let mut pages: Vec<Vec<V>> = Vec::new();
+    let (mut listed, mut bytes) = (0, 0);
     let mut token = query.continue_token.clone();
     loop {
-        let listed = u32::try_from(items.len()).unwrap_or(u32::MAX);
         let wanted = query.limit.map_or(u32::MAX, |limit| limit.saturating_sub(listed));
         let params = ListParams {
             label_selector: query.label_selector.clone(),
@@ -140,27 +154,71 @@ where
             continue_token: token,
             ..ListParams::default()
         };
-        let page = server.call(api.list(&params)).await?;
-        token = next_token(&page);
-        let remaining = page.metadata.remaining_item_count;
-        let resource_version = page.metadata.resource_version;
-        let views: Vec<V> = page.items.into_iter().map(view).collect();
-        bytes += json_bytes(&views)?;
+        let page = one_page(server, api, &params, view).await?;
+        token = page.next_token;
+        bytes += page.bytes;
         if bytes > MAX_RESULT_BYTES {
             return Err(too_large());
         }
-        items.extend(views);
-        let is_full = query.limit.is_some_and(|limit| items.len() >= limit as usize);
+        listed = listed.saturating_add(u32::try_from(page.views.len()).unwrap_or(u32::MAX));
+        pages.push(page.views);
+        let is_full = query.limit.is_some_and(|limit| listed >= limit);
         if is_full || token.is_none() {
             return Ok(Listed {
-                items: Views { views: items, _places: places },
+                items: Views { pages, _places: places },
                 continue_token: token,
-                remaining,
-                resource_version: resource_version.unwrap_or_default(),
+                remaining: page.remaining,
+                resource_version: page.resource_version,
             });
         }
         places.grow().await;
     }
+}
+
+/// What is kept of a page.
+struct Page<V> {
+    views: Vec<V>,
+    /// How large the views will be in an answer.
+    bytes: usize,
+    next_token: Option<String>,
+    remaining: Option<i64>,
+    resource_version: String,
+}
+
+/// Asks for a page. It is read on a thread of its own: that takes some milliseconds, for which all other answers of this
+/// runtime thread would wait.
+async fn one_page<K, V>(
+    server: &ApiServer,
+    api: &Api<K>,
+    params: &ListParams,
+    view: impl Fn(K) -> V + Send + 'static,
+) -> Result<Page<V>, QueryError>
+where
+    K: Resource + Clone + DeserializeOwned,
+    V: Serialize + Send + 'static,
+{
+    let request = Request::new(api.resource_url()).list(params).map_err(kube::Error::BuildRequest)?;
+    let client = server.client();
+    let text = server.call(client.request_text(request)).await?;
+    let reading = tokio::task::spawn_blocking(move || read_page(&text, view));
+    reading.await.map_err(QueryError::internal)?
+}
+
+fn read_page<K, V>(text: &str, view: impl Fn(K) -> V) -> Result<Page<V>, QueryError>
+where
+    K: Clone + DeserializeOwned,
+    V: Serialize,
+{
+    let page: ObjectList<K> = serde_json::from_str(text).map_err(kube::Error::SerdeError)?;
+    let next_token = page.metadata.continue_.filter(|token| !token.is_empty());
+    let views: Vec<V> = page.items.into_iter().map(view).collect();
+    Ok(Page {
+        bytes: json_bytes(&views)?,
+        views,
+        next_token,
+        remaining: page.metadata.remaining_item_count,
+        resource_version: page.metadata.resource_version.unwrap_or_default(),
+    })
 }
 
 /// The answer would be larger than any answer may be.
@@ -170,10 +228,6 @@ pub(crate) fn too_large() -> QueryError {
         MAX_RESULT_BYTES / (1024 * 1024)
     );
     QueryError::new(ErrorCode::TooLarge, detail)
-}
-
-fn next_token<K: Clone>(page: &ObjectList<K>) -> Option<String> {
-    page.metadata.continue_.clone().filter(|token| !token.is_empty())
 }
 
 /// How large the views will be in an answer; measured page by page so that not more than one page is kept beyond
