@@ -88,8 +88,7 @@ impl Token {
 
     /// The lower-case hex SHA-256 by which the key is stored and found. A plain hash is enough for 190 random bits.
     pub fn hash(&self) -> String {
-        let digest = Sha256::digest(self.text.expose_secret().as_bytes());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(Sha256::digest(self.text.expose_secret().as_bytes()))
     }
 
     /// The prefix and four characters, by which a person recognises the key in a list.

@@ -76,7 +76,6 @@ impl App {
         // are one layer to axum, because each of its layers is cloned with all that is inside it for every request.
         let shared = (
             from_fn(request_id::identify),
-            from_fn(metrics::measure),
             CatchPanicLayer::custom(panicked),
             DefaultBodyLimit::max(self.body_limit),
         );

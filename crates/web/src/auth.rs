@@ -15,7 +15,7 @@ use contracts::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{API_KEY_HEADER, Problem, RateLimit, RateLimitKey, rate_limit};
+use crate::{API_KEY_HEADER, Problem, RateLimit};
 
 pub use remote::RemoteVerifier;
 
@@ -59,14 +59,14 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
 /// Lets only callers with a valid key through to these routes, each within its rate limit.
 pub fn protect<V: Verifier>(routes: OpenApiRouter, verifier: V, limit: RateLimit) -> OpenApiRouter {
-    // The first is the outermost.
-    routes.layer((
-        from_fn_with_state(verifier, authenticate::<V>),
-        from_fn_with_state(limit, rate_limit::enforce),
-    ))
+    routes.layer(from_fn_with_state((verifier, limit), authenticate::<V>))
 }
 
-async fn authenticate<V: Verifier>(State(verifier): State<V>, mut request: Request, next: Next) -> Response {
+async fn authenticate<V: Verifier>(
+    State((verifier, limit)): State<(V, RateLimit)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let caller = match key_of(request.headers()) {
         Ok(key) => caller(verifier.verify(key).await),
         Err(refusal) => Err(refusal),
@@ -74,9 +74,9 @@ async fn authenticate<V: Verifier>(State(verifier): State<V>, mut request: Reque
     match caller {
         Ok(caller) => {
             metrics::counter!("auth_total", "outcome" => "ok").increment(1);
-            request.extensions_mut().insert(RateLimitKey(caller.key_id.clone()));
+            let key_id = caller.key_id.clone();
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            limit.admit(&key_id, request, next).await
         }
         Err(Refusal { reason, problem }) => {
             metrics::counter!("auth_total", "outcome" => reason).increment(1);

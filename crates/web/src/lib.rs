@@ -30,7 +30,7 @@ pub use extract::{Json, Path, Query};
 pub use health::Readiness;
 pub use openapi::{API_KEY_HEADER, API_KEY_SCHEME};
 pub use problem::{FieldError, Problem, ProblemDocument};
-pub use rate_limit::{RateLimit, RateLimitKey};
+pub use rate_limit::RateLimit;
 pub use request_id::{Arrival, RequestId};
 pub use server::{ServeError, Server, ServerConfig};
 pub use shutdown::{Outcome, Shutdown};

@@ -1,15 +1,10 @@
 //! Prometheus: one recorder a process, `/metrics`, and the rate and latency of requests.
 
-use std::{
-    sync::LazyLock,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{sync::LazyLock, thread, time::Duration};
 
-use axum::{
-    Router, extract::Request, http::Method, http::header, middleware::Next, response::Response, routing::get,
-};
+use axum::{Router, extract::Request, http::Method, http::header, routing::get};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::time::Instant;
 
 use crate::request_id::matched_route;
 
@@ -59,17 +54,24 @@ pub(crate) fn routes() -> Router {
     Router::new().route("/metrics", get(move || async move { (text, RECORDER.render()) }))
 }
 
-/// Counts and times every request.
-pub(crate) async fn measure(request: Request, next: Next) -> Response {
-    let method = method_label(request.method());
-    let route = matched_route(&request);
-    let started = Instant::now();
-    let response = next.run(request).await;
-    let labels =
-        [("method", method.to_owned()), ("route", route), ("status", response.status().as_u16().to_string())];
-    metrics::counter!(REQUESTS, &labels).increment(1);
-    metrics::histogram!(REQUEST_DURATION, &labels).record(started.elapsed());
-    response
+/// A request that will be counted and timed.
+pub(crate) struct Measured {
+    method: &'static str,
+    route: String,
+    started: Instant,
+}
+
+impl Measured {
+    pub(crate) fn since(started: Instant, request: &Request) -> Self {
+        Self { method: method_label(request.method()), route: matched_route(request), started }
+    }
+
+    pub(crate) fn answered(self, status: u16) {
+        let labels =
+            [("method", self.method.to_owned()), ("route", self.route), ("status", status.to_string())];
+        metrics::counter!(REQUESTS, &labels).increment(1);
+        metrics::histogram!(REQUEST_DURATION, &labels).record(self.started.elapsed());
+    }
 }
 
 /// A method as a label: HTTP lets a caller invent methods, a label must not.

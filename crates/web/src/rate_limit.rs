@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -29,12 +29,7 @@ use crate::{Problem, config::RateLimitArgs, problem::whole_seconds};
 /// this many besides those in use.
 const SWEEP_EVERY: u32 = 1024;
 
-/// Whose allowance a request uses: a request extension that authentication inserts. A request without it is not
-/// limited.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RateLimitKey(pub String);
-
-/// The allowances of all keys, for [`enforce`]. Cheap to clone; clones share their state.
+/// The allowances of all keys. Cheap to clone; clones share their state.
 ///
 /// A key may use its whole allowance at once; it comes back evenly over the minute (the generic cell rate
 /// algorithm).
@@ -76,28 +71,23 @@ impl<C: Clock + Clone> RateLimit<C> {
         Self { inner }
     }
 
+    /// Lets a request of this key through, or refuses it with 429 and `Retry-After` when the key's allowance is used up. Says on
+    /// every answer what is left.
+    pub async fn admit(&self, key: &String, request: Request, next: Next) -> Response {
+        let Some(limit) = &self.inner else { return next.run(request).await };
+        let (allowance, refused) = limit.take(key);
+        let mut response = match refused {
+            Some(problem) => problem.into_response(),
+            None => next.run(request).await,
+        };
+        allowance.write(response.headers_mut());
+        response
+    }
+
     /// How many keys it keeps a state of.
     pub fn tracked_keys(&self) -> usize {
         self.inner.as_ref().map_or(0, |inner| inner.limiter.len())
     }
-}
-
-/// Middleware for `axum::middleware::from_fn_with_state`, to be placed inside authentication: refuses with 429 and
-/// `Retry-After` when the key's allowance is used up, and says on every answer what is left.
-pub async fn enforce<C>(State(limit): State<RateLimit<C>>, request: Request, next: Next) -> Response
-where
-    C: Clock + Send + Sync + 'static,
-{
-    let (Some(limit), Some(key)) = (limit.inner, request.extensions().get::<RateLimitKey>()) else {
-        return next.run(request).await;
-    };
-    let (allowance, refused) = limit.take(&key.0);
-    let mut response = match refused {
-        Some(problem) => problem.into_response(),
-        None => next.run(request).await,
-    };
-    allowance.write(response.headers_mut());
-    response
 }
 
 impl<C: Clock> Inner<C> {

@@ -1,4 +1,4 @@
-//! The outermost layer: names each request, traces it and renders its problem.
+//! The outermost layer: names each request, traces and measures it, and renders its problem.
 
 use std::{fmt, sync::Arc};
 
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
-use crate::Problem;
+use crate::{Problem, metrics::Measured};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -49,12 +49,13 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Gives the request its [`RequestId`] and [`TraceParent`] as extensions and a span to log in, echoes the id, and
-/// renders the [`Problem`] that the answer may carry.
+/// Gives the request its [`RequestId`] and [`TraceParent`] as extensions and a span to log in, measures it, echoes the id,
+/// and renders the [`Problem`] that the answer may carry.
 pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     // Asked every few seconds, they would drown the log.
     let probe = matches!(matched_route(&request).as_str(), "/livez" | "/readyz" | "/metrics");
+    let measured = Measured::since(started, &request);
     let id = RequestId::of(request.headers());
     let trace = trace_of(request.headers());
     let span = span_of(&request, &id, trace);
@@ -64,6 +65,7 @@ pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
 
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status().as_u16();
+    measured.answered(status);
     let latency_ms = started.elapsed().as_secs_f64() * 1e3;
     // Said with the event: each field that a span learns later has all of its fields written anew.
     if probe {

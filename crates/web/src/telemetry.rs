@@ -50,7 +50,7 @@ where
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match args.log_format {
         LogFormat::Pretty => fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(writer).boxed(),
         LogFormat::Json => {
-            fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(writer).boxed()
+            json_subscriber::layer().flatten_event(true).with_span_list(false).with_writer(writer).boxed()
         }
     };
     let registry = tracing_subscriber::registry().with(lines).with(EnvFilter::try_new(chosen)?);

@@ -1,7 +1,5 @@
 //! Bearer tokens: the administrator's, those of tests for service accounts, and those that the API gives out.
 
-use std::fmt::Write as _;
-
 use ring::signature::Ed25519KeyPair;
 use sha2::{Digest as _, Sha256};
 
@@ -34,7 +32,7 @@ impl Tokens {
     /// # Errors
     /// When no key can be made of it.
     pub(crate) fn new(admin: Option<String>) -> Result<Tokens, ring::error::KeyRejected> {
-        let admin = admin.unwrap_or_else(|| hex(&rand::random::<[u8; 20]>()));
+        let admin = admin.unwrap_or_else(|| hex::encode(rand::random::<[u8; 20]>()));
         let seed = Sha256::digest(format!("service account tokens\0{admin}"));
         Ok(Tokens { key: Ed25519KeyPair::from_seed_unchecked(&seed)?, admin })
     }
@@ -50,7 +48,7 @@ impl Tokens {
     /// A token that never ends, for a service account that need not be there.
     pub(crate) fn for_service_account(&self, namespace: &str, name: &str) -> String {
         let proof = Sha256::digest(format!("{}\0{namespace}\0{name}", self.admin));
-        format!("sim.{namespace}.{name}.{}", hex(&proof))
+        format!("sim.{namespace}.{name}.{}", hex::encode(proof))
     }
 
     /// Whom a token stands for before one of these audiences.
@@ -93,13 +91,6 @@ impl Tokens {
 /// The audiences in both lists.
 pub(super) fn common(asked: &[&str], good: &[&str]) -> Vec<String> {
     asked.iter().filter(|audience| good.contains(audience)).map(|audience| (*audience).to_owned()).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -187,7 +187,7 @@ impl Recorder {
             digest.update([0]);
         }
         let digest = digest.finalize();
-        let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let digits = hex::encode(&digest[..8]);
         let name = object::name(event.about);
         // Names of objects are of ASCII, except for those that are refused as names of events anyway.
         let prefix = name.get(..MAX_NAME_PREFIX).unwrap_or(name).trim_end_matches(['.', '-']);

@@ -1,7 +1,5 @@
 //! What a body says, read as the API server reads it.
 
-use std::fmt::Write as _;
-
 use serde_json::{Map, Value};
 
 use super::objects::Call;
@@ -210,10 +208,7 @@ fn summarize(body: &[u8]) -> String {
     let mut text = match shown.first() {
         None => return "<empty>".to_owned(),
         Some(b'{') => String::from_utf8_lossy(shown).into_owned(),
-        Some(_) => shown.iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        }),
+        Some(_) => hex::encode(shown),
     };
     if body.len() > SUMMARY {
         text.push_str(" ...");

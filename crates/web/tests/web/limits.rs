@@ -6,35 +6,33 @@ use anyhow::{Context, Result};
 use axum::{
     Router,
     body::Body,
-    extract::Request,
+    extract::{Request, State},
     http::Response,
-    middleware::{Next, from_fn, from_fn_with_state},
+    middleware::{Next, from_fn_with_state},
     routing::get,
 };
 use governor::clock::FakeRelativeClock;
 use tower::ServiceExt;
-use web::{App, RateLimit, RateLimitKey, config::RateLimitArgs, rate_limit::enforce};
+use web::{App, RateLimit, config::RateLimitArgs};
 
 fn args(enabled: bool, per_minute: u32) -> Result<RateLimitArgs> {
     let rate_limit_requests_per_minute = NonZeroU32::new(per_minute).context("more than none")?;
     Ok(RateLimitArgs { rate_limit_enabled: enabled, rate_limit_requests_per_minute })
 }
 
+type Limit = RateLimit<FakeRelativeClock>;
+
 /// Stands for authentication: the key is what the caller says.
-async fn authenticate(mut request: Request, next: Next) -> axum::response::Response {
-    if let Some(key) = request.headers().get("key").and_then(|key| key.to_str().ok()) {
-        let key = RateLimitKey(key.to_owned());
-        request.extensions_mut().insert(key);
+async fn authenticate(State(limit): State<Limit>, request: Request, next: Next) -> axum::response::Response {
+    match request.headers().get("key").and_then(|key| key.to_str().ok()).map(str::to_owned) {
+        Some(key) => limit.admit(&key, request, next).await,
+        None => next.run(request).await,
     }
-    next.run(request).await
 }
 
 fn router(args: &RateLimitArgs, clock: &FakeRelativeClock) -> Router {
     let limit = RateLimit::with_clock(args, clock.clone());
-    let routes = Router::new()
-        .route("/", get(async || "ok"))
-        .layer(from_fn_with_state(limit, enforce))
-        .layer(from_fn(authenticate));
+    let routes = Router::new().route("/", get(async || "ok")).layer(from_fn_with_state(limit, authenticate));
     App::new("test", "1").routes(routes.into()).into_router()
 }
 
@@ -99,10 +97,8 @@ async fn it_can_be_switched_off() -> Result<()> {
 async fn keys_that_are_idle_again_are_forgotten() -> Result<()> {
     let clock = FakeRelativeClock::default();
     let limit = RateLimit::with_clock(&args(true, 60)?, clock.clone());
-    let routes = Router::new()
-        .route("/", get(async || "ok"))
-        .layer(from_fn_with_state(limit.clone(), enforce))
-        .layer(from_fn(authenticate));
+    let routes =
+        Router::new().route("/", get(async || "ok")).layer(from_fn_with_state(limit.clone(), authenticate));
     for key in 0..5000 {
         clock.advance(Duration::from_secs(2));
         assert_eq!(ask(&routes, Some(&key.to_string())).await?.status(), 200);

@@ -164,5 +164,5 @@ fn terminated(ended: &Ended) -> Value {
 
 /// 64 hexadecimal digits that follow from a text.
 fn digest(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(text))
 }
