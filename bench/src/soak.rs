@@ -99,6 +99,7 @@ pub(crate) async fn run(args: SoakArgs) -> Result<()> {
     println!("changes without their event: {lost_changes}");
     println!("requests that were lost: {}", tally.lost());
     ensure!(tally.lost() == 0 && lost_changes == 0, "something was lost");
+    ensure!(tally.late_ones() == 0, "answers came later than their deadline and 100 ms");
     Ok(())
 }
 

@@ -51,6 +51,10 @@ impl Tally {
     }
 
     /// An answer came so long after its deadline.
+    pub(super) fn late_ones(&self) -> u64 {
+        self.lock().late
+    }
+
     pub(super) fn late(&self, by: Duration) {
         let mut counts = self.lock();
         counts.late += 1;

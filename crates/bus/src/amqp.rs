@@ -1,5 +1,5 @@
 //! RabbitMQ by lapin: one connection to publish, one to consume, so that a broker that holds back publishers does not
-//! hold back acknowledgements.
+//! hold back acknowledgements. What needs none is consumed on the first.
 //!
 //! Each connection is kept by a task of its own ([`link`]), for ever and with growing pauses. Lapin's own recovery gives up
 //! after a number of tries and does not rebuild a channel that was closed for a single error, so it is off here.

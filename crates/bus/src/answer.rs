@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use contracts::queues::parts;
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
@@ -68,6 +69,10 @@ struct Rest {
     parts: mpsc::Receiver<Message>,
     deadline: Instant,
     broker: Arc<Broker>,
+    /// What was said to whoever answers, until it has been heard.
+    said: FuturesUnordered<BoxFuture<'static, Result<(), PublishError>>>,
+    /// Whoever answers hears no more, so nothing comes beyond what has come.
+    unheard: bool,
 }
 
 impl Body {
@@ -78,7 +83,14 @@ impl Body {
             _ => Encoding::Identity,
         };
         question.answered_by(message.reply_to);
-        let rest = rest.map(|parts| Rest { parts, question, deadline, broker });
+        let rest = rest.map(|parts| Rest {
+            question,
+            parts,
+            deadline,
+            broker,
+            said: FuturesUnordered::new(),
+            unheard: false,
+        });
         Self { encoding, first: Some(message.body), rest }
     }
 
@@ -111,18 +123,29 @@ struct Part {
 
 impl Rest {
     async fn next(&mut self) -> Result<Part, RequestError> {
-        let lost = RequestError::Publish(PublishError::Unavailable);
-        let next = async {
-            // Said before the part is waited for: the one before has been taken.
-            if let Some((target, message)) = self.question.more() {
-                self.broker.publish(target, message, Guarantee::Accepted).await?;
-            }
-            self.parts.recv().await.ok_or(lost)
-        };
-        let message = timeout_at(self.deadline, next).await.map_err(|_| self.broker.overdue())??;
+        // Said before the part is waited for: the one before has been taken.
+        if let Some((target, message)) = self.question.more() {
+            let broker = Arc::clone(&self.broker);
+            self.said.push(async move { broker.publish(target, message, Guarantee::Routed).await }.boxed());
+        }
+        let deadline = self.deadline;
+        let message = timeout_at(deadline, self.take()).await.map_err(|_| self.broker.overdue())?;
+        let message = message.ok_or(RequestError::Publish(PublishError::Unavailable))?;
         match message.headers.get(ERROR_HEADER) {
             Some(code) => Err(RequestError::Rejected(error_code(code))),
             None => Ok(Part { last: message.headers.get(parts::LAST).is_some(), data: message.body }),
         }
+    }
+
+    /// The next message; `None` when no more will come.
+    async fn take(&mut self) -> Option<Message> {
+        while !self.unheard {
+            tokio::select! {
+                biased;
+                Some(said) = self.said.next() => self.unheard = said.is_err(),
+                message = self.parts.recv() => return message,
+            }
+        }
+        self.parts.try_recv().ok()
     }
 }

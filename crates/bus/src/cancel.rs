@@ -1,19 +1,19 @@
 //! Telling those who answer that nobody waits any more.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use contracts::queues::{Route, parts};
 use futures_util::{StreamExt, stream};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     broker::{Broker, Guarantee, Target},
     message::Message,
     names::Names,
-    pending::Waiter,
+    pending::{Left, Waiter},
 };
 
 /// So many callers may leave at once and have it told; of more, those who answer find out at the deadline.
@@ -22,31 +22,106 @@ const QUEUE: usize = 4096;
 const AT_ONCE: usize = 64;
 /// A cancellation that is not read by then is not worth reading.
 const EXPIRY: Duration = Duration::from_secs(5);
+/// When connections and channels that were lost are there again, as a rule.
+const LATER: Duration = Duration::from_secs(2);
+/// By then those who answer have found out by themselves, at the deadline.
+const WORTH_SAYING: Duration = Duration::from_secs(30);
 
 /// Publishes cancellations, for those who cannot wait for it because they are being dropped. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Canceller {
-    cancelled: mpsc::Sender<(Target, Message)>,
+    at_once: mpsc::Sender<Cancellation>,
+    later: mpsc::Sender<(Instant, Cancellation)>,
     control_exchange: Arc<str>,
+}
+
+/// What is to be said, and to whom.
+struct Cancellation {
+    target: Target,
+    message: Message,
+    /// The requests that it is one of, where all that might work on it can be told instead.
+    route: Option<Route>,
 }
 
 impl Canceller {
     pub(crate) fn start(broker: &Arc<Broker>, names: &Names) -> Self {
-        let (cancelled, mut queue) = mpsc::channel::<(Target, Message)>(QUEUE);
-        // It does not keep the connection: whoever cancels has a handle on the bus, or it does not matter any more.
-        let broker: Weak<Broker> = Arc::downgrade(broker);
-        let publish = move |(target, message)| {
-            let broker = broker.upgrade();
+        let (at_once, mut cancelled) = mpsc::channel(QUEUE);
+        let (later, mut given_up) = mpsc::channel::<(Instant, Cancellation)>(QUEUE);
+        let canceller = Self { at_once, later: later.clone(), control_exchange: names.control().into() };
+        let exchange = Arc::clone(&canceller.control_exchange);
+        // They do not keep the connection: whoever cancels has a handle on the bus, or it does not matter any more.
+        let broker = Arc::downgrade(broker);
+
+        let of_now = broker.clone();
+        let cancelled = stream::poll_fn(move |context| cancelled.poll_recv(context));
+        tokio::spawn(cancelled.for_each_concurrent(AT_ONCE, move |cancellation: Cancellation| {
+            let (broker, later, exchange) = (of_now.upgrade(), later.clone(), Arc::clone(&exchange));
             async move {
-                // While the broker is away, whoever answers finds out at the deadline.
-                if let Some(broker) = broker {
-                    let _ = broker.publish(target, message, Guarantee::Accepted).await;
+                let Some(broker) = broker else { return };
+                let Cancellation { target, message, route } = cancellation;
+                if broker.publish(target, message.clone(), Guarantee::Routed).await.is_err()
+                    && let Some(route) = route
+                {
+                    let _ = later.try_send((Instant::now(), to_all(&exchange, route, message)));
                 }
             }
+        }));
+        let given_up = stream::poll_fn(move |context| given_up.poll_recv(context)).then(async |given_up| {
+            sleep_until(given_up.0 + LATER).await;
+            given_up.1
+        });
+        tokio::spawn(given_up.for_each_concurrent(
+            AT_ONCE,
+            move |Cancellation { target, message, .. }| {
+                let broker = broker.upgrade();
+                async move {
+                    if let Some(broker) = broker {
+                        broker
+                            .insist(target, message, Guarantee::Accepted, Instant::now() + WORTH_SAYING)
+                            .await;
+                    }
+                }
+            },
+        ));
+        canceller
+    }
+
+    /// Tells whoever answers, where that is known, else all that might.
+    fn cancel(&self, answering: Option<String>, route: Route, message: Message) {
+        let cancellation = match answering {
+            Some(queue) => Cancellation { target: Target::Queue(queue), message, route: Some(route) },
+            None => to_all(&self.control_exchange, route, message),
         };
-        let queue = stream::poll_fn(move |context| queue.poll_recv(context));
-        tokio::spawn(queue.for_each_concurrent(AT_ONCE, publish));
-        Self { cancelled, control_exchange: names.control().into() }
+        let _ = self.at_once.try_send(cancellation);
+    }
+
+    /// Tells all that might answer a request that was given up, because connections or channels were lost: a little later, for
+    /// those who answer may be about to hear again, and about to be given the request again.
+    fn cancel_later(&self, route: Route, message: Message) {
+        let _ = self.later.try_send((Instant::now(), to_all(&self.control_exchange, route, message)));
+    }
+
+    /// Tells whoever sends parts of an answer that nobody waits for it: its request was delivered again, and has been
+    /// answered.
+    pub(crate) fn decline(&self, unwanted: Message, reply_queue: &str) {
+        let Message { reply_to: Some(queue), correlation_id: Some(id), .. } = unwanted else { return };
+        let message = control(parts::CANCEL, id, reply_queue);
+        let _ = self.at_once.try_send(Cancellation { target: Target::Queue(queue), message, route: None });
+    }
+}
+
+fn to_all(control_exchange: &str, route: Route, message: Message) -> Cancellation {
+    let (exchange, key) = (control_exchange.to_owned(), route.requests.to_owned());
+    Cancellation { target: Target::Topic { exchange, key }, message, route: Some(route) }
+}
+
+fn control(what: &str, correlation_id: String, reply_queue: &str) -> Message {
+    Message {
+        correlation_id: Some(correlation_id),
+        reply_to: Some(reply_queue.to_owned()),
+        expiration: Some(EXPIRY),
+        headers: [(parts::CONTROL, what.to_owned())].into(),
+        ..Message::default()
     }
 }
 
@@ -78,34 +153,20 @@ impl Question {
 
     /// One more part may be sent, said to whoever answers.
     pub(crate) fn more(&self) -> Option<(Target, Message)> {
-        Some((Target::Queue(self.answering.clone()?), self.control(parts::MORE)))
-    }
-
-    fn control(&self, what: &str) -> Message {
-        Message {
-            correlation_id: Some(self.waiter.id()),
-            reply_to: Some(self.reply_queue.as_ref().to_owned()),
-            expiration: Some(EXPIRY),
-            headers: [(parts::CONTROL, what.to_owned())].into(),
-            ..Message::default()
-        }
+        let message = control(parts::MORE, self.waiter.id(), &self.reply_queue);
+        Some((Target::Queue(self.answering.clone()?), message))
     }
 }
 
 impl Drop for Question {
     fn drop(&mut self) {
-        if !self.waiter.leave() {
-            return;
-        }
-        if let Some(canceller) = &self.canceller {
-            let target = match self.answering.take() {
-                Some(queue) => Target::Queue(queue),
-                None => Target::Topic {
-                    exchange: canceller.control_exchange.as_ref().to_owned(),
-                    key: self.route.requests.to_owned(),
-                },
-            };
-            let _ = canceller.cancelled.try_send((target, self.control(parts::CANCEL)));
+        let left = self.waiter.leave();
+        let Some(canceller) = &self.canceller else { return };
+        let message = control(parts::CANCEL, self.waiter.id(), &self.reply_queue);
+        match left {
+            Left::Answered => {}
+            Left::Waiting => canceller.cancel(self.answering.take(), self.route, message),
+            Left::GivenUp => canceller.cancel_later(self.route, message),
         }
     }
 }

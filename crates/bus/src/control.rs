@@ -22,6 +22,8 @@ use crate::{
 const BUFFER: u16 = 1024;
 /// So many cancellations of requests that are not here are remembered: they may have overtaken their requests.
 const EARLY: usize = 1024;
+/// An asker that would take more parts at once is sent so many.
+const MAX_WINDOW: usize = 64;
 
 /// A request, told apart from all others on the broker: the asker's reply queue and the correlation id.
 type Key = (String, String);
@@ -88,7 +90,8 @@ impl Underway {
     /// Begins to work on a request. One that was given to this process before is worked on once only: should the earlier work
     /// go on, its parts would get among those of the new one.
     pub(crate) fn enter(self: &Arc<Self>, request: &Message, redelivered: bool) -> Entry {
-        let window = request.headers.get(parts::WINDOW).and_then(|window| window.parse().ok()).unwrap_or(0);
+        let window = request.headers.get(parts::WINDOW).and_then(|window| window.parse().ok());
+        let window = window.unwrap_or(0).min(MAX_WINDOW);
         let controls =
             Arc::new(Controls { cancelled: CancellationToken::new(), window: Semaphore::new(window) });
         let key = request.reply_to.clone().zip(request.correlation_id.clone());

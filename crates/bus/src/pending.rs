@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     error::{PublishError, RequestError},
     message::Message,
+    reply::ERROR_HEADER,
 };
 
 /// So many parts of an answer may be on their way before the asker has taken one.
@@ -45,13 +46,27 @@ enum Expected {
     Rest {
         parts: mpsc::Sender<Message>,
         next: u32,
+        /// Of which answer.
+        answer: Option<String>,
     },
+    /// Nothing: it was told that the answer, or the rest of it, will not come. Whoever answers may not know.
+    Nothing,
 }
 
 /// A request that waits; dropped, it waits no more.
 pub(crate) struct Waiter {
     number: u64,
     pending: Arc<Pending>,
+}
+
+/// What there still was to wait for.
+pub(crate) enum Left {
+    /// Nothing: the whole answer has come.
+    Answered,
+    /// The answer, or the rest of it.
+    Waiting,
+    /// It was told that no more will come; who works on the request now is not known.
+    GivenUp,
 }
 
 impl Pending {
@@ -72,14 +87,15 @@ impl Pending {
         Ok((Waiter { number, pending: Arc::clone(self) }, reply))
     }
 
-    /// Hands a reply to who waits for it; a reply that nobody waits for is too late.
-    pub(crate) fn settle(&self, message: Message) {
+    /// Hands a reply to who waits for it. A reply that nobody waits for is too late, and given back.
+    pub(crate) fn settle(&self, message: Message) -> Option<Message> {
         let number = message.correlation_id.as_deref().and_then(|id| id.parse().ok());
         let mut waiting = self.lock();
         let Some((number, expected)) = number.and_then(|number| waiting.by_number.remove_entry(&number))
         else {
             drop(waiting);
-            return metrics::counter!("bus_late_replies_total").increment(1);
+            metrics::counter!("bus_late_replies_total").increment(1);
+            return Some(message);
         };
         let last = message.headers.get(parts::NUMBER).is_none() || message.headers.get(parts::LAST).is_some();
         let further = match expected {
@@ -90,32 +106,35 @@ impl Pending {
             }
             Expected::First(waiter) => {
                 let (parts, rest) = mpsc::channel(WINDOW);
+                let answer = message.headers.get(parts::ANSWER).map(str::to_owned);
                 let told = waiter.send(Ok(First { message, rest: Some(rest) }));
-                told.is_ok().then_some(Expected::Rest { parts, next: 1 })
+                told.is_ok().then_some(Expected::Rest { parts, next: 1, answer })
             }
-            // Published twice, because its first publication was not confirmed.
-            Expected::Rest { parts, next } if is_part(&message, |number| number < next) => {
-                Some(Expected::Rest { parts, next })
+            Expected::Rest { parts, next, answer } => {
+                let number = number_in(&message, answer.as_deref());
+                if number.is_some_and(|number| number < next) {
+                    // Published twice, because its first publication was not confirmed.
+                    Some(Expected::Rest { parts, next, answer })
+                } else if (number == Some(next) || is_error(&message)) && parts.try_send(message).is_ok() {
+                    (!last).then_some(Expected::Rest { parts, next: next + 1, answer })
+                } else {
+                    // More than was asked for, or another answer than the one that was begun.
+                    Some(Expected::Nothing)
+                }
             }
-            Expected::Rest { parts, next } => {
-                let sound = is_part(&message, |number| number == next) || is_error(&message);
-                // More than was asked for, or another answer than the one that was begun: it is given up.
-                let passed = sound && parts.try_send(message).is_ok();
-                (passed && !last).then_some(Expected::Rest { parts, next: next + 1 })
-            }
+            Expected::Nothing => Some(Expected::Nothing),
         };
         match further {
             Some(expected) => drop(waiting.by_number.insert(number, expected)),
             None => gauge!(IN_FLIGHT).decrement(1),
         }
+        None
     }
 
     /// No reply will come any more to any of them.
     pub(crate) fn fail_all(&self) {
-        let failed = std::mem::take(&mut self.lock().by_number);
-        gauge!(IN_FLIGHT).decrement(u32::try_from(failed.len()).unwrap_or(u32::MAX));
-        for expected in failed.into_values() {
-            if let Expected::First(waiter) = expected {
+        for expected in self.lock().by_number.values_mut() {
+            if let Expected::First(waiter) = std::mem::replace(expected, Expected::Nothing) {
                 let _ = waiter.send(Err(PublishError::Unavailable.into()));
             }
         }
@@ -131,12 +150,14 @@ impl Pending {
     }
 }
 
-fn is_part(message: &Message, expected: impl FnOnce(u32) -> bool) -> bool {
-    message.headers.get(parts::NUMBER).and_then(|number| number.parse().ok()).is_some_and(expected)
+/// Which part of this answer it is, if it is one.
+fn number_in(message: &Message, answer: Option<&str>) -> Option<u32> {
+    let is_of_it = message.headers.get(parts::ANSWER) == answer;
+    message.headers.get(parts::NUMBER).filter(|_| is_of_it).and_then(|number| number.parse().ok())
 }
 
 fn is_error(message: &Message) -> bool {
-    message.headers.get(parts::NUMBER).is_none()
+    message.headers.get(ERROR_HEADER).is_some()
 }
 
 impl Waiter {
@@ -145,13 +166,16 @@ impl Waiter {
         self.number.to_string()
     }
 
-    /// Stops waiting; false when the whole answer has come already.
-    pub(crate) fn leave(&self) -> bool {
-        let was_waiting = self.pending.lock().by_number.remove(&self.number).is_some();
-        if was_waiting {
-            gauge!(IN_FLIGHT).decrement(1);
+    /// Stops waiting.
+    pub(crate) fn leave(&self) -> Left {
+        let Some(expected) = self.pending.lock().by_number.remove(&self.number) else {
+            return Left::Answered;
+        };
+        gauge!(IN_FLIGHT).decrement(1);
+        match expected {
+            Expected::First(_) | Expected::Rest { .. } => Left::Waiting,
+            Expected::Nothing => Left::GivenUp,
         }
-        was_waiting
     }
 }
 

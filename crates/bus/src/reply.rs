@@ -10,6 +10,7 @@ use contracts::{
 use futures_util::{StreamExt, stream::BoxStream};
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::{
     Bus, Encoding,
@@ -106,10 +107,13 @@ impl Bus {
         match parts {
             Parts::One(data) => {
                 let part = Part { data, last: true };
-                self.send_reply(due, numbered(part, 0, encoding, Some(head), None)).await;
+                let mut reply = numbered(part, 0, encoding);
+                reply.headers.set(parts::HEAD, head);
+                self.send_reply(due, reply).await;
             }
             Parts::Stream(mut parts) => {
                 let mut head = Some(head);
+                let answer = Uuid::new_v4().simple().to_string();
                 for number in 0.. {
                     let Ok(permit) = controls.window.acquire().await else { return };
                     permit.forget();
@@ -119,8 +123,13 @@ impl Bus {
                         None => return self.reply_error(due, &ErrorCode::Internal).await,
                     };
                     let last = part.last;
-                    let heard_on = if number == 0 && !last { underway.queue().await } else { None };
-                    self.send_reply(due, numbered(part, number, encoding, head.take(), heard_on)).await;
+                    let mut reply = numbered(part, number, encoding);
+                    reply.headers.set(parts::ANSWER, answer.clone());
+                    if let Some(head) = head.take() {
+                        reply.headers.set(parts::HEAD, head);
+                        reply.reply_to = if last { None } else { underway.queue().await };
+                    }
+                    self.send_reply(due, reply).await;
                     if last {
                         return;
                     }
@@ -146,24 +155,15 @@ impl Bus {
     }
 }
 
-fn numbered(
-    part: Part,
-    number: u32,
-    encoding: Encoding,
-    head: Option<String>,
-    heard_on: Option<String>,
-) -> Message {
+fn numbered(part: Part, number: u32, encoding: Encoding) -> Message {
     let mut headers = Headers::from([(parts::NUMBER, number.to_string())]);
-    if let Some(head) = head {
-        headers.set(parts::HEAD, head);
-    }
     if part.last {
         headers.set(parts::LAST, "1");
     }
     if let Some(encoding) = encoding.header() {
         headers.set(parts::ENCODING, encoding);
     }
-    Message { body: part.data, headers, reply_to: heard_on, ..Message::default() }
+    Message { body: part.data, headers, ..Message::default() }
 }
 
 /// The id that a request has even if it is otherwise not understood.

@@ -58,9 +58,9 @@ impl Requester {
         let (reply_queue, known_queue) = watch::channel(None);
         let (ready, is_ready) = watch::channel(false);
         let replies = broker.consume(QueueSpec::Private { bind: None, acknowledged: false }, REPLY_BUFFER);
-        let receiving =
-            tokio::spawn(receive(replies, Arc::clone(&pending), reply_queue, ready)).abort_handle();
         let canceller = Canceller::start(broker, names);
+        let receiving = receive(replies, Arc::clone(&pending), canceller.clone(), reply_queue, ready);
+        let receiving = tokio::spawn(receiving).abort_handle();
         Self { pending, reply_queue: known_queue, ready: is_ready, canceller, receiving }
     }
 
@@ -78,6 +78,7 @@ impl Drop for Requester {
 async fn receive(
     mut replies: Consumer,
     pending: Arc<Pending>,
+    canceller: Canceller,
     reply_queue: watch::Sender<Option<Arc<str>>>,
     ready: watch::Sender<bool>,
 ) {
@@ -93,7 +94,13 @@ async fn receive(
                 pending.fail_all();
             }
             Incoming::Stopped => {}
-            Incoming::Delivery(delivery) => pending.settle(delivery.message),
+            Incoming::Delivery(delivery) => {
+                if let (Some(unwanted), Some(queue)) =
+                    (pending.settle(delivery.message), reply_queue.borrow().as_deref())
+                {
+                    canceller.decline(unwanted, queue);
+                }
+            }
         }
     }
 }

@@ -25,6 +25,9 @@ pub mod parts {
     pub const HEAD: &str = "kubesage-head";
     /// On each part: its number, from 0.
     pub const NUMBER: &str = "kubesage-part";
+    /// On each of several parts: which answer it belongs to. An answer that is begun anew, because its request was delivered
+    /// again, is another one.
+    pub const ANSWER: &str = "kubesage-answer";
     /// On the last part.
     pub const LAST: &str = "kubesage-last";
     /// On each part whose body is a piece of a gzipped result: `gzip`.

@@ -1,6 +1,6 @@
 //! Acknowledgements, gathered: one for all messages up to one costs the broker and us what one for each would.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use lapin::{Channel, options::BasicAckOptions};
 use tokio::{
@@ -28,8 +28,10 @@ pub(crate) struct Ack {
 struct Handled {
     /// Everything up to this has been handled, and was acknowledged.
     up_to: u64,
-    /// Beyond it, by delivery tag: whether it was acknowledged by itself.
-    beyond: BTreeMap<u64, bool>,
+    /// Beyond it, what was acknowledged by itself.
+    beyond: BTreeSet<u64>,
+    /// What is to be acknowledged.
+    unsaid: BTreeSet<u64>,
 }
 
 impl Acks {
@@ -82,34 +84,32 @@ async fn send(channel: Channel, mut tags: mpsc::UnboundedReceiver<u64>) {
 
 impl Handled {
     fn note(&mut self, tag: u64) {
-        self.beyond.insert(tag, false);
+        self.unsaid.insert(tag);
     }
 
     /// What is to be said: one acknowledgement for all up to the first message that is still worked on, and one each for
     /// those after it.
     fn acknowledge(&mut self) -> Vec<(u64, bool)> {
-        let mut said = Vec::new();
         let mut last_of_many = None;
-        while let Some(was_said) = self.beyond.remove(&(self.up_to + 1)) {
-            self.up_to += 1;
+        loop {
+            let next = self.up_to + 1;
             // The broker knows no more of one that was acknowledged, and so it cannot stand for others.
-            if !was_said {
-                last_of_many = Some(self.up_to);
+            if self.unsaid.remove(&next) {
+                last_of_many = Some(next);
+            } else if !self.beyond.remove(&next) {
+                break;
             }
+            self.up_to = next;
         }
-        said.extend(last_of_many.map(|tag| (tag, true)));
-        for (tag, was_said) in self.beyond.iter_mut().filter(|(_, was_said)| !**was_said) {
-            said.push((*tag, false));
-            *was_said = true;
-        }
-        said
+        let alone = std::mem::take(&mut self.unsaid);
+        self.beyond.extend(&alone);
+        let many = last_of_many.map(|tag| (tag, true));
+        many.into_iter().chain(alone.into_iter().map(|tag| (tag, false))).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
 
     use super::*;

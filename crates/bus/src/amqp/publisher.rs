@@ -3,7 +3,11 @@
 //! By one task, because lapin numbers a message and sends it in two steps: two tasks at once could have theirs confirmed
 //! for each other. Messages that come while others are being handed over go out together with one write.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use lapin::{
@@ -13,7 +17,7 @@ use lapin::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +35,8 @@ const PERSISTENT: u8 = 2;
 const INBOX: usize = 1024;
 /// How long messages wait for the confirmation of those before them.
 const GATHER: Duration = Duration::from_millis(1);
+/// How long after its confirmation a message may come back.
+const RETURNS_WITHIN: Duration = Duration::from_millis(10);
 /// So many may be handed over and not confirmed.
 const UNCONFIRMED: usize = 4096;
 
@@ -44,6 +50,13 @@ struct Posted {
     message: Message,
     guarantee: Guarantee,
     outcome: oneshot::Sender<Result<(), PublishError>>,
+}
+
+impl Posted {
+    fn tell(self, outcome: Result<(), PublishError>) {
+        // Whoever published it may have lost interest.
+        let _ = self.outcome.send(outcome);
+    }
 }
 
 impl Publisher {
@@ -90,7 +103,7 @@ impl Publisher {
 /// message goes at once, and under load many go with one write, arrive with one read, and are confirmed together.
 async fn post(channel: Channel, mut inbox: mpsc::Receiver<Posted>, broken: CancellationToken) {
     let mut under_way = FuturesUnordered::new();
-    let mut desk = Desk { returned: HashSet::new(), broken };
+    let mut desk = Desk { returned: HashSet::new(), confirmed: VecDeque::new(), broken };
     let mut last_number = 0;
     let mut batch = Vec::new();
     loop {
@@ -100,6 +113,7 @@ async fn post(channel: Channel, mut inbox: mpsc::Receiver<Posted>, broken: Cance
                 desk.settle(carried);
                 continue;
             }
+            () = desk.confirm() => continue,
             count = inbox.recv_many(&mut batch, INBOX), if under_way.len() < UNCONFIRMED => if count == 0 {
                 break;
             },
@@ -119,6 +133,9 @@ async fn post(channel: Channel, mut inbox: mpsc::Receiver<Posted>, broken: Cance
     // Each ends at the latest with the channel.
     while let Some(carried) = under_way.next().await {
         desk.settle(carried);
+    }
+    while !desk.confirmed.is_empty() {
+        desk.confirm().await;
     }
 }
 
@@ -146,38 +163,70 @@ async fn carry(channel: &Channel, number: u64, posted: Posted) -> Carried {
     Carried { number, posted, confirmation }
 }
 
+/// Tells publishers what became of their messages.
+///
+/// A message that no queue took comes back, and is confirmed all the same. Where one confirmation is for several messages,
+/// lapin hands those that came back to any of these, one after the other on a thread of its own. So of a message that has to
+/// be in a queue it is known only a little later that it did not come back.
 struct Desk {
-    /// Messages that no queue took, and that are not confirmed yet.
+    /// Messages that came back, and are not confirmed yet.
     returned: HashSet<u64>,
+    /// Messages that are confirmed and may come back yet, and until when.
+    confirmed: VecDeque<(Instant, u64, Posted)>,
     broken: CancellationToken,
 }
 
 impl Desk {
     fn settle(&mut self, carried: Carried) {
         let Carried { number, posted, confirmation } = carried;
-        // A message that no queue took is confirmed all the same. It comes back first, but with a confirmation of several
-        // messages lapin hands it to any of them.
         if let Ok(Confirmation::Ack(Some(returned))) = &confirmation {
             let id = returned.delivery.properties.message_id().as_ref();
             self.returned.extend(id.and_then(|id| id.as_str().parse::<u64>().ok()));
         }
-        let result = match confirmation {
-            Ok(Confirmation::Ack(_)) if self.returned.remove(&number) => {
-                metrics::counter!("bus_returned_total").increment(1);
-                Err(PublishError::Unroutable { queue: posted.target.parts().1.to_owned() })
+        match confirmation {
+            Ok(Confirmation::Ack(_)) if posted.guarantee == Guarantee::Routed => {
+                self.confirmed.push_back((Instant::now() + RETURNS_WITHIN, number, posted));
             }
-            Ok(Confirmation::Ack(_)) => Ok(()),
-            Ok(Confirmation::Nack(_) | Confirmation::NotRequested) => Err(PublishError::Unavailable),
+            Ok(Confirmation::Ack(_)) => posted.tell(Ok(())),
+            Ok(Confirmation::Nack(_) | Confirmation::NotRequested) => self.give_up(posted),
             Err(error) => {
                 tracing::debug!(%error, "publishing failed");
-                Err(PublishError::Unavailable)
+                self.give_up(posted);
             }
-        };
-        if result == Err(PublishError::Unavailable) {
-            self.broken.cancel();
         }
-        // Whoever published it may have lost interest.
-        let _ = posted.outcome.send(result);
+        if !self.returned.is_empty() {
+            self.give_back();
+        }
+    }
+
+    /// Tells of messages that have come back.
+    fn give_back(&mut self) {
+        let confirmed = std::mem::take(&mut self.confirmed).into_iter();
+        let (returned, confirmed): (VecDeque<_>, _) =
+            confirmed.partition(|(_, number, _)| self.returned.contains(number));
+        self.confirmed = confirmed;
+        for (_, number, posted) in returned {
+            self.returned.remove(&number);
+            metrics::counter!("bus_returned_total").increment(1);
+            let queue = posted.target.parts().1.to_owned();
+            posted.tell(Err(PublishError::Unroutable { queue }));
+        }
+    }
+
+    /// Waits until one of the confirmed messages cannot come back any more, and tells.
+    async fn confirm(&mut self) {
+        match self.confirmed.front() {
+            Some((until, ..)) => sleep_until(*until).await,
+            None => std::future::pending().await,
+        }
+        if let Some((_, _, posted)) = self.confirmed.pop_front() {
+            posted.tell(Ok(()));
+        }
+    }
+
+    fn give_up(&self, posted: Posted) {
+        self.broken.cancel();
+        posted.tell(Err(PublishError::Unavailable));
     }
 }
 

@@ -7,6 +7,7 @@ mod away;
 mod channels;
 mod leaks;
 mod load;
+mod parts;
 mod queues;
 mod world;
 
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(arguments.test_threads.unwrap_or(AT_ONCE).min(AT_ONCE));
     let missing = OwnBroker::missing();
-    let all = [alarm::TESTS, away::TESTS, channels::TESTS, leaks::TESTS, queues::TESTS];
+    let all = [alarm::TESTS, away::TESTS, channels::TESTS, leaks::TESTS, parts::TESTS, queues::TESTS];
     let trials = all.into_iter().flatten().map(|test| trial(test, missing)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -26,6 +26,7 @@ use crate::world::{
 on_both_brokers!(
     a_request_gets_its_own_reply_among_many,
     a_request_that_nobody_ever_served_is_returned,
+    many_that_nobody_serves_are_all_returned_at_once,
     a_request_expires_at_its_deadline_and_is_not_worked_on,
     a_handler_is_dropped_at_the_deadline,
     a_late_reply_disturbs_nobody,
@@ -52,6 +53,22 @@ async fn a_request_that_nobody_ever_served_is_returned(test: TestBus) -> Result<
     let asking = connect(&test).await?;
     let answer = timeout(Duration::from_secs(2), ask(&asking, &[1])).await?;
     assert!(matches!(answer, Err(RequestError::Publish(PublishError::Unroutable { .. }))), "{answer:?}");
+    Ok(())
+}
+
+/// The broker confirms many at once, and returns each of them.
+async fn many_that_nobody_serves_are_all_returned_at_once(test: TestBus) -> Result<()> {
+    let asking = connect(&test).await?;
+    let asked: Vec<_> = (0..200_u64)
+        .map(|n| {
+            let asking = asking.clone();
+            tokio::spawn(async move { ask(&asking, &[n]).await })
+        })
+        .collect();
+    for task in asked {
+        let answer = timeout(Duration::from_secs(2), task).await??;
+        assert!(matches!(answer, Err(RequestError::Publish(PublishError::Unroutable { .. }))), "{answer:?}");
+    }
     Ok(())
 }
 

@@ -143,6 +143,9 @@ where
     V: Serialize + Send + 'static,
 {
     let mut places = Places::first().await;
+    if page_size == u32::MAX {
+        places.grow().await;
+    }
     let mut pages: Vec<Vec<V>> = Vec::new();
     let (mut listed, mut bytes) = (0, 0);
     let mut token = query.continue_token.clone();
@@ -211,7 +214,9 @@ where
 {
     let page: ObjectList<K> = serde_json::from_str(text).map_err(kube::Error::SerdeError)?;
     let next_token = page.metadata.continue_.filter(|token| !token.is_empty());
-    let views: Vec<V> = page.items.into_iter().map(view).collect();
+    // Not collected, which would keep the memory of the objects, some times as large, for the views.
+    let mut views = Vec::with_capacity(page.items.len());
+    views.extend(page.items.into_iter().map(view));
     Ok(Page {
         bytes: json_bytes(&views)?,
         views,

@@ -11,19 +11,21 @@ static LARGE: Semaphore = Semaphore::const_new(2);
 /// What a list takes of the memory; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Places {
-    _page: Option<SemaphorePermit<'static>>,
+    page: Option<SemaphorePermit<'static>>,
     large: Option<SemaphorePermit<'static>>,
 }
 
 impl Places {
     /// Waits for a place for a page. The semaphores are never closed.
     pub(super) async fn first() -> Self {
-        Self { _page: PAGES.acquire().await.ok(), large: None }
+        Self { page: PAGES.acquire().await.ok(), large: None }
     }
 
     /// Waits until it may be more than a page.
     pub(super) async fn grow(&mut self) {
         if self.large.is_none() {
+            // Those that wait here keep no other list from its page.
+            self.page = None;
             self.large = LARGE.acquire().await.ok();
         }
     }

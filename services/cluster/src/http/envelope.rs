@@ -107,7 +107,10 @@ async fn in_pieces(answer: AgentAnswer, envelope: String, deadline: Instant) -> 
                     // The caller has gone, or has it all.
                     return Ok(());
                 }
-                next = joined.next().await?;
+                next = tokio::select! {
+                    next = joined.next() => next?,
+                    () = pieces.closed() => return Ok(()),
+                };
             }
         };
         let ended: Result<(), JoinError> = timeout_at(deadline, sending)

@@ -3,6 +3,7 @@
 mod access;
 mod answers;
 mod cut;
+mod departures;
 mod documents;
 mod failures;
 mod inputs;

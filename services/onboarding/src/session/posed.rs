@@ -57,6 +57,8 @@ struct Answer {
     end: Option<End>,
     /// How many parts each reader has taken.
     readers: Vec<(u64, usize)>,
+    /// The most parts that any reader has taken, also one that has gone: so many further ones the agent was told to send.
+    furthest: usize,
     next_reader: u64,
 }
 
@@ -81,10 +83,6 @@ pub(super) enum Pushed {
 impl Answer {
     fn arrived(&self) -> usize {
         self.gone + self.parts.len()
-    }
-
-    fn furthest(&self) -> usize {
-        self.readers.iter().map(|(_, taken)| *taken).max().unwrap_or(0)
     }
 
     /// Lets go of what every reader has taken.
@@ -147,7 +145,7 @@ impl Posed {
     fn push(&self, data: Bytes, last: bool) -> Pushed {
         let mut pushed = Pushed::Settled;
         self.settle(|question, answer| {
-            if answer.arrived() >= answer.furthest() + WINDOW {
+            if answer.arrived() >= answer.furthest + WINDOW {
                 pushed = Pushed::Overrun;
                 return Err(improper("the agent sends more than it was told to"));
             }
@@ -294,13 +292,13 @@ impl Reader {
             let data = answer.parts.get(place - answer.gone).map(|(data, _)| data.clone());
             let last = matches!(answer.end, Some(End::Complete)) && place + 1 == answer.arrived();
             part = data.map(|data| Part { data, last });
-            let furthest = answer.furthest();
             for (reader, taken) in &mut answer.readers {
                 if *reader == number {
                     *taken = place + 1;
                 }
             }
-            further = answer.furthest() > furthest && answer.end.is_none();
+            further = place + 1 > answer.furthest && answer.end.is_none();
+            answer.furthest = answer.furthest.max(place + 1);
             answer.release();
             false
         });

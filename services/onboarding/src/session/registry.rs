@@ -18,12 +18,31 @@ pub(crate) struct Registry {
     inserted: watch::Sender<()>,
 }
 
+/// There are as many sessions as there may be.
+#[derive(Debug)]
+pub(super) struct Full;
+
 impl Registry {
-    /// Puts a session in place of the agent's earlier one, which is returned.
-    pub(super) fn insert(&self, session: SessionHandle) -> Option<SessionHandle> {
-        let earlier = self.write().insert(session.identity().agent_id.clone(), session);
+    /// Puts a session in place of the agent's earlier one, which is returned; `Err` when there are `max` others already.
+    pub(super) fn insert(&self, session: SessionHandle, max: usize) -> Result<Option<SessionHandle>, Full> {
+        let mut sessions = self.write();
+        if !Self::has_room(&sessions, &session.identity().agent_id, max) {
+            return Err(Full);
+        }
+        let earlier = sessions.insert(session.identity().agent_id.clone(), session);
+        drop(sessions);
         self.inserted.send_replace(());
-        earlier
+        Ok(earlier)
+    }
+
+    /// Whether a session of this agent would be one of `max` at most.
+    pub(super) fn takes(&self, agent_id: &str, max: usize) -> bool {
+        Self::has_room(&self.read(), agent_id, max)
+    }
+
+    /// An agent that comes back takes the place of its own earlier session.
+    fn has_room(sessions: &HashMap<String, SessionHandle>, agent_id: &str, max: usize) -> bool {
+        sessions.len() < max || sessions.contains_key(agent_id)
     }
 
     /// Takes a session out, unless another has taken its place.
@@ -56,10 +75,6 @@ impl Registry {
             // The sender lives as long as the registry.
             let _ = inserted.changed().await;
         }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.read().len()
     }
 
     /// The ids of the user's agents, sorted.

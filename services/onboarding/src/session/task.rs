@@ -71,7 +71,9 @@ impl Sessions {
         let vitals = opening_vitals(&hello);
         let handle = SessionHandle::new(Uuid::now_v7(), *identity, hello, &self.bounds);
         let shared = Arc::clone(&handle.0);
-        if let Some(earlier) = self.registry.insert(handle) {
+        // Looked at again: others may have said hello meanwhile.
+        let earlier = self.registry.insert(handle, self.bounds.max_sessions).map_err(|_| too_many())?;
+        if let Some(earlier) = earlier {
             let detail = "another session of this agent was opened; the newer one wins";
             earlier.close(RefusalCode::Replaced, detail, false);
         }
@@ -91,10 +93,8 @@ impl Sessions {
 
     /// Waits for `hello` and checks it.
     async fn greet(&self, socket: &mut Socket, identity: &AgentIdentity) -> Result<Hello, End> {
-        // An agent that comes back takes the place of its own earlier session.
-        if self.registry.len() >= self.bounds.max_sessions && !self.registry.has(&identity.agent_id) {
-            let detail = "too many sessions here; try again later";
-            return Err(End::refuse(RefusalCode::Overloaded, detail, true));
+        if !self.registry.takes(&identity.agent_id, self.bounds.max_sessions) {
+            return Err(too_many());
         }
         let first = tokio::select! {
             first = timeout(self.settings.timing.hello_within, first_frame(socket)) => first,
@@ -145,6 +145,10 @@ impl Sessions {
         let going_away = ServerFrame::GoingAway(GoingAway { reconnect_after_ms });
         frame::send(socket, &going_away, &self.settings).await
     }
+}
+
+fn too_many() -> End {
+    End::refuse(RefusalCode::Overloaded, "too many sessions here; try again later", true)
 }
 
 /// The first frame that is neither ping nor pong.

@@ -11,6 +11,9 @@ const PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap();
 /// After a pause of the connection, many may come at once.
 const BURST: NonZeroU32 = NonZeroU32::new(200).unwrap();
 
+/// Those that never come are not saved up for a flood.
+const MOST_LATE: usize = 64 * WINDOW;
+
 /// How many such frames are taken from one agent.
 pub(super) struct Unbidden {
     allowance: DefaultDirectRateLimiter,
@@ -26,7 +29,7 @@ impl Unbidden {
 
     /// A question is cancelled; the agent may have begun to answer.
     pub(super) fn expect_late_answer(&mut self) {
-        self.late = self.late.saturating_add(WINDOW);
+        self.late = (self.late + WINDOW).min(MOST_LATE);
     }
 
     /// Whether one more answer to no question is acceptable.

@@ -105,6 +105,35 @@ store::test_on_both! {
         Ok(())
     }
 
+    async fn who_reads_fast_and_goes_away_leaves_the_answer_to_the_slow_one(database: TestDatabase) -> Result<()> {
+        let (world, cluster, mut agent) = sharing(&database).await?;
+        let bytes: Vec<u8> = (0..20 * PART_BYTES).map(|index| u8::try_from(index % 251).unwrap_or_default()).collect();
+        let query = cluster.query();
+        // The agent sends all but the last part, as fast as the fast one takes it.
+        let (most, last) = bytes.split_at(19 * PART_BYTES);
+        let beginning = async {
+            let request = agent.request().await?;
+            shared(&world, 1).await?;
+            agent.begin_parts(&request)?;
+            for part in most.chunks(PART_BYTES) {
+                agent.part_wanted(request.request_id).await?;
+                agent.send_part(request.request_id, false, part).await?;
+            }
+            anyhow::Ok(request)
+        };
+        let slow = world.ask_in_parts(&query, PATIENCE);
+        let fast = world.asking_in_parts(&query);
+        let (slow, sent) = tokio::join!(slow, beginning);
+        let request = sent?;
+        fast.abort();
+        assert!(fast.await.is_err());
+        // It was allowed when the fast one was there.
+        agent.part_wanted(request.request_id).await?;
+        agent.send_part(request.request_id, true, last).await?;
+        assert!(read(slow?).await? == bytes);
+        agent.answers(&world, &query).await
+    }
+
     async fn who_reads_slowly_holds_up_nobody_and_loses_nothing(database: TestDatabase) -> Result<()> {
         let (world, cluster, mut agent) = sharing(&database).await?;
         let bytes: Vec<u8> = (0..20 * PART_BYTES).map(|index| u8::try_from(index % 251).unwrap_or_default()).collect();

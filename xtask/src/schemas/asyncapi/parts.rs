@@ -58,6 +58,7 @@ pub(super) fn components() -> [(String, Value); 2] {
         "headers": {"type": "object", "required": [parts::NUMBER], "properties": {
             parts::NUMBER: {"type": "string", "description": "Its number, from 0."},
             parts::HEAD: {"type": "string", "description": "On the first part: the answer's JSON without the result."},
+            parts::ANSWER: {"type": "string", "description": "On each of several parts: which answer it belongs to. An answer that is begun anew is another one."},
             parts::LAST: {"type": "string", "description": "On the last part."},
             parts::ENCODING: {"type": "string", "description": "`gzip` where the result is gzipped."},
         }},
