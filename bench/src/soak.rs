@@ -1,7 +1,8 @@
 //! `cargo xtask soak`: the trouble of a day in minutes, with a fixed seed.
 //!
-//! Callers ask without pause while processes are killed, connections to the broker are cut, reset and stalled, and agents
-//! go away, fall silent and talk out of turn. At the end nothing may be lost, and nothing left over.
+//! Callers ask without pause while processes and the broker are killed, connections to it are cut, reset and stalled, it
+//! takes no messages or closes channels, queues are deleted, and agents go away, fall silent and talk out of turn. At the end
+//! nothing may be lost, and nothing left over.
 
 mod callers;
 mod changes;
@@ -19,7 +20,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use rand::{SeedableRng, rngs::StdRng};
-use testkit::{Proxy, amqp_address, amqp_url_at, eventually_within};
+use testkit::{OwnBroker, Proxy, eventually_within};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -70,7 +71,7 @@ pub(crate) async fn run(args: SoakArgs) -> Result<()> {
     let tally = Arc::new(Tally::default());
     let stop = CancellationToken::new();
     let callers = Callers::start(&stage.asked(), args.callers, seed, &tally, &stop);
-    let changes = Changes::start(stage.stage.system.addresses.onboarding, &stage.stage.system, &stop).await?;
+    let changes = Changes::start(&stage.stage.system, stage.stage.broker_url(), &stop).await?;
 
     // The first queries are made before anything is measured or broken.
     tokio::time::sleep(Duration::from_secs(10)).await;
@@ -116,12 +117,13 @@ impl Scene {
     async fn set(args: &SoakArgs) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let simulated = Simulated::start(directory.path(), SEED).await?;
-        let upstream = amqp_address()?;
+        // One of its own, because harm is done to it.
+        let broker = OwnBroker::new().await?;
         let mut proxies = HashMap::new();
         let mut bus_urls = HashMap::new();
         for service in ["user-auth", "cluster", "onboarding"] {
-            let proxy = Proxy::start(upstream.clone()).await?;
-            bus_urls.insert(service, amqp_url_at(proxy.address())?);
+            let proxy = Proxy::start(broker.address().to_string()).await?;
+            bus_urls.insert(service, format!("amqp://guest:guest@{}/%2f", proxy.address()));
             proxies.insert(service, proxy);
         }
         let onboarding = vec![("HEARTBEAT_SECONDS", "5".to_owned())];
@@ -136,8 +138,13 @@ impl Scene {
             others.push(system.make_cluster(&format!("simulated-{number}")).await?);
         }
         let crowd = Crowd::start(address, others, args.seed);
-        let mut scene =
-            Self { stage: Stage::new(system, agent, proxies), crowd, real, simulated, _directory: directory };
+        let mut scene = Self {
+            stage: Stage::new(system, agent, broker, proxies),
+            crowd,
+            real,
+            simulated,
+            _directory: directory,
+        };
         scene.well().await?;
         Ok(scene)
     }

@@ -16,7 +16,7 @@ use tokio::{io::AsyncWriteExt, time::sleep};
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
-use super::session::{Manner, Session};
+use super::session::Session;
 use crate::system::Credentials;
 
 /// Between the end of a session and the next one.
@@ -56,9 +56,11 @@ pub(super) async fn harm(
     }
 }
 
-async fn serve(mut session: Session, how: Harm) -> Result<()> {
+/// Does harm until the session ends.
+pub(super) async fn serve(mut session: Session, how: Harm) -> Result<()> {
     match how {
-        Harm::Deaf => session.serve(Manner::Deaf).await,
+        // The session stays open.
+        Harm::Deaf => std::future::pending().await,
         Harm::Trickling => loop {
             let ServerFrame::Request(_) = session.next().await? else { continue };
             let stream = session.socket.get_mut();

@@ -23,7 +23,10 @@ use tokio_tungstenite::{
 };
 use uuid::Uuid;
 
-use super::PING;
+use super::{
+    PING,
+    bad::{self, Harm},
+};
 use crate::system::Credentials;
 
 const BUFFER_BYTES: usize = 4 * 1024;
@@ -38,10 +41,10 @@ pub(crate) enum Manner {
     Prompt,
     /// It answers after so long.
     Slow(Duration),
-    /// It reads nothing and says nothing.
-    Deaf,
     /// It answers what nobody asked, again and again, beside what was asked.
     Talkative,
+    /// It does harm.
+    Harmful(Harm),
 }
 
 /// An open session.
@@ -88,12 +91,12 @@ impl Session {
 
     /// Serves in this manner until the session ends.
     pub(crate) async fn serve(mut self, manner: Manner) -> Result<()> {
+        if let Manner::Harmful(how) = manner {
+            return bad::serve(self, how).await;
+        }
         // Spread, as those of agents that were started at different times are.
         let mut beat = Instant::now() + self.heartbeat.mul_f64(rand::random());
         let mut ping = Instant::now() + PING.mul_f64(rand::random());
-        if manner == Manner::Deaf {
-            return std::future::pending().await;
-        }
         loop {
             tokio::select! {
                 received = next(&mut self.socket) => match received? {

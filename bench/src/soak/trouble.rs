@@ -8,12 +8,12 @@ use std::{
 
 use anyhow::Result;
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
-use testkit::Proxy;
+use testkit::{Channels, OwnBroker, Proxy};
 use tokio::time::sleep;
 
 use super::{crowd::Crowd, tally::Tally};
 use crate::{
-    agents::session::Manner,
+    agents::{bad::Harm, session::Manner},
     program::Program,
     system::{self, System},
     table,
@@ -23,6 +23,7 @@ use crate::{
 pub(super) struct Stage {
     pub(super) system: System,
     pub(super) agent: Program,
+    broker: OwnBroker,
     proxies: HashMap<&'static str, Proxy>,
     happened: BTreeMap<&'static str, u32>,
 }
@@ -33,10 +34,15 @@ enum Trouble {
     KillCluster,
     KillUserAuth,
     KillAgent,
+    KillBroker,
+    FreezeBroker,
+    BlockPublishers,
+    CloseChannels,
+    DeletePrivateQueues,
     CutBroker(&'static str),
     ResetBroker(&'static str),
     StallBroker(&'static str),
-    DeafAgents,
+    HarmfulAgents(Harm),
     TalkativeAgents,
     SlowAgents,
     AgentsLeave,
@@ -47,7 +53,7 @@ const SERVICES: [&str; 3] = ["user-auth", "cluster", "onboarding"];
 impl Trouble {
     fn any(random: &mut StdRng) -> Self {
         let service = SERVICES.choose(random).copied().unwrap_or("cluster");
-        match random.random_range(0..11) {
+        match random.random_range(0..16) {
             0 => Self::KillOnboarding,
             1 => Self::KillCluster,
             2 => Self::KillUserAuth,
@@ -55,9 +61,17 @@ impl Trouble {
             4 => Self::CutBroker(service),
             5 => Self::ResetBroker(service),
             6 => Self::StallBroker(service),
-            7 => Self::DeafAgents,
+            7 => {
+                let harms = [Harm::Deaf, Harm::Trickling, Harm::Endless, Harm::Beating, Harm::Unasked];
+                Self::HarmfulAgents(harms.choose(random).copied().unwrap_or(Harm::Deaf))
+            }
             8 => Self::TalkativeAgents,
             9 => Self::SlowAgents,
+            10 => Self::KillBroker,
+            11 => Self::FreezeBroker,
+            12 => Self::BlockPublishers,
+            13 => Self::CloseChannels,
+            14 => Self::DeletePrivateQueues,
             _ => Self::AgentsLeave,
         }
     }
@@ -68,10 +82,19 @@ impl Trouble {
             Self::KillCluster => "cluster killed",
             Self::KillUserAuth => "user-auth killed",
             Self::KillAgent => "agent killed",
+            Self::KillBroker => "RabbitMQ killed",
+            Self::FreezeBroker => "RabbitMQ frozen",
+            Self::BlockPublishers => "RabbitMQ's disk alarm",
+            Self::CloseChannels => "channels closed by RabbitMQ",
+            Self::DeletePrivateQueues => "reply queues and their like deleted",
             Self::CutBroker(_) => "connections to the broker cut for a while",
             Self::ResetBroker(_) => "connections to the broker reset",
             Self::StallBroker(_) => "connections to the broker stalled",
-            Self::DeafAgents => "agents that read nothing",
+            Self::HarmfulAgents(Harm::Deaf) => "agents that read nothing",
+            Self::HarmfulAgents(Harm::Trickling) => "agents that answer at a byte a second",
+            Self::HarmfulAgents(Harm::Endless) => "agents whose answers do not end",
+            Self::HarmfulAgents(Harm::Beating) => "agents that flood with heartbeats",
+            Self::HarmfulAgents(Harm::Unasked) => "agents that flood with answers",
             Self::TalkativeAgents => "agents that answer what nobody asked",
             Self::SlowAgents => "agents that answer late",
             Self::AgentsLeave => "agents that leave and come back",
@@ -80,8 +103,18 @@ impl Trouble {
 }
 
 impl Stage {
-    pub(super) fn new(system: System, agent: Program, proxies: HashMap<&'static str, Proxy>) -> Self {
-        Self { system, agent, proxies, happened: BTreeMap::new() }
+    pub(super) fn new(
+        system: System,
+        agent: Program,
+        broker: OwnBroker,
+        proxies: HashMap<&'static str, Proxy>,
+    ) -> Self {
+        Self { system, agent, broker, proxies, happened: BTreeMap::new() }
+    }
+
+    /// Where the broker is reached by who is not to be disturbed more than it is.
+    pub(super) fn broker_url(&self) -> String {
+        self.broker.url()
     }
 
     /// One thing goes wrong and is put right again; then there is peace for a moment.
@@ -90,6 +123,7 @@ impl Stage {
         let lasts = Duration::from_millis(random.random_range(500..4_000));
         println!("{trouble:?} for {:.1} s", lasts.as_secs_f64());
         *self.happened.entry(trouble.name()).or_default() += 1;
+        let many = crowd.len() / 4;
         match trouble {
             Trouble::KillOnboarding => {
                 restart(&mut self.system.onboarding, self.system.addresses.onboarding, lasts).await?;
@@ -108,6 +142,33 @@ impl Stage {
                 sleep(lasts).await;
                 self.agent.restart(("PORT", "0".to_owned()))?;
             }
+            Trouble::KillBroker => {
+                self.broker.kill();
+                sleep(lasts).await;
+                self.broker.start().await?;
+            }
+            Trouble::FreezeBroker => {
+                self.broker.freeze()?;
+                sleep(lasts).await;
+                self.broker.thaw()?;
+            }
+            Trouble::BlockPublishers => {
+                self.broker.block_publishers().await?;
+                sleep(lasts).await;
+                self.broker.unblock_publishers().await?;
+            }
+            Trouble::CloseChannels => {
+                let which = [Channels::Consuming, Channels::Publishing].choose(random).copied();
+                self.broker.close_channels(which.unwrap_or(Channels::Consuming)).await?;
+            }
+            Trouble::DeletePrivateQueues => {
+                for queue in self.broker.queues().await? {
+                    if queue.name.starts_with("kubesage.private.") {
+                        // It may be gone by now.
+                        let _ = self.broker.delete_queue(&queue.name).await;
+                    }
+                }
+            }
             Trouble::CutBroker(service) => {
                 self.proxies[service].cut();
                 sleep(lasts).await;
@@ -121,12 +182,16 @@ impl Stage {
                 self.proxies[service].resume();
                 self.proxies[service].reset();
             }
-            Trouble::DeafAgents => misbehave(crowd, random, Manner::Deaf, lasts).await,
-            Trouble::TalkativeAgents => misbehave(crowd, random, Manner::Talkative, lasts).await,
-            Trouble::SlowAgents => {
-                misbehave(crowd, random, Manner::Slow(Duration::from_secs(6)), lasts).await
+            Trouble::HarmfulAgents(harm) => {
+                // Of those that flood one is enough for a machine that does all else as well.
+                let agents = if matches!(harm, Harm::Deaf | Harm::Trickling) { many } else { 1 };
+                misbehave(crowd, random, agents, Manner::Harmful(harm), lasts).await;
             }
-            Trouble::AgentsLeave => misbehave(crowd, random, Manner::Prompt, lasts).await,
+            Trouble::TalkativeAgents => misbehave(crowd, random, many, Manner::Talkative, lasts).await,
+            Trouble::SlowAgents => {
+                misbehave(crowd, random, many, Manner::Slow(Duration::from_secs(6)), lasts).await;
+            }
+            Trouble::AgentsLeave => misbehave(crowd, random, many, Manner::Prompt, lasts).await,
         }
         sleep(Duration::from_millis(random.random_range(500..4_000))).await;
         Ok(())
@@ -139,8 +204,8 @@ impl Stage {
     }
 }
 
-async fn misbehave(crowd: &Crowd, random: &mut StdRng, manner: Manner, lasts: Duration) {
-    crowd.behave(random, crowd.len() / 4, manner);
+async fn misbehave(crowd: &Crowd, random: &mut StdRng, agents: usize, manner: Manner, lasts: Duration) {
+    crowd.behave(random, agents, manner);
     sleep(lasts).await;
     crowd.calm();
 }

@@ -13,7 +13,7 @@ use testkit::eventually;
 use tokio::time::timeout;
 
 use crate::{
-    agent::Agent,
+    agent::{Agent, hello},
     world::{Made, PATIENCE, Setup, User, World, refused, start},
 };
 
@@ -60,6 +60,20 @@ store::test_on_both! {
         drop(newer);
         eventually("room", async || Agent::open(&world, &second).await.ok()).await?;
         Ok(())
+    }
+
+    async fn those_who_say_hello_together_are_no_more_either(database: TestDatabase) -> Result<()> {
+        let mut setup = Setup::on(&database);
+        setup.agents.max_sessions = 1;
+        let world = setup.start().await?;
+        let (first, second) = (world.cluster(User::Ada, "a").await?, world.cluster(User::Ada, "b").await?);
+        // Both are connected before either says hello.
+        let (mut one, mut other) = (Agent::connect(&world, &first).await?, Agent::connect(&world, &second).await?);
+        one.greet(&first.agent_id).await?;
+        // It may have been refused before it said so.
+        let _ = other.send(&hello(&second.agent_id)).await;
+        assert!(other.refused(&RefusalCode::Overloaded, 1013).await?);
+        one.answers(&world, &first.query()).await
     }
 
     async fn an_agent_that_does_not_read_is_given_up(database: TestDatabase) -> Result<()> {
