@@ -9,7 +9,7 @@ pub mod config;
 pub mod health;
 pub mod metrics;
 pub mod process;
-pub mod rate_limit;
+mod rate_limit;
 pub mod telemetry;
 
 mod app;

@@ -18,6 +18,11 @@ use crate::{
 
 const MANY: u32 = 1000;
 
+/// A result of so many parts that a reader can be far ahead of another.
+fn bytes() -> Vec<u8> {
+    (0..20 * PART_BYTES).map(|index| u8::try_from(index % 251).unwrap_or_default()).collect()
+}
+
 async fn sharing(database: &TestDatabase) -> Result<(World, Made, Agent)> {
     let mut setup = Setup::on(database);
     setup.agents.share_answers = true;
@@ -107,7 +112,7 @@ store::test_on_both! {
 
     async fn who_reads_fast_and_goes_away_leaves_the_answer_to_the_slow_one(database: TestDatabase) -> Result<()> {
         let (world, cluster, mut agent) = sharing(&database).await?;
-        let bytes: Vec<u8> = (0..20 * PART_BYTES).map(|index| u8::try_from(index % 251).unwrap_or_default()).collect();
+        let bytes = bytes();
         let query = cluster.query();
         // The agent sends all but the last part, as fast as the fast one takes it.
         let (most, last) = bytes.split_at(19 * PART_BYTES);
@@ -136,7 +141,7 @@ store::test_on_both! {
 
     async fn who_reads_slowly_holds_up_nobody_and_loses_nothing(database: TestDatabase) -> Result<()> {
         let (world, cluster, mut agent) = sharing(&database).await?;
-        let bytes: Vec<u8> = (0..20 * PART_BYTES).map(|index| u8::try_from(index % 251).unwrap_or_default()).collect();
+        let bytes = bytes();
         let query = cluster.query();
         let beginning = async {
             let request = agent.request().await?;
