@@ -4,6 +4,7 @@
 mod cleanup;
 #[cfg(feature = "cluster")]
 mod cluster;
+mod metrics;
 mod own_broker;
 mod process;
 mod proxy;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 pub use cleanup::Cleanup;
 #[cfg(feature = "cluster")]
 pub use cluster::{Caller, Cluster};
+pub use metrics::Metrics;
 pub use own_broker::{Channels, OwnBroker, Queue};
 pub use process::{Process, program};
 pub use proxy::Proxy;

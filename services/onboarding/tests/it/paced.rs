@@ -36,7 +36,7 @@ store::test_on_both! {
         let request = agent.request().await?;
         agent.answer(&request, "[ 1 ]").await?;
         assert_eq!(asking.await??, b"[ 1 ]");
-        assert!(world.metric("agent_answer_bytes_queued").await? < 1.0, "nothing is kept");
+        assert!(world.metrics.value("agent_answer_bytes_queued")? < 1.0, "nothing is kept");
         Ok(())
     }
 
@@ -90,7 +90,7 @@ store::test_on_both! {
         let (answer, request) = tokio::join!(world.ask_in_parts(&query, PATIENCE), beginning);
         drop(answer?);
         assert_eq!(timeout(SOON, agent.cancelled()).await??, request?.request_id);
-        assert!(world.metric("agent_questions_in_flight").await? < 1.0);
+        assert!(world.metrics.value("agent_questions_in_flight")? < 1.0);
         agent.answers(&world, &query).await
     }
 

@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use sqlx::AssertSqlSafe;
 use store::{Backend, Options, Store, testing::TestDatabase};
-use testkit::{TestBus, eventually};
+use testkit::{Metrics, TestBus, eventually};
 use tokio::{sync::mpsc, task::JoinHandle};
 use web::{App, Outcome, RateLimit, Server, ServerConfig, Shutdown, auth::Verifier, config::RateLimitArgs};
 
@@ -100,6 +100,7 @@ impl Setup {
     }
 
     pub(crate) async fn start(self) -> Result<World> {
+        let metrics = Metrics::of_this_thread();
         let store = Store::open_with(&self.database_url, NAME, self.database.clone()).await?;
         let shutdown = Shutdown::new();
         let keys: HashMap<User, Token> = [User::Ada, User::AdaReading, User::Bob]
@@ -127,7 +128,7 @@ impl Setup {
         // Of the many tests of this process the first one installs it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().no_proxy().timeout(PATIENCE).build()?;
-        let world = World { address, client, store, bus, keys, service, shutdown, setup: self };
+        let world = World { address, client, store, bus, keys, service, shutdown, metrics, setup: self };
         eventually("queries to be served", async || {
             let unrouted = |error: &RequestError| {
                 matches!(error, RequestError::Publish(PublishError::Unroutable { .. }))
@@ -159,6 +160,8 @@ pub(crate) struct World {
     pub(crate) bus: Bus,
     pub(crate) service: Onboarding,
     pub(crate) shutdown: Shutdown,
+    /// What the service and its askers record.
+    pub(crate) metrics: Metrics,
     keys: HashMap<User, Token>,
     setup: Setup,
 }
@@ -284,13 +287,6 @@ impl World {
             let answer = bus.ask(queues::QUERIES, &query, RequestOptions::within(PATIENCE)).await?;
             read(answer).await
         })
-    }
-
-    /// A line of `/metrics`: the value of this series.
-    pub(crate) async fn metric(&self, series: &str) -> Result<f64> {
-        let text = self.request(Method::GET, "/metrics").send().await?.text().await?;
-        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        Ok(line.map_or(Ok(0.0), str::parse)?)
     }
 
     pub(crate) async fn connected_agents(&self, user: User) -> Result<Vec<String>> {

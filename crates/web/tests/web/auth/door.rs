@@ -9,9 +9,8 @@ use contracts::{
     ErrorCode, Timestamp, Token, TokenKind,
     auth::{AuthResult, Scope},
 };
-use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::Response;
-use testkit::{TestBus, on_both_brokers};
+use testkit::{Metrics, TestBus, on_both_brokers};
 use utoipa_axum::router::OpenApiRouter;
 use web::{
     App, Caller, Problem, RateLimit,
@@ -197,11 +196,9 @@ async fn an_answer_that_lacks_something_lets_nobody_in() -> Result<()> {
     Ok(())
 }
 
-/// The recorder is this thread's, on which the test's runtime runs everything.
 #[tokio::test]
 async fn every_outcome_is_counted() -> Result<()> {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let _recording = metrics::set_default_local_recorder(&recorder);
+    let metrics = Metrics::of_this_thread();
     let expired = AuthResult { expires_at: Some(Timestamp::now()), ..refused(ErrorCode::Unauthenticated) };
     for (answer, times) in [
         (valid(), 1),
@@ -217,11 +214,10 @@ async fn every_outcome_is_counted() -> Result<()> {
         server.client.get(format!("{}/whoami", server.url)).header("x-api-key", "ks_x").send().await?;
         server.get("/open").await?;
     }
-    let text = recorder.handle().render();
     for (outcome, count) in [("ok", 1), ("refused", 2), ("unavailable", 4), ("missing", 4), ("malformed", 4)]
     {
-        let line = format!("auth_total{{outcome=\"{outcome}\"}} {count}");
-        ensure!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        let counted = metrics.value(&format!("auth_total{{outcome=\"{outcome}\"}}"))?;
+        ensure!(counted.total_cmp(&f64::from(count)).is_eq(), "{outcome}: {counted} times");
     }
     Ok(())
 }
