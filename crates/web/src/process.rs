@@ -1,21 +1,32 @@
 //! What the `main` of every service does around the service itself.
 
-use std::{error::Error, process::ExitCode};
+use std::{env, error::Error, io, process::ExitCode, thread};
 
 use bus::Bus;
+use tokio::runtime::{self, Runtime};
 
 use crate::{App, Outcome, Readiness, Server, Shutdown, config::LogArgs, error_chain, telemetry};
 
 /// What ends a process before it is up: printed as one line, never matched on.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
+/// For how many of the cores the runtime has a worker thread, unless `TOKIO_WORKER_THREADS` says how many it has.
+#[derive(Clone, Copy, Debug)]
+pub enum Workers {
+    /// One for each core.
+    AllCores,
+    /// One for every two: what waits for others most of the time needs no more, and a worker that is woken to find that another
+    /// has taken the work costs a request more than it could save.
+    HalfTheCores,
+}
+
 /// Runs a process from its logs to its exit code: 0 after a clean end, else 1 with the reason in one line.
-pub fn run<F>(log: &LogArgs, process: F) -> ExitCode
+pub fn run<F>(log: &LogArgs, workers: Workers, process: F) -> ExitCode
 where
     F: Future<Output = Result<Outcome, Failure>>,
 {
     let outcome = telemetry::init(log).map_err(Failure::from).and_then(|()| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = runtime(workers)?;
         let outcome = runtime.block_on(process);
         // A blocked thread, such as one that looks up a name, must not hold up the end.
         runtime.shutdown_background();
@@ -29,6 +40,16 @@ where
         Err(failure) => error_chain(failure.as_ref()),
     };
     fail(&reason)
+}
+
+fn runtime(workers: Workers) -> io::Result<Runtime> {
+    let mut builder = runtime::Builder::new_multi_thread();
+    if let Workers::HalfTheCores = workers
+        && env::var_os("TOKIO_WORKER_THREADS").is_none()
+    {
+        builder.worker_threads(thread::available_parallelism()?.get().div_ceil(2));
+    }
+    builder.enable_all().build()
 }
 
 /// Serves until the process is told to stop, and waits for its tasks.

@@ -6,6 +6,7 @@ use clap::Parser;
 use web::{
     Shutdown,
     config::{LogArgs, ServerArgs},
+    process::{self, Workers},
 };
 
 /// Kubesage's agent: runs in a cluster, read-only, dials home and answers queries
@@ -26,7 +27,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    web::process::run(&cli.log.clone(), async {
+    process::run(&cli.log.clone(), Workers::HalfTheCores, async {
         let shutdown = Shutdown::on_signals()?;
         agent::start(cli.agent.check()?, &cli.server.server_config(), &shutdown).await?;
         Ok(shutdown.run_until_done().await)

@@ -14,6 +14,7 @@ mod up;
 use std::process::ExitCode;
 
 use clap::Parser;
+use web::process::{self, Workers};
 
 use cli::{Cli, Command};
 
@@ -24,7 +25,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let Cli { command, up } = Cli::parse();
     match command.unwrap_or(Command::Up(up)) {
-        Command::Up(args) => web::process::run(&args.log.clone(), up::run(args)),
-        Command::Sim(args) => web::process::run(&args.log.clone(), run_sim::run(args)),
+        Command::Up(args) => process::run(&args.log.clone(), Workers::AllCores, up::run(args)),
+        Command::Sim(args) => process::run(&args.log.clone(), Workers::AllCores, run_sim::run(args)),
     }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use user_auth::Config;
+use web::process::{self, Workers};
 
 /// Requests are many small pieces of memory, which the system's allocator takes a fifth of the time to give and take.
 #[global_allocator]
@@ -11,5 +12,5 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let config = Config::parse();
-    web::process::run(&config.log.clone(), user_auth::run(config))
+    process::run(&config.log.clone(), Workers::HalfTheCores, user_auth::run(config))
 }

@@ -10,7 +10,10 @@ use kube::{
 };
 use serde::{Serialize, Serializer, de::DeserializeOwned};
 
-use super::{ApiServer, QueryError, places::Places};
+use super::{
+    ApiServer, QueryError,
+    places::{self, Places},
+};
 
 /// Objects that are asked for at once, as kubectl does.
 const PAGE: u32 = 500;
@@ -203,7 +206,11 @@ where
     let request = Request::new(api.resource_url()).list(params).map_err(kube::Error::BuildRequest)?;
     let client = server.client();
     let text = server.call(client.request_text(request)).await?;
-    let reading = tokio::task::spawn_blocking(move || read_page(&text, view));
+    let place = places::to_read().await;
+    let reading = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        read_page(&text, view)
+    });
     reading.await.map_err(QueryError::internal)?
 }
 
