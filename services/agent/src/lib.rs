@@ -4,6 +4,7 @@
 //! and from the cluster's API server where it must, and needs no right beyond those of the ClusterRole that the install
 //! script makes.
 
+mod bulk;
 mod cluster;
 mod config;
 mod endpoint;

@@ -10,10 +10,8 @@ use kube::{
 };
 use serde::{Serialize, Serializer, de::DeserializeOwned};
 
-use super::{
-    ApiServer, QueryError,
-    places::{self, Places},
-};
+use super::{ApiServer, QueryError, places::Places};
+use crate::bulk;
 
 /// Objects that are asked for at once, as kubectl does.
 const PAGE: u32 = 500;
@@ -206,12 +204,7 @@ where
     let request = Request::new(api.resource_url()).list(params).map_err(kube::Error::BuildRequest)?;
     let client = server.client();
     let text = server.call(client.request_text(request)).await?;
-    let place = places::to_read().await;
-    let reading = tokio::task::spawn_blocking(move || {
-        let _place = place;
-        read_page(&text, view)
-    });
-    reading.await.map_err(QueryError::internal)?
+    bulk::READING.run(move || read_page(&text, view)).await?
 }
 
 fn read_page<K, V>(text: &str, view: impl Fn(K) -> V) -> Result<Page<V>, QueryError>

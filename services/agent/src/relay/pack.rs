@@ -17,7 +17,10 @@ use super::{
     in_flight::Window,
     socket::{self, Outbox},
 };
-use crate::cluster::{Answer, QueryError, too_large};
+use crate::{
+    bulk,
+    cluster::{Answer, QueryError, too_large},
+};
 
 /// A result, ready to be sent.
 #[derive(Debug)]
@@ -37,9 +40,7 @@ pub(super) async fn pack(answer: Answer) -> Result<Packed, QueryError> {
     if answer.is_small() {
         return pack_now(&answer, MAX_RESULT_BYTES);
     }
-    tokio::task::spawn_blocking(move || pack_now(&answer, MAX_RESULT_BYTES))
-        .await
-        .map_err(QueryError::internal)?
+    bulk::PACKING.run(move || pack_now(&answer, MAX_RESULT_BYTES)).await?
 }
 
 /// Sends a result. Each part waits until the asker wants it, and then for its own turn, so that other answers pass between
