@@ -1,6 +1,6 @@
 //! Work on large answers, away from the threads that small ones need.
 
-use std::{sync::LazyLock, thread};
+use std::{num::NonZero, sync::LazyLock, thread};
 
 use tokio::{sync::Semaphore, task};
 
@@ -17,7 +17,7 @@ pub(crate) struct Bulk(LazyLock<Semaphore>);
 impl Bulk {
     const fn new() -> Self {
         Self(LazyLock::new(|| {
-            let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+            let cores = thread::available_parallelism().map_or(1, NonZero::get);
             Semaphore::new(cores.div_ceil(2))
         }))
     }
