@@ -11,7 +11,9 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use sim::Sim;
 use store::testing::TestDatabase;
-use testkit::{Cluster, Process, Proxy, TestBus, amqp_address, amqp_url_at, eventually, eventually_within};
+use testkit::{
+    Cluster, Process, Proxy, TestBus, amqp_address, amqp_url_at, eventually, eventually_within, series_value,
+};
 use tokio::task::JoinHandle;
 
 use crate::{Answer, Client};
@@ -257,8 +259,7 @@ impl System {
     /// When the process does not answer.
     pub async fn metric(&self, process: &Process, series: &str) -> Result<f64> {
         let text = self.admin.text(&format!("http://{}/metrics", process.address().await?)).await?;
-        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        Ok(line.map_or(Ok(0.0), str::parse)?)
+        series_value(&text, series)
     }
 
     /// Waits until nothing is under way in any process.

@@ -50,11 +50,12 @@ impl Tally {
         *self.lock().fates.entry(fate).or_default() += 1;
     }
 
-    /// An answer came so long after its deadline.
+    /// How many answers came after their deadline.
     pub(super) fn late_ones(&self) -> u64 {
         self.lock().late
     }
 
+    /// An answer came so long after its deadline.
     pub(super) fn late(&self, by: Duration) {
         let mut counts = self.lock();
         counts.late += 1;

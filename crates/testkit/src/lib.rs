@@ -19,7 +19,7 @@ use uuid::Uuid;
 pub use cleanup::Cleanup;
 #[cfg(feature = "cluster")]
 pub use cluster::{Caller, Cluster};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, series_value};
 pub use own_broker::{Channels, OwnBroker, Queue};
 pub use process::{Process, program};
 pub use proxy::Proxy;

@@ -1,4 +1,4 @@
-//! What one test's own thread records, beside tests that run in the same process.
+//! Values of metrics: of one test's own thread, beside tests that run in the same process, or as a process tells them.
 
 use anyhow::Context;
 use metrics::LocalRecorderGuard;
@@ -25,8 +25,15 @@ impl Metrics {
     /// # Errors
     /// When the value is no number.
     pub fn value(&self, series: &str) -> anyhow::Result<f64> {
-        let text = self.recorded.render();
-        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        value.map_or(Ok(0.0), |value| value.parse().with_context(|| format!("{series} {value}")))
+        series_value(&self.recorded.render(), series)
     }
+}
+
+/// The value of a series in the text of `/metrics`; zero where it is not there.
+///
+/// # Errors
+/// When the value is no number.
+pub fn series_value(text: &str, series: &str) -> anyhow::Result<f64> {
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value.map_or(Ok(0.0), |value| value.parse().with_context(|| format!("{series} {value}")))
 }

@@ -1,6 +1,6 @@
 //! What the `main` of every service does around the service itself.
 
-use std::{env, error::Error, io, process::ExitCode, thread};
+use std::{env, error::Error, io, num::NonZero, process::ExitCode, thread};
 
 use bus::Bus;
 use tokio::runtime::{self, Runtime};
@@ -47,9 +47,14 @@ fn runtime(workers: Workers) -> io::Result<Runtime> {
     if let Workers::HalfTheCores = workers
         && env::var_os("TOKIO_WORKER_THREADS").is_none()
     {
-        builder.worker_threads(thread::available_parallelism()?.get().div_ceil(2));
+        builder.worker_threads(half_the_cores());
     }
     builder.enable_all().build()
+}
+
+/// Half of the cores that the process may use, but at least one.
+pub fn half_the_cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2)
 }
 
 /// Serves until the process is told to stop, and waits for its tasks.

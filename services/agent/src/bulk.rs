@@ -1,12 +1,13 @@
 //! Work on large answers, away from the threads that small ones need.
 
-use std::{num::NonZero, sync::LazyLock, thread};
+use std::sync::LazyLock;
 
 use tokio::{sync::Semaphore, task};
+use web::process::half_the_cores;
 
 use crate::cluster::QueryError;
 
-/// Pages of the API server's are read.
+/// Pages of the API server are read.
 pub(crate) static READING: Bulk = Bulk::new();
 /// Answers are printed and compressed. Apart from reading, so that no small list waits until a large one is compressed.
 pub(crate) static PACKING: Bulk = Bulk::new();
@@ -16,10 +17,7 @@ pub(crate) struct Bulk(LazyLock<Semaphore>);
 
 impl Bulk {
     const fn new() -> Self {
-        Self(LazyLock::new(|| {
-            let cores = thread::available_parallelism().map_or(1, NonZero::get);
-            Semaphore::new(cores.div_ceil(2))
-        }))
+        Self(LazyLock::new(|| Semaphore::new(half_the_cores())))
     }
 
     /// Waits for a turn, then works on a thread of its own.
