@@ -42,6 +42,10 @@ use trouble::Stage;
 const PATIENCE_SECONDS: u32 = 5;
 /// How long everything may take to be well again after the last trouble.
 const RECOVERY: Duration = Duration::from_secs(60);
+/// How long services may take to have all their connections to the broker again.
+const RECONNECTED: Duration = Duration::from_secs(5);
+/// How long all is asked at the end, when there is no reason not to answer.
+const PEACE: Duration = Duration::from_secs(10);
 /// Pods of the cluster of the real agent: a list of them all is a few megabytes.
 const SEED: &str = "50x3000";
 
@@ -87,7 +91,9 @@ pub(crate) async fn run(args: SoakArgs) -> Result<()> {
     }
     println!("no more trouble; waiting until all is well\n");
     stage.well().await?;
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    tokio::time::sleep(RECONNECTED).await;
+    tally.peace();
+    tokio::time::sleep(PEACE).await;
     stop.cancel();
     callers.finish().await?;
     stage.nothing_left_over().await?;
@@ -100,6 +106,7 @@ pub(crate) async fn run(args: SoakArgs) -> Result<()> {
     println!("changes without their event: {lost_changes}");
     println!("requests that were lost: {}", tally.lost());
     ensure!(tally.lost() == 0 && lost_changes == 0, "something was lost");
+    tally.all_answered_in_peace()?;
     ensure!(tally.late_ones() == 0, "answers came later than their deadline and 100 ms");
     Ok(())
 }

@@ -88,7 +88,7 @@ impl Caller {
             if fate == Fate::ProcessDown {
                 sleep(Duration::from_millis(50)).await;
             }
-            self.tally.count(fate);
+            self.tally.count(start, fate);
             sleep(Duration::from_millis(self.random.random_range(0..20))).await;
         }
     }
@@ -126,6 +126,8 @@ impl Caller {
         }
         let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
         Ok(match problem["code"].as_str() {
+            // Whatever is done to the processes, they know what to say of it.
+            Some("internal") => Fate::Lost("an internal error".to_owned()),
             Some(code) => Fate::Problem(code.to_owned()),
             None => Fate::Lost(format!("status {} without a code", answer.status)),
         })

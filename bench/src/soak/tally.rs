@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::{Result, ensure};
+
 use crate::table;
 
 /// What became of a request.
@@ -34,6 +36,9 @@ pub(super) struct Tally {
 #[derive(Default)]
 struct Counts {
     fates: BTreeMap<Fate, u64>,
+    /// Of the requests that began after the last trouble was over.
+    in_peace: BTreeMap<Fate, u64>,
+    peace_since: Option<Instant>,
     /// How much later than the deadline the latest answer came.
     latest: Duration,
     late: u64,
@@ -46,8 +51,32 @@ struct Counts {
 const AFTERMATH: Duration = Duration::from_secs(1);
 
 impl Tally {
-    pub(super) fn count(&self, fate: Fate) {
-        *self.lock().fates.entry(fate).or_default() += 1;
+    /// This became of the request that began then.
+    pub(super) fn count(&self, start: Instant, fate: Fate) {
+        let mut counts = self.lock();
+        if counts.peace_since.is_some_and(|since| start >= since) {
+            *counts.in_peace.entry(fate.clone()).or_default() += 1;
+        }
+        *counts.fates.entry(fate).or_default() += 1;
+    }
+
+    /// From now on there is no reason not to answer.
+    pub(super) fn peace(&self) {
+        self.lock().peace_since = Some(Instant::now());
+    }
+
+    /// Makes sure that in peace requests were answered, and all of them.
+    pub(super) fn all_answered_in_peace(&self) -> Result<()> {
+        let counts = self.lock();
+        let unanswered = |fate: &Fate| !matches!(fate, Fate::Answered | Fate::Left);
+        let other: Vec<_> = counts.in_peace.iter().filter(|(fate, _)| unanswered(fate)).collect();
+        ensure!(other.is_empty(), "after all was well again, requests were not answered: {other:?}");
+        let answered = counts.in_peace.get(&Fate::Answered).copied().unwrap_or_default();
+        println!(
+            "answered after all was well again: {answered}, and no other request but those whose caller left"
+        );
+        ensure!(answered > 0, "after all was well again, no request was answered");
+        Ok(())
     }
 
     /// How many answers came after their deadline.

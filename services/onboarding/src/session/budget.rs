@@ -29,14 +29,14 @@ impl Budget {
     pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
         let held = self.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let share = Share { bytes, budget: Arc::clone(self) };
-        metrics::gauge!(QUEUED).set(held as f64);
+        metrics::gauge!(QUEUED).increment(bytes as f64);
         (held <= self.max).then_some(share)
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let held = self.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
-        metrics::gauge!(QUEUED).set((held - self.bytes) as f64);
+        self.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        metrics::gauge!(QUEUED).decrement(self.bytes as f64);
     }
 }

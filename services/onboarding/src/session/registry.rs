@@ -96,3 +96,54 @@ impl Registry {
         self.sessions.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use contracts::agent::{Hello, PROTOCOL};
+
+    use super::{
+        super::{Bounds, Budget},
+        *,
+    };
+    use crate::store::AgentIdentity;
+
+    fn session(agent_id: &str) -> SessionHandle {
+        let identity = AgentIdentity {
+            key_id: format!("key of {agent_id}"),
+            agent_id: agent_id.to_owned(),
+            cluster_id: format!("cluster of {agent_id}"),
+            user_id: "ada".to_owned(),
+        };
+        let hello = Hello {
+            protocol: PROTOCOL,
+            agent_id: agent_id.to_owned(),
+            agent_version: "1.0.0".to_owned(),
+            kubernetes_version: None,
+            cluster_name: None,
+            capabilities: Vec::new(),
+            simulated: false,
+        };
+        let budget = Budget::new(1);
+        let bounds = Bounds { max_sessions: 1, max_questions: 1, shares_answers: false, budget };
+        SessionHandle::new(Uuid::new_v4(), identity, hello, &bounds)
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_agents_and_for_each_to_come_back() {
+        let registry = Registry::default();
+        let (first, again) = (session("a"), session("a"));
+        let (first_id, again_id) = (first.id(), again.id());
+        assert!(registry.insert(first, 1).is_ok_and(|earlier| earlier.is_none()));
+        assert!(!registry.takes("b", 1));
+        assert!(registry.insert(session("b"), 1).is_err());
+        assert!(!registry.has("b"));
+        assert!(registry.takes("a", 1));
+        let earlier = registry.insert(again, 1).ok().flatten();
+        assert_eq!(earlier.map(|earlier| earlier.id()), Some(first_id));
+        // The end of the earlier session does not take the newer one with it.
+        registry.remove("a", first_id);
+        assert!(registry.has("a"));
+        registry.remove("a", again_id);
+        assert!(registry.insert(session("b"), 1).is_ok());
+    }
+}

@@ -42,7 +42,7 @@ struct Leaving {
 
 impl<'a> Session<'a> {
     pub(super) fn new(sessions: &'a Sessions, socket: &'a mut Socket, shared: &'a Shared) -> Self {
-        let unbidden = Unbidden::new();
+        let unbidden = Unbidden::new(sessions.bounds.max_questions);
         Self { sessions, socket, shared, waiting: HashMap::new(), unbidden, leaving: None }
     }
 

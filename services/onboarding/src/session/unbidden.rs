@@ -11,25 +11,25 @@ const PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap();
 /// After a pause of the connection, many may come at once.
 const BURST: NonZeroU32 = NonZeroU32::new(200).unwrap();
 
-/// Those that never come are not saved up for a flood.
-const MOST_LATE: usize = 64 * WINDOW;
-
 /// How many such frames are taken from one agent.
 pub(super) struct Unbidden {
     allowance: DefaultDirectRateLimiter,
     /// Frames that may still come of questions that were cancelled: the agent had sent them already.
     late: usize,
+    /// Those that never come are not saved up for a flood: more than this cannot be on their way.
+    most_late: usize,
 }
 
 impl Unbidden {
-    pub(super) fn new() -> Self {
+    /// Of an agent that is asked so many questions at once.
+    pub(super) fn new(max_questions: usize) -> Self {
         let quota = Quota::per_second(PER_SECOND).allow_burst(BURST);
-        Self { allowance: RateLimiter::direct(quota), late: 0 }
+        Self { allowance: RateLimiter::direct(quota), late: 0, most_late: max_questions * WINDOW }
     }
 
     /// A question is cancelled; the agent may have begun to answer.
     pub(super) fn expect_late_answer(&mut self) {
-        self.late = (self.late + WINDOW).min(MOST_LATE);
+        self.late = (self.late + WINDOW).min(self.most_late);
     }
 
     /// Whether one more answer to no question is acceptable.

@@ -19,4 +19,5 @@ mod properties;
 mod queries;
 mod sessions;
 mod sharing;
+mod users;
 mod world;

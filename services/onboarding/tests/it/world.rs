@@ -1,12 +1,11 @@
-//! A running service, two users, and those who ask it.
+//! A running service, and those who ask it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bus::{Answer as Answered, Bus, BusOptions, PublishError, RequestError, RequestOptions};
 use contracts::{
-    ErrorCode, Timestamp, Token, TokenKind,
-    auth::{AuthResult, Scope, UserData},
+    ErrorCode, Timestamp,
     query::{Command, ConnectedAgentsRequest, ConnectedAgentsResult, Params, QueryRequest, QueryResult},
     queues,
 };
@@ -18,61 +17,16 @@ use sqlx::AssertSqlSafe;
 use store::{Backend, Options, Store, testing::TestDatabase};
 use testkit::{Metrics, TestBus, eventually};
 use tokio::{sync::mpsc, task::JoinHandle};
-use web::{App, Outcome, RateLimit, Server, ServerConfig, Shutdown, auth::Verifier, config::RateLimitArgs};
+use web::{App, Outcome, RateLimit, Server, ServerConfig, Shutdown, config::RateLimitArgs};
+
+use crate::users::Keys;
+pub(crate) use crate::users::User;
 
 pub(crate) const CLUSTERS: &str = "/api/v1/clusters";
 pub(crate) const GENERATE: &str = "/api/v1/clusters/generate-install-script";
 
 /// Far longer than anything takes here; only a failure waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Those who call: two users who may operate, one of whom has a key that may only read besides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum User {
-    Ada,
-    AdaReading,
-    Bob,
-}
-
-impl User {
-    pub(crate) fn id(self) -> &'static str {
-        match self {
-            Self::Ada | Self::AdaReading => "user-ada",
-            Self::Bob => "user-bob",
-        }
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Ada | Self::AdaReading => "ada",
-            Self::Bob => "bob",
-        }
-    }
-
-    fn data(self) -> UserData {
-        UserData {
-            id: self.id().to_owned(),
-            username: self.name().to_owned(),
-            email: format!("{}@example.com", self.name()),
-            roles: Vec::new(),
-            is_active: true,
-            scopes: vec![if self == Self::AdaReading { Scope::Read } else { Scope::Operate }],
-        }
-    }
-}
-
-/// Knows the keys of the users.
-#[derive(Clone)]
-struct KnownKeys(Arc<HashMap<String, User>>);
-
-impl Verifier for KnownKeys {
-    async fn verify(&self, key: Token) -> AuthResult {
-        match self.0.get(&key.hash()) {
-            Some(user) => AuthResult::valid(String::new(), format!("key-{user:?}"), None, user.data()),
-            None => AuthResult::refused(String::new(), ErrorCode::Unauthenticated, "nobody has this key"),
-        }
-    }
-}
 
 /// Where a service's surroundings are, and what it is told.
 pub(crate) struct Setup {
@@ -103,14 +57,12 @@ impl Setup {
         let metrics = Metrics::of_this_thread();
         let store = Store::open_with(&self.database_url, NAME, self.database.clone()).await?;
         let shutdown = Shutdown::new();
-        let keys: HashMap<User, Token> = [User::Ada, User::AdaReading, User::Bob]
-            .map(|user| (user, Token::generate(TokenKind::ApiKey, &mut rand::rng())))
-            .into();
-        let known = keys.iter().map(|(user, key)| (key.hash(), *user)).collect();
+        let keys = Keys::generate();
+        let serving = self.connect()?;
         let parts = Parts {
             store: store.clone(),
-            bus: self.connect()?,
-            verifier: KnownKeys(Arc::new(known)),
+            bus: serving.clone(),
+            verifier: keys.verifier(),
             rate_limit: RateLimit::new(&RateLimitArgs {
                 rate_limit_enabled: false,
                 rate_limit_requests_per_minute: std::num::NonZeroU32::MIN,
@@ -128,7 +80,8 @@ impl Setup {
         // Of the many tests of this process the first one installs it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().no_proxy().timeout(PATIENCE).build()?;
-        let world = World { address, client, store, bus, keys, service, shutdown, metrics, setup: self };
+        let world =
+            World { address, client, store, bus, serving, keys, service, shutdown, metrics, setup: self };
         eventually("queries to be served", async || {
             let unrouted = |error: &RequestError| {
                 matches!(error, RequestError::Publish(PublishError::Unroutable { .. }))
@@ -158,11 +111,13 @@ pub(crate) struct World {
     pub(crate) store: Store,
     /// Of another process, which asks.
     pub(crate) bus: Bus,
+    /// The service's own.
+    pub(crate) serving: Bus,
     pub(crate) service: Onboarding,
     pub(crate) shutdown: Shutdown,
     /// What the service and its askers record.
     pub(crate) metrics: Metrics,
-    keys: HashMap<User, Token>,
+    keys: Keys,
     setup: Setup,
 }
 
@@ -219,7 +174,7 @@ impl World {
     /// Calls with the user's key and, unless it is null, a body.
     pub(crate) async fn call(&self, user: User, method: Method, path: &str, body: Value) -> Result<Answer> {
         let request =
-            self.request(method, path).header("X-API-Key", self.keys[&user].secret().expose_secret());
+            self.request(method, path).header("X-API-Key", self.keys.of(user).secret().expose_secret());
         let request = if body.is_null() { request } else { request.json(&body) };
         send(request).await
     }
@@ -237,7 +192,7 @@ impl World {
     }
 
     pub(crate) fn api_key(&self, user: User) -> &str {
-        self.keys[&user].secret().expose_secret()
+        self.keys.of(user).secret().expose_secret()
     }
 
     /// Makes a cluster with an agent.
