@@ -80,7 +80,7 @@ impl Broker {
             _ => self.consuming.connections(),
         };
         let stop = CancellationToken::new();
-        Consumer::new(consumer::incoming(connections, spec, prefetch, stop.clone()), stop)
+        Consumer::new(consumer::incoming(connections.clone(), spec, prefetch, stop.clone()), stop)
     }
 
     pub(crate) async fn declare(&self, queue: &str, max_length: Option<u32>) -> Result<(), PublishError> {
@@ -88,30 +88,19 @@ impl Broker {
         if let Some(max) = max_length {
             arguments.insert("x-max-length".into(), max.into());
         }
-        let channel = self.channel().await?;
-        channel
-            .queue_declare(
-                queue.into(),
-                QueueDeclareOptions { durable: true, ..Default::default() },
-                arguments,
-            )
-            .await
-            .map_err(|error| unavailable(&error))?;
-        Ok(())
+        let options = QueueDeclareOptions { durable: true, ..Default::default() };
+        let declared = self.consuming.connections().with_current(async |connection| {
+            connection.create_channel().await?.queue_declare(queue.into(), options, arguments).await
+        });
+        declared.await.map(drop).map_err(|error| unavailable(&error))
     }
 
     pub(crate) async fn take(&self, queue: &str) -> Result<Option<Message>, PublishError> {
-        let channel = self.channel().await?;
-        let taken = channel
-            .basic_get(queue.into(), BasicGetOptions { no_ack: true })
-            .await
-            .map_err(|error| unavailable(&error))?;
+        let taken = self.consuming.connections().with_current(async |connection| {
+            connection.create_channel().await?.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await
+        });
+        let taken = taken.await.map_err(|error| unavailable(&error))?;
         Ok(taken.map(|taken| consumer::message(taken.delivery.data, &taken.delivery.properties)))
-    }
-
-    async fn channel(&self) -> Result<lapin::Channel, PublishError> {
-        let connection = self.consuming.connections().borrow().clone().ok_or(PublishError::Unavailable)?;
-        connection.create_channel().await.map_err(|error| unavailable(&error))
     }
 }
 

@@ -1,13 +1,13 @@
 //! An answer in parts, as the asker takes it.
 
-use std::sync::Arc;
+use std::{future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use contracts::queues::parts;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use crate::{
@@ -15,10 +15,13 @@ use crate::{
     cancel::Question,
     error::{PublishError, RequestError},
     message::Message,
-    pending::First,
+    pending::{First, WINDOW},
     reply::ERROR_HEADER,
     requester::error_code,
 };
+
+/// A process that lost its connection has it again within this, as a rule, and publishes what it still has.
+const BACK_WITHIN: Duration = Duration::from_secs(5);
 
 /// How the bytes of all parts in order are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +74,10 @@ struct Rest {
     broker: Arc<Broker>,
     /// What was said to whoever answers, until it has been heard.
     said: FuturesUnordered<BoxFuture<'static, Result<(), PublishError>>>,
-    /// Whoever answers hears no more, so nothing comes beyond what has come.
-    unheard: bool,
+    /// So many parts whoever answers may send without hearing more.
+    coming: usize,
+    /// Since then, whoever answers hears no more.
+    unheard_since: Option<Instant>,
 }
 
 impl Body {
@@ -89,7 +94,8 @@ impl Body {
             deadline,
             broker,
             said: FuturesUnordered::new(),
-            unheard: false,
+            coming: WINDOW - 1,
+            unheard_since: None,
         });
         Self { encoding, first: Some(message.body), rest }
     }
@@ -124,7 +130,9 @@ struct Part {
 impl Rest {
     async fn next(&mut self) -> Result<Part, RequestError> {
         // Said before the part is waited for: the one before has been taken.
-        if let Some((target, message)) = self.question.more() {
+        if self.unheard_since.is_none()
+            && let Some((target, message)) = self.question.more()
+        {
             let broker = Arc::clone(&self.broker);
             self.said.push(async move { broker.publish(target, message, Guarantee::Routed).await }.boxed());
         }
@@ -139,13 +147,28 @@ impl Rest {
 
     /// The next message; `None` when no more will come.
     async fn take(&mut self) -> Option<Message> {
-        while !self.unheard {
+        loop {
             tokio::select! {
                 biased;
-                Some(said) = self.said.next() => self.unheard = said.is_err(),
-                message = self.parts.recv() => return message,
+                Some(said) = self.said.next() => match said {
+                    Ok(()) => self.coming += 1,
+                    Err(_) => self.unheard_since = self.unheard_since.or_else(|| Some(Instant::now())),
+                },
+                message = self.parts.recv() => {
+                    self.coming = self.coming.saturating_sub(1);
+                    return message;
+                }
+                () = silence(self.unheard_since, self.coming) => return None,
             }
         }
-        self.parts.try_recv().ok()
+    }
+}
+
+/// Ends when no more is to be expected of one who has not heard since then, and may send so many parts.
+async fn silence(unheard_since: Option<Instant>, coming: usize) {
+    match unheard_since {
+        None => pending().await,
+        Some(_) if coming == 0 => {}
+        Some(since) => sleep_until(since + BACK_WITHIN).await,
     }
 }

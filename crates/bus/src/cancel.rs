@@ -1,12 +1,15 @@
 //! Telling those who answer that nobody waits any more.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use contracts::queues::{Route, parts};
 use futures_util::{StreamExt, stream};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use crate::{
@@ -22,8 +25,10 @@ const QUEUE: usize = 4096;
 const AT_ONCE: usize = 64;
 /// A cancellation that is not read by then is not worth reading.
 const EXPIRY: Duration = Duration::from_secs(5);
-/// When connections and channels that were lost are there again, as a rule.
+/// When connections and channels that were lost are there again, mostly.
 const LATER: Duration = Duration::from_secs(2);
+/// Where nobody hears it yet, it is said again after so long.
+const AGAIN: Duration = Duration::from_millis(500);
 /// By then those who answer have found out by themselves, at the deadline.
 const WORTH_SAYING: Duration = Duration::from_secs(30);
 
@@ -68,21 +73,11 @@ impl Canceller {
         }));
         let given_up = stream::poll_fn(move |context| given_up.poll_recv(context)).then(async |given_up| {
             sleep_until(given_up.0 + LATER).await;
-            given_up.1
+            given_up
         });
-        tokio::spawn(given_up.for_each_concurrent(
-            AT_ONCE,
-            move |Cancellation { target, message, .. }| {
-                let broker = broker.upgrade();
-                async move {
-                    if let Some(broker) = broker {
-                        broker
-                            .insist(target, message, Guarantee::Accepted, Instant::now() + WORTH_SAYING)
-                            .await;
-                    }
-                }
-            },
-        ));
+        tokio::spawn(given_up.for_each_concurrent(AT_ONCE, move |(since, cancellation)| {
+            say_until_heard(broker.clone(), cancellation, since + WORTH_SAYING)
+        }));
         canceller
     }
 
@@ -107,6 +102,19 @@ impl Canceller {
         let Message { reply_to: Some(queue), correlation_id: Some(id), .. } = unwanted else { return };
         let message = control(parts::CANCEL, id, reply_queue);
         let _ = self.at_once.try_send(Cancellation { target: Target::Queue(queue), message, route: None });
+    }
+}
+
+/// Says it again and again until somebody hears it.
+async fn say_until_heard(broker: Weak<Broker>, cancellation: Cancellation, deadline: Instant) {
+    let Cancellation { target, message, .. } = cancellation;
+    while let Some(broker) = broker.upgrade() {
+        let heard = broker.publish(target.clone(), message.clone(), Guarantee::Routed).await.is_ok();
+        drop(broker);
+        if heard || Instant::now() >= deadline {
+            return;
+        }
+        sleep(AGAIN).await;
     }
 }
 

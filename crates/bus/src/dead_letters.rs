@@ -16,8 +16,8 @@ use crate::{
 /// The oldest are dropped beyond this, so that a flood of rubbish does not fill the broker's disk.
 const MAX_KEPT: u32 = 10_000;
 
-/// How long the broker may be away before a message is left on its queue.
-const KEEP_WITHIN: Duration = Duration::from_secs(20);
+/// While a letter is not taken, the queue is declared again after so long: it may be that it is not there.
+const DECLARED_EVERY: Duration = Duration::from_secs(5);
 
 const QUEUE_HEADER: &str = "kubesage-queue";
 const REASON_HEADER: &str = "kubesage-reason";
@@ -47,11 +47,10 @@ impl Bus {
         }))
     }
 
-    /// Keeps a message that could not be handled, and counts it; false when the broker would not take it.
-    pub(crate) async fn bury(&self, queue: &'static str, message: &Message, reason: &str) -> bool {
+    /// Keeps a message that could not be handled, and counts it. Waits until the broker has taken it.
+    pub(crate) async fn bury(&self, queue: &'static str, message: &Message, reason: &str) {
         metrics::counter!("bus_dead_letters_total", "queue" => queue).increment(1);
         tracing::error!(queue, reason, "message moved to the dead letters");
-        let deadline = Instant::now() + KEEP_WITHIN;
         let name = self.names.dead_letters();
         let letter = Message {
             headers: [(QUEUE_HEADER, queue.to_owned()), (REASON_HEADER, reason.to_owned())].into(),
@@ -59,12 +58,15 @@ impl Bus {
             persistent: true,
             ..Message::default()
         };
-        // A queue that cannot be declared now is there from an earlier time, or the letter is returned and not kept.
-        let _ = timeout_at(deadline, self.broker.declare(&name, Some(MAX_KEPT))).await;
-        let kept = self.broker.insist(Target::Queue(name), letter, Guarantee::Routed, deadline).await;
-        if !kept {
-            tracing::error!(queue, "a dead letter could not be kept; the message stays on its queue");
+        loop {
+            let deadline = Instant::now() + DECLARED_EVERY;
+            // A queue that cannot be declared may be there from an earlier time; if not, the letter is returned.
+            let _ = timeout_at(deadline, self.broker.declare(&name, Some(MAX_KEPT))).await;
+            let (target, letter) = (Target::Queue(name.clone()), letter.clone());
+            if self.broker.insist(target, letter, Guarantee::Routed, deadline).await {
+                return;
+            }
+            tracing::warn!(queue, "the broker takes no dead letters; trying again");
         }
-        kept
     }
 }

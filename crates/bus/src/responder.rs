@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     task::JoinSet,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -25,6 +25,9 @@ use crate::{
     message::Message,
     reply::{Due, Outgoing, Reply},
 };
+
+/// How long the broker may take at the end to keep a message that could not be handled.
+const AT_THE_END: Duration = Duration::from_secs(5);
 
 /// How requests are served.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +74,7 @@ impl Bus {
         F: Future<Output = A> + Send + 'static,
     {
         let handler = move |request, context| handler(request, context).map(Reply::Whole);
-        self.answer_all(Serving::new(self, route, options, handler), shutdown).await;
+        self.answer_all(Serving::new(self, route, options, shutdown, handler)).await;
     }
 
     /// As [`serve`](Self::serve), for answers that may come in parts. A handler whose asker has gone is dropped at once.
@@ -87,10 +90,10 @@ impl Bus {
         H: Fn(Q, Context) -> F + Send + Sync + 'static,
         F: Future<Output = Reply<A>> + Send + 'static,
     {
-        let serving = Serving::new(self, route, options, handler);
+        let serving = Serving::new(self, route, options, shutdown, handler);
         let listening = tokio::spawn(Arc::clone(&serving.underway).listen(self.clone(), route));
         let _listening = AbortOnDropHandle::new(listening);
-        self.answer_all(serving, shutdown).await;
+        self.answer_all(serving).await;
     }
 
     /// How many requests this process works on, or has answers of that are not sent yet.
@@ -98,7 +101,7 @@ impl Bus {
         self.serving.load(Ordering::Relaxed)
     }
 
-    async fn answer_all<Q, A, H, F>(&self, serving: Serving<H>, shutdown: CancellationToken)
+    async fn answer_all<Q, A, H, F>(&self, serving: Serving<H>)
     where
         Q: DeserializeOwned + Send + 'static,
         A: Serialize + Send + 'static,
@@ -111,7 +114,7 @@ impl Bus {
         let mut under_way = JoinSet::new();
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => break,
+                () = serving.shutdown.cancelled() => break,
                 incoming = requests.next() => match incoming {
                     Some(Incoming::Established { .. }) => serving.prepare().await,
                     Some(Incoming::Lost | Incoming::Stopped) => {}
@@ -132,6 +135,7 @@ struct Serving<H> {
     bus: Bus,
     route: Route,
     options: ServeOptions,
+    shutdown: CancellationToken,
     handler: H,
     underway: Arc<Underway>,
 }
@@ -156,8 +160,15 @@ impl Outcome {
 }
 
 impl<H> Serving<H> {
-    fn new(bus: &Bus, route: Route, options: ServeOptions, handler: H) -> Self {
-        Self { bus: bus.clone(), route, options, handler, underway: Underway::new(&bus.serving) }
+    fn new(bus: &Bus, route: Route, options: ServeOptions, shutdown: CancellationToken, handler: H) -> Self {
+        let underway = Underway::new(&bus.serving);
+        Self { bus: bus.clone(), route, options, shutdown, handler, underway }
+    }
+
+    /// Ends when nothing more is waited for.
+    async fn ending(&self) {
+        self.shutdown.cancelled().await;
+        sleep(AT_THE_END).await;
     }
 
     /// Declares the queue of the answers to callers without a reply queue.
@@ -203,9 +214,11 @@ impl<H> Serving<H> {
             }
             Outcome::Failed(code, reason) => {
                 self.bus.reply_error(due, &code).await;
-                if !self.bus.bury(self.route.requests, &message, &reason).await {
+                tokio::select! {
+                    biased;
+                    () = self.bus.bury(self.route.requests, &message, &reason) => {}
                     // Not acknowledged, so it is given to somebody again.
-                    return;
+                    () = self.ending() => return,
                 }
             }
             Outcome::Expired => {}

@@ -1,6 +1,6 @@
 //! One consumer: declares its queue, consumes, and does so again whenever connection, channel or queue is lost.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{mem, time::Duration};
 
 use futures_util::{
     StreamExt,
@@ -14,14 +14,11 @@ use lapin::{
     },
     types::{AMQPValue, FieldTable},
 };
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::acks::Acks;
+use super::{acks::Acks, link::Connections};
 use crate::{
     broker::{Acker, Delivery, Incoming, QueueSpec},
     message::{Headers, Message},
@@ -34,7 +31,7 @@ const CANCEL_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a consumer sees, told to whoever polls it: no task stands between it and the connection.
 pub(super) fn incoming(
-    connections: watch::Receiver<Option<Arc<Connection>>>,
+    connections: Connections,
     spec: QueueSpec,
     prefetch: u16,
     stop: CancellationToken,
@@ -48,7 +45,7 @@ pub(super) fn incoming(
 }
 
 struct Consuming {
-    connections: watch::Receiver<Option<Arc<Connection>>>,
+    connections: Connections,
     spec: QueueSpec,
     prefetch: u16,
     stop: CancellationToken,
@@ -88,13 +85,11 @@ impl Consuming {
     /// Subscribes, again and again until it succeeds.
     async fn subscribed(&mut self) -> Option<Incoming> {
         loop {
-            let connections = &mut self.connections;
-            let connection = async move { connections.wait_for(Option::is_some).await.ok()?.clone() };
-            let Some(connection) = self.stop.clone().run_until_cancelled(connection).await else {
+            let stop = self.stop.clone();
+            let Some(subscribed) = stop.run_until_cancelled(self.subscribe()).await else {
                 return Some(self.stopped().await);
             };
-            let connection = connection?;
-            match subscribe(&connection, &self.spec, self.prefetch).await {
+            match subscribed? {
                 Ok(subscription) => {
                     let queue = subscription.queue.clone();
                     self.state = State::Subscribed(subscription);
@@ -107,6 +102,17 @@ impl Consuming {
                 () = sleep(RETRY_PAUSE) => {}
             }
         }
+    }
+
+    /// Waits for a connection and subscribes there; `None` when there will be none any more.
+    async fn subscribe(&mut self) -> Option<lapin::Result<Subscription>> {
+        let Self { connections, spec, prefetch, .. } = self;
+        if !connections.wait().await {
+            return None;
+        }
+        let subscribed =
+            connections.with_current(async |connection| subscribe(connection, spec, *prefetch).await);
+        Some(subscribed.await)
     }
 
     /// Takes no more, but keeps the channel.

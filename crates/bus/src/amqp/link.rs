@@ -1,6 +1,7 @@
 //! One connection that is kept for ever.
 
 use std::{
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -14,12 +15,14 @@ use lapin::{
 };
 use tokio::{
     sync::watch,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Includes the handshake and the opening of what goes on the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A broker that is busy recovering large queues takes a while to declare one.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pauses between attempts: 0.2 s growing to 2 s, and up to twice as long with jitter, so that service is back within five
 /// seconds of the broker.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -29,10 +32,38 @@ const GOOD_CONNECTION: Duration = Duration::from_secs(10);
 
 /// A connection and what was opened on it (`T`), while there is one.
 pub(super) struct Link<T> {
-    connections: watch::Receiver<Option<Arc<Connection>>>,
+    connections: Connections,
     current: watch::Receiver<Option<Arc<T>>>,
     up: watch::Receiver<bool>,
     _stop: DropGuard,
+}
+
+/// The connection of a link, while there is one.
+#[derive(Clone)]
+pub(super) struct Connections(watch::Receiver<Option<Arc<Connection>>>);
+
+impl Connections {
+    /// Waits until there is one; false when the link is gone.
+    pub(super) async fn wait(&mut self) -> bool {
+        self.0.wait_for(Option::is_some).await.is_ok()
+    }
+
+    /// What `operation` does on the connection that there is. It fails when that is lost meanwhile, or the broker does not
+    /// answer in time: lapin may leave what was begun on a dying connection without an end.
+    pub(super) async fn with_current<T>(
+        &self,
+        operation: impl AsyncFnOnce(&Connection) -> lapin::Result<T>,
+    ) -> lapin::Result<T> {
+        let mut connections = self.0.clone();
+        let current = connections.borrow_and_update().clone();
+        let failed = |kind: io::ErrorKind| io::Error::from(kind).into();
+        let connection = current.ok_or_else(|| failed(io::ErrorKind::NotConnected))?;
+        tokio::select! {
+            done = operation(&connection) => done,
+            _ = connections.changed() => Err(failed(io::ErrorKind::ConnectionAborted)),
+            () = sleep(OPERATION_TIMEOUT) => Err(failed(io::ErrorKind::TimedOut)),
+        }
+    }
 }
 
 impl<T: Send + Sync + 'static> Link<T> {
@@ -49,15 +80,15 @@ impl<T: Send + Sync + 'static> Link<T> {
         let stop = CancellationToken::new();
         let keeper = Keeper { uri, name, connections, current, up };
         tokio::spawn(stop.clone().run_until_cancelled_owned(keeper.run(open)));
-        Self { connections: connected, current: seen, up: is_up, _stop: stop.drop_guard() }
+        Self { connections: Connections(connected), current: seen, up: is_up, _stop: stop.drop_guard() }
     }
 
     pub(super) fn current(&self) -> Option<Arc<T>> {
         self.current.borrow().clone()
     }
 
-    pub(super) fn connections(&self) -> watch::Receiver<Option<Arc<Connection>>> {
-        self.connections.clone()
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -113,7 +144,7 @@ impl<T: Send + Sync + 'static> Keeper<T> {
                     tracing::warn!(broker = self.address(), link = self.name, "connecting took too long")
                 }
             }
-            tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+            sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
         }
     }
 
@@ -137,7 +168,7 @@ impl<T: Send + Sync + 'static> Keeper<T> {
         let stream = Mutex::new(Some(stream));
         let once = async move |_, _| {
             let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
-            stream.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into())
+            stream.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted).into())
         };
         let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
         Connection::connector(self.uri.clone(), runtime, once, properties).await

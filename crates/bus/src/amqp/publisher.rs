@@ -3,11 +3,7 @@
 //! By one task, because lapin numbers a message and sends it in two steps: two tasks at once could have theirs confirmed
 //! for each other. Messages that come while others are being handed over go out together with one write.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::ready, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use lapin::{
@@ -17,7 +13,7 @@ use lapin::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep_until, timeout},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -35,8 +31,6 @@ const PERSISTENT: u8 = 2;
 const INBOX: usize = 1024;
 /// How long messages wait for the confirmation of those before them.
 const GATHER: Duration = Duration::from_millis(1);
-/// How long after its confirmation a message may come back.
-const RETURNS_WITHIN: Duration = Duration::from_millis(10);
 /// So many may be handed over and not confirmed.
 const UNCONFIRMED: usize = 4096;
 
@@ -103,7 +97,7 @@ impl Publisher {
 /// message goes at once, and under load many go with one write, arrive with one read, and are confirmed together.
 async fn post(channel: Channel, mut inbox: mpsc::Receiver<Posted>, broken: CancellationToken) {
     let mut under_way = FuturesUnordered::new();
-    let mut desk = Desk { returned: HashSet::new(), confirmed: VecDeque::new(), broken };
+    let mut desk = Desk { mandatory: BTreeMap::new(), broken };
     let mut last_number = 0;
     let mut batch = Vec::new();
     loop {
@@ -113,7 +107,11 @@ async fn post(channel: Channel, mut inbox: mpsc::Receiver<Posted>, broken: Cance
                 desk.settle(carried);
                 continue;
             }
-            () = desk.confirm() => continue,
+            // No outcome is left unread, as has to be before any message is told to be in a queue.
+            () = ready(()), if desk.knows_more() => {
+                desk.tell_next();
+                continue;
+            }
             count = inbox.recv_many(&mut batch, INBOX), if under_way.len() < UNCONFIRMED => if count == 0 {
                 break;
             },
@@ -121,6 +119,7 @@ async fn post(channel: Channel, mut inbox: mpsc::Receiver<Posted>, broken: Cance
         // Whoever published it may have lost interest.
         for posted in batch.drain(..).filter(|posted| !posted.outcome.is_closed()) {
             last_number += 1;
+            desk.expect(last_number, &posted);
             under_way.push(carry(&channel, last_number, posted));
         }
         let _ = timeout(GATHER, async {
@@ -134,8 +133,8 @@ async fn post(channel: Channel, mut inbox: mpsc::Receiver<Posted>, broken: Cance
     while let Some(carried) = under_way.next().await {
         desk.settle(carried);
     }
-    while !desk.confirmed.is_empty() {
-        desk.confirm().await;
+    while desk.knows_more() {
+        desk.tell_next();
     }
 }
 
@@ -165,69 +164,91 @@ async fn carry(channel: &Channel, number: u64, posted: Posted) -> Carried {
 
 /// Tells publishers what became of their messages.
 ///
-/// A message that no queue took comes back, and is confirmed all the same. Where one confirmation is for several messages,
-/// lapin hands those that came back to any of these, one after the other on a thread of its own. So of a message that has to
-/// be in a queue it is known only a little later that it did not come back.
+/// A mandatory message that no queue took comes back, and is confirmed all the same. The broker [sends back][1] each before it
+/// confirms it, and in the order of their publication; lapin hands one to each confirmation that it reads, the oldest first,
+/// whosever confirmation it is. So of a mandatory message it is known that it did not come back once all mandatory ones up to
+/// it are confirmed.
+///
+/// [1]: https://www.rabbitmq.com/docs/confirms#when-publishes-are-confirmed
 struct Desk {
-    /// Messages that came back, and are not confirmed yet.
-    returned: HashSet<u64>,
-    /// Messages that are confirmed and may come back yet, and until when.
-    confirmed: VecDeque<(Instant, u64, Posted)>,
+    /// Those whose publishers have not been told, by number.
+    mandatory: BTreeMap<u64, Mandatory>,
     broken: CancellationToken,
 }
 
+/// What is known of a mandatory message.
+enum Mandatory {
+    UnderWay,
+    /// It came back, and will be confirmed.
+    Returned,
+    /// It is confirmed, and may have come back.
+    Confirmed(Posted),
+}
+
 impl Desk {
+    fn expect(&mut self, number: u64, posted: &Posted) {
+        if posted.guarantee == Guarantee::Routed {
+            self.mandatory.insert(number, Mandatory::UnderWay);
+        }
+    }
+
     fn settle(&mut self, carried: Carried) {
         let Carried { number, posted, confirmation } = carried;
-        if let Ok(Confirmation::Ack(Some(returned))) = &confirmation {
+        if let Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned))) = &confirmation {
             let id = returned.delivery.properties.message_id().as_ref();
-            self.returned.extend(id.and_then(|id| id.as_str().parse::<u64>().ok()));
+            if let Some(number) = id.and_then(|id| id.as_str().parse().ok()) {
+                self.came_back(number);
+            }
         }
         match confirmation {
-            Ok(Confirmation::Ack(_)) if posted.guarantee == Guarantee::Routed => {
-                self.confirmed.push_back((Instant::now() + RETURNS_WITHIN, number, posted));
-            }
-            Ok(Confirmation::Ack(_)) => posted.tell(Ok(())),
-            Ok(Confirmation::Nack(_) | Confirmation::NotRequested) => self.give_up(posted),
+            Ok(Confirmation::Ack(_)) => self.confirm(number, posted),
+            Ok(Confirmation::Nack(_) | Confirmation::NotRequested) => self.give_up(number, posted),
             Err(error) => {
                 tracing::debug!(%error, "publishing failed");
-                self.give_up(posted);
+                self.give_up(number, posted);
             }
         }
-        if !self.returned.is_empty() {
-            self.give_back();
+    }
+
+    fn came_back(&mut self, number: u64) {
+        match self.mandatory.remove(&number) {
+            Some(Mandatory::Confirmed(posted)) => tell_returned(posted),
+            Some(Mandatory::UnderWay) => drop(self.mandatory.insert(number, Mandatory::Returned)),
+            Some(Mandatory::Returned) | None => {}
         }
     }
 
-    /// Tells of messages that have come back.
-    fn give_back(&mut self) {
-        let confirmed = std::mem::take(&mut self.confirmed).into_iter();
-        let (returned, confirmed): (VecDeque<_>, _) =
-            confirmed.partition(|(_, number, _)| self.returned.contains(number));
-        self.confirmed = confirmed;
-        for (_, number, posted) in returned {
-            self.returned.remove(&number);
-            metrics::counter!("bus_returned_total").increment(1);
-            let queue = posted.target.parts().1.to_owned();
-            posted.tell(Err(PublishError::Unroutable { queue }));
+    fn confirm(&mut self, number: u64, posted: Posted) {
+        match self.mandatory.remove(&number) {
+            Some(Mandatory::Returned) => tell_returned(posted),
+            Some(_) => drop(self.mandatory.insert(number, Mandatory::Confirmed(posted))),
+            None => posted.tell(Ok(())),
         }
     }
 
-    /// Waits until one of the confirmed messages cannot come back any more, and tells.
-    async fn confirm(&mut self) {
-        match self.confirmed.front() {
-            Some((until, ..)) => sleep_until(*until).await,
-            None => std::future::pending().await,
-        }
-        if let Some((_, _, posted)) = self.confirmed.pop_front() {
+    /// Whether the oldest mandatory message is confirmed.
+    fn knows_more(&self) -> bool {
+        matches!(self.mandatory.first_key_value(), Some((_, Mandatory::Confirmed(_))))
+    }
+
+    /// Tells that the oldest mandatory message is in a queue.
+    fn tell_next(&mut self) {
+        if let Some((_, Mandatory::Confirmed(posted))) = self.mandatory.pop_first() {
             posted.tell(Ok(()));
         }
     }
 
-    fn give_up(&self, posted: Posted) {
+    fn give_up(&mut self, number: u64, posted: Posted) {
+        self.mandatory.remove(&number);
         self.broken.cancel();
         posted.tell(Err(PublishError::Unavailable));
     }
+}
+
+fn tell_returned(posted: Posted) {
+    metrics::counter!("bus_returned_total").increment(1);
+    let queue = posted.target.parts().1.to_owned();
+    posted.tell(Err(PublishError::Unroutable { queue }));
 }
 
 fn properties(message: &Message) -> BasicProperties {

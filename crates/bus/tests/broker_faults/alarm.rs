@@ -9,16 +9,24 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use bus::{Context, RequestOptions, ServeOptions};
 use testkit::eventually;
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 
 use crate::{
     load::{Load, Outcome},
     tests,
-    world::{ECHO, World, is_unavailable},
+    world::{ECHO, SOON, World, is_unavailable},
 };
 
-tests!(a_broker_that_takes_no_messages_is_unavailable_and_nothing_piles_up);
+tests!(
+    a_broker_that_takes_no_messages_is_unavailable_and_nothing_piles_up,
+    a_dead_letter_waits_until_the_broker_takes_it,
+);
 
 /// Shorter than the alarm: what was under way when it began ends before it does.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -43,7 +51,7 @@ async fn a_broker_that_takes_no_messages_is_unavailable_and_nothing_piles_up(mut
     for _ in 0..1000 {
         let asking = world.asking.clone();
         refused.spawn(async move {
-            let options = bus::RequestOptions::within(PATIENCE);
+            let options = RequestOptions::within(PATIENCE);
             asking.request::<_, String>(ECHO, &"refused", options).await
         });
     }
@@ -61,5 +69,43 @@ async fn a_broker_that_takes_no_messages_is_unavailable_and_nothing_piles_up(mut
     world.broker.unblock_publishers().await?;
     world.recovers(load, blocked, Instant::now(), &[Outcome::Unavailable]).await?;
     ensure!(piled_up.load(Ordering::Relaxed) == 0, "requests arrived that had been refused");
+    world.end().await
+}
+
+async fn a_dead_letter_waits_until_the_broker_takes_it(mut world: World) -> Result<()> {
+    let blocked = watch::Sender::new(false);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    for bus in world.answering.clone() {
+        let (stop, blocked, tell) = (world.stop.clone(), blocked.subscribe(), tell.clone());
+        tokio::spawn(async move {
+            let answer = move |text: String, _: Context| {
+                let (mut blocked, tell) = (blocked.clone(), tell.clone());
+                async move {
+                    if text == "panic" {
+                        let _ = tell.send(());
+                        let _ = blocked.wait_for(|blocked| *blocked).await;
+                        panic!("as it is told to");
+                    }
+                    text
+                }
+            };
+            bus.serve(ECHO, ServeOptions::default(), stop, answer).await;
+        });
+    }
+    eventually("the echo", async || world.echo("x").await.ok()).await?;
+    let asking = world.asking.clone();
+    let options = RequestOptions::within(PATIENCE);
+    let asked = tokio::spawn(async move { asking.request::<_, String>(ECHO, &"panic", options).await });
+    ensure!(timeout(SOON, told.recv()).await?.is_some());
+
+    world.broker.block_publishers().await?;
+    blocked.send_replace(true);
+    ensure!(asked.await?.is_err());
+
+    world.broker.unblock_publishers().await?;
+    let letter =
+        eventually("the dead letter", async || world.asking.take_dead_letter().await.ok().flatten()).await?;
+    ensure!(letter.queue == ECHO.requests && letter.body == br#""panic""#.as_slice());
+    ensure!(told.is_empty(), "it was not delivered again");
     world.end().await
 }

@@ -1,11 +1,13 @@
 //! The broker closes channels and connections, and says so.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
-use bus::{Notice, PublishError};
+use bus::{Notice, PublishError, RequestOptions, ServeOptions};
 use contracts::{
     Timestamp,
     events::{Event, EventType},
-    queues::EVENTS_EXCHANGE,
+    queues::{EVENTS_EXCHANGE, Route},
 };
 use testkit::{Channels, eventually};
 use tokio::time::{Instant, timeout};
@@ -16,7 +18,14 @@ use crate::{
     world::{SOON, World},
 };
 
-tests!(channels_that_the_broker_closes_are_opened_again, an_exchange_that_is_deleted_is_declared_again);
+tests!(
+    channels_that_the_broker_closes_are_opened_again,
+    connections_that_are_lost_as_soon_as_they_are_there_leave_nobody_deaf,
+    an_exchange_that_is_deleted_is_declared_again,
+);
+
+/// So many queues a process consumes from.
+const MANY: usize = 40;
 
 async fn channels_that_the_broker_closes_are_opened_again(mut world: World) -> Result<()> {
     world.serve_echo(|_| {}).await?;
@@ -33,6 +42,38 @@ async fn channels_that_the_broker_closes_are_opened_again(mut world: World) -> R
     let closed = Instant::now();
     ensure!(world.broker.close_all_connections().await? == 6, "two for each bus");
     world.recovers(load, closed, Instant::now(), &[Outcome::Unavailable]).await?;
+    world.end().await
+}
+
+/// They are lost while queues are declared on them.
+async fn connections_that_are_lost_as_soon_as_they_are_there_leave_nobody_deaf(
+    mut world: World,
+) -> Result<()> {
+    let mut routes = Vec::new();
+    for number in 0..MANY {
+        let name = |what: &str| String::leak(format!("{what}_{number}"));
+        let route = Route { requests: name("requests"), results: name("results") };
+        let (bus, stop) = (world.answering[0].clone(), world.stop.clone());
+        tokio::spawn(async move {
+            bus.serve(route, ServeOptions::default(), stop, |text: String, _| async move { text }).await;
+        });
+        routes.push(route);
+    }
+    for _ in 0..6 {
+        while world.broker.connections().await? < 5 {}
+        world.broker.close_all_connections().await?;
+    }
+    for route in routes {
+        let echo = async || {
+            world
+                .asking
+                .request::<_, String>(route, &"x", RequestOptions::within(Duration::from_secs(1)))
+                .await
+                .ok()
+        };
+        let answer = eventually(route.requests, echo).await?;
+        ensure!(answer == "x");
+    }
     world.end().await
 }
 

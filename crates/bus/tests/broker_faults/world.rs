@@ -33,8 +33,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn start() -> Result<Self> {
         let broker = OwnBroker::new().await?;
-        let asking = connect(&broker).await?;
-        let answering = vec![connect(&broker).await?, connect(&broker).await?];
+        let asking = connect(&broker, "asking").await?;
+        let answering = vec![connect(&broker, "answering").await?, connect(&broker, "answering").await?];
         Ok(Self { broker, asking, answering, stop: CancellationToken::new() })
     }
 
@@ -97,8 +97,10 @@ impl World {
     }
 }
 
-pub(crate) async fn connect(broker: &OwnBroker) -> Result<Bus> {
-    let bus = Bus::connect(&broker.url().into(), BusOptions::default())?;
+/// The broker knows its connections by this name.
+pub(crate) async fn connect(broker: &OwnBroker, name: &str) -> Result<Bus> {
+    let options = BusOptions { client_name: name.to_owned(), ..BusOptions::default() };
+    let bus = Bus::connect(&broker.url().into(), options)?;
     timeout(SOON, bus.ready()).await?;
     Ok(bus)
 }

@@ -102,9 +102,24 @@ impl OwnBroker {
     /// # Errors
     /// When the node does not answer.
     pub async fn close_all_connections(&mut self) -> Result<usize> {
-        let close = "integer_to_list(length([rabbit_networking:close_connection(C, \"by a test\") \
+        let close = "integer_to_list(length([catch rabbit_networking:close_connection(C, \"by a test\") \
                      || C <- rabbit_networking:connections()]))";
         Ok(self.eval(close).await?.parse()?)
+    }
+
+    /// Closes the connections of this name, as their clients say it. Returns how many there were.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn close_connections_named(&mut self, name: &str) -> Result<usize> {
+        let close = format!(
+            "integer_to_list(length([catch rabbit_networking:close_connection(C, \"by a test\") \
+             || C <- rabbit_networking:connections(), \
+             [{{client_properties, P}}] <- [catch rabbit_networking:connection_info(C, [client_properties])], \
+             {{<<\"connection_name\">>, longstr, <<\"{name}\">>}} =:= \
+             lists:keyfind(<<\"connection_name\">>, 1, P)]))"
+        );
+        Ok(self.eval(&close).await?.parse()?)
     }
 
     /// How many channels clients have opened.
