@@ -1,36 +1,54 @@
-//! Work on large answers, away from the threads that small ones need.
+//! Work on large answers, which stands back for small ones.
 
 use std::sync::LazyLock;
 
-use tokio::{sync::Semaphore, task};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use tokio::sync::oneshot;
 use web::process::half_the_cores;
 
 use crate::cluster::QueryError;
 
 /// Pages of the API server are read.
-pub(crate) static READING: Bulk = Bulk::new();
+pub(crate) static READING: LazyLock<Bulk> = LazyLock::new(|| Bulk::new("reading"));
 /// Answers are printed and compressed. Apart from reading, so that no small list waits until a large one is compressed.
-pub(crate) static PACKING: Bulk = Bulk::new();
+pub(crate) static PACKING: LazyLock<Bulk> = LazyLock::new(|| Bulk::new("packing"));
 
-/// One kind of such work: on half of the cores at once, so that small answers have the other half.
-pub(crate) struct Bulk(LazyLock<Semaphore>);
+/// One kind of such work: on threads of its own, as many as half of the cores, each of which gives way to those that serve.
+pub(crate) struct Bulk(Result<ThreadPool, ThreadPoolBuildError>);
 
 impl Bulk {
-    const fn new() -> Self {
-        Self(LazyLock::new(|| Semaphore::new(half_the_cores())))
+    fn new(name: &'static str) -> Self {
+        let threads = ThreadPoolBuilder::new()
+            .num_threads(half_the_cores())
+            .thread_name(move |_| name.to_owned())
+            .start_handler(|_| stand_back())
+            // Whoever waits for the work is told, and there is work of others.
+            .panic_handler(|_| tracing::error!("work on a large answer panicked"));
+        Self(threads.build())
     }
 
-    /// Waits for a turn, then works on a thread of its own.
+    /// Waits for a turn, then works.
     pub(crate) async fn run<T: Send + 'static>(
-        &'static self,
+        &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, QueryError> {
-        // Held by the work, which goes on when nobody waits for it any more.
-        let turn = self.0.acquire().await.map_err(QueryError::internal)?;
-        let working = task::spawn_blocking(move || {
-            let _turn = turn;
-            work()
+        let threads = self.0.as_ref().map_err(QueryError::internal)?;
+        let (done, result) = oneshot::channel();
+        threads.spawn(move || {
+            // Nobody may wait for it any more.
+            if !done.is_closed() {
+                let _ = done.send(work());
+            }
         });
-        working.await.map_err(QueryError::internal)
+        result.await.map_err(QueryError::internal)
+    }
+}
+
+/// Where this thread and another one of the process want the same core, it gets a tenth of it. On Linux a thread has a
+/// priority of its own; elsewhere it would be the whole process's.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+        tracing::debug!(%error, "a thread for large answers keeps its priority");
     }
 }
