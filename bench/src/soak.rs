@@ -43,7 +43,7 @@ const PATIENCE_SECONDS: u32 = 5;
 /// How long everything may take to be well again after the last trouble.
 const RECOVERY: Duration = Duration::from_secs(60);
 /// How long services may take to have all their connections to the broker again.
-const RECONNECTED: Duration = Duration::from_secs(5);
+const RECONNECTED: Duration = Duration::from_secs(10);
 /// How long all is asked at the end, when there is no reason not to answer.
 const PEACE: Duration = Duration::from_secs(10);
 /// Pods of the cluster of the real agent: a list of them all is a few megabytes.

@@ -74,8 +74,8 @@ struct Rest {
     broker: Arc<Broker>,
     /// What was said to whoever answers, until it has been heard.
     said: FuturesUnordered<BoxFuture<'static, Result<(), PublishError>>>,
-    /// So many parts whoever answers may send without hearing more.
-    coming: usize,
+    /// So many parts whoever answers may send, as far as is known: one that it was asked for may come before that is confirmed.
+    coming: isize,
     /// Since then, whoever answers hears no more.
     unheard_since: Option<Instant>,
 }
@@ -94,7 +94,7 @@ impl Body {
             deadline,
             broker,
             said: FuturesUnordered::new(),
-            coming: WINDOW - 1,
+            coming: WINDOW.cast_signed() - 1,
             unheard_since: None,
         });
         Self { encoding, first: Some(message.body), rest }
@@ -148,6 +148,7 @@ impl Rest {
     /// The next message; `None` when no more will come.
     async fn take(&mut self) -> Option<Message> {
         loop {
+            let may_send_more = self.coming > 0 || !self.said.is_empty();
             tokio::select! {
                 biased;
                 Some(said) = self.said.next() => match said {
@@ -155,20 +156,20 @@ impl Rest {
                     Err(_) => self.unheard_since = self.unheard_since.or_else(|| Some(Instant::now())),
                 },
                 message = self.parts.recv() => {
-                    self.coming = self.coming.saturating_sub(1);
+                    self.coming -= 1;
                     return message;
                 }
-                () = silence(self.unheard_since, self.coming) => return None,
+                () = silence(self.unheard_since, may_send_more) => return None,
             }
         }
     }
 }
 
-/// Ends when no more is to be expected of one who has not heard since then, and may send so many parts.
-async fn silence(unheard_since: Option<Instant>, coming: usize) {
+/// Ends when no more is to be expected of one who has not heard since then.
+async fn silence(unheard_since: Option<Instant>, may_send_more: bool) {
     match unheard_since {
         None => pending().await,
-        Some(_) if coming == 0 => {}
+        Some(_) if !may_send_more => {}
         Some(since) => sleep_until(since + BACK_WITHIN).await,
     }
 }

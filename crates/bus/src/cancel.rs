@@ -105,13 +105,15 @@ impl Canceller {
     }
 }
 
-/// Says it again and again until somebody hears it.
+/// Says it again and again until somebody hears it, or it is not worth saying any more.
 async fn say_until_heard(broker: Weak<Broker>, cancellation: Cancellation, deadline: Instant) {
     let Cancellation { target, message, .. } = cancellation;
-    while let Some(broker) = broker.upgrade() {
+    while Instant::now() < deadline
+        && let Some(broker) = broker.upgrade()
+    {
         let heard = broker.publish(target.clone(), message.clone(), Guarantee::Routed).await.is_ok();
         drop(broker);
-        if heard || Instant::now() >= deadline {
+        if heard {
             return;
         }
         sleep(AGAIN).await;

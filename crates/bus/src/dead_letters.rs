@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use contracts::without_keys;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::{
     Bus,
@@ -16,8 +16,15 @@ use crate::{
 /// The oldest are dropped beyond this, so that a flood of rubbish does not fill the broker's disk.
 const MAX_KEPT: u32 = 10_000;
 
-/// While a letter is not taken, the queue is declared again after so long: it may be that it is not there.
-const DECLARED_EVERY: Duration = Duration::from_secs(5);
+/// No letter is larger: the broker closes the channel for a message over its `max_message_size`, and the name that stands for
+/// a key may be longer than the key.
+const MAX_LETTER_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long declaring the queue may take.
+const DECLARE_WITHIN: Duration = Duration::from_secs(5);
+/// While a letter is not taken, the queue is declared again after so long: it may be that it is not there. Longer than it takes
+/// to notice that the broker is dead, so that no second letter is sent after one that is still on its way.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 const QUEUE_HEADER: &str = "kubesage-queue";
 const REASON_HEADER: &str = "kubesage-reason";
@@ -49,24 +56,25 @@ impl Bus {
 
     /// Keeps a message that could not be handled, and counts it. Waits until the broker has taken it.
     pub(crate) async fn bury(&self, queue: &'static str, message: &Message, reason: &str) {
-        metrics::counter!("bus_dead_letters_total", "queue" => queue).increment(1);
-        tracing::error!(queue, reason, "message moved to the dead letters");
+        let mut body = without_keys(&message.body);
+        body.truncate(MAX_LETTER_BYTES);
         let name = self.names.dead_letters();
         let letter = Message {
             headers: [(QUEUE_HEADER, queue.to_owned()), (REASON_HEADER, reason.to_owned())].into(),
-            body: without_keys(&message.body).into(),
+            body: body.into(),
             persistent: true,
             ..Message::default()
         };
         loop {
-            let deadline = Instant::now() + DECLARED_EVERY;
             // A queue that cannot be declared may be there from an earlier time; if not, the letter is returned.
-            let _ = timeout_at(deadline, self.broker.declare(&name, Some(MAX_KEPT))).await;
+            let _ = timeout(DECLARE_WITHIN, self.broker.declare(&name, Some(MAX_KEPT))).await;
             let (target, letter) = (Target::Queue(name.clone()), letter.clone());
-            if self.broker.insist(target, letter, Guarantee::Routed, deadline).await {
-                return;
+            if self.broker.insist(target, letter, Guarantee::Routed, Instant::now() + AGAIN_AFTER).await {
+                break;
             }
             tracing::warn!(queue, "the broker takes no dead letters; trying again");
         }
+        metrics::counter!("bus_dead_letters_total", "queue" => queue).increment(1);
+        tracing::error!(queue, reason, "message moved to the dead letters");
     }
 }

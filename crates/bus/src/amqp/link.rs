@@ -59,6 +59,7 @@ impl Connections {
         let failed = |kind: io::ErrorKind| io::Error::from(kind).into();
         let connection = current.ok_or_else(|| failed(io::ErrorKind::NotConnected))?;
         tokio::select! {
+            biased;
             done = operation(&connection) => done,
             _ = connections.changed() => Err(failed(io::ErrorKind::ConnectionAborted)),
             () = sleep(OPERATION_TIMEOUT) => Err(failed(io::ErrorKind::TimedOut)),

@@ -3,7 +3,13 @@
 //! By one task, because lapin numbers a message and sends it in two steps: two tasks at once could have theirs confirmed
 //! for each other. Messages that come while others are being handed over go out together with one write.
 
-use std::{collections::BTreeMap, future::ready, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::{poll_fn, ready},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use lapin::{
@@ -97,13 +103,13 @@ impl Publisher {
 /// message goes at once, and under load many go with one write, arrive with one read, and are confirmed together.
 async fn post(channel: Channel, mut inbox: mpsc::Receiver<Posted>, broken: CancellationToken) {
     let mut under_way = FuturesUnordered::new();
-    let mut desk = Desk { mandatory: BTreeMap::new(), broken };
+    let mut desk = Desk { mandatory: BTreeMap::new(), certain: VecDeque::new(), broken };
     let mut last_number = 0;
     let mut batch = Vec::new();
     loop {
         tokio::select! {
             biased;
-            Some(carried) = under_way.next() => {
+            Some(carried) = poll_fn(|context| poll_outcome(&mut under_way, context)) => {
                 desk.settle(carried);
                 continue;
             }
@@ -138,6 +144,20 @@ async fn post(channel: Channel, mut inbox: mpsc::Receiver<Posted>, broken: Cance
     }
 }
 
+/// The next outcome. Pending only when none is left unread: [`FuturesUnordered`] pauses, too, when some became ready while they
+/// were polled.
+fn poll_outcome<F: Future<Output = Carried>>(
+    under_way: &mut FuturesUnordered<F>,
+    context: &mut Context<'_>,
+) -> Poll<Option<Carried>> {
+    for _ in 0..under_way.len() {
+        if let Poll::Ready(outcome) = under_way.poll_next_unpin(context) {
+            return Poll::Ready(outcome);
+        }
+    }
+    if under_way.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+}
+
 /// A message whose fate is known.
 struct Carried {
     number: u64,
@@ -165,14 +185,17 @@ async fn carry(channel: &Channel, number: u64, posted: Posted) -> Carried {
 /// Tells publishers what became of their messages.
 ///
 /// A mandatory message that no queue took comes back, and is confirmed all the same. The broker [sends back][1] each before it
-/// confirms it, and in the order of their publication; lapin hands one to each confirmation that it reads, the oldest first,
-/// whosever confirmation it is. So of a mandatory message it is known that it did not come back once all mandatory ones up to
-/// it are confirmed.
+/// confirms it, in the order of their publication, and lapin hands one to each confirmation that it reads, the oldest first,
+/// whosever confirmation it is. So a message has not come back if its own confirmation brings none, or a younger one, and nor
+/// does an earlier confirmation bring it. If its own brings an older one, that is known once all mandatory ones up to it are
+/// confirmed.
 ///
 /// [1]: https://www.rabbitmq.com/docs/confirms#when-publishes-are-confirmed
 struct Desk {
     /// Those whose publishers have not been told, by number.
     mandatory: BTreeMap<u64, Mandatory>,
+    /// Those that are confirmed and do not come back, once all outcomes so far are read.
+    certain: VecDeque<u64>,
     broken: CancellationToken,
 }
 
@@ -194,18 +217,24 @@ impl Desk {
 
     fn settle(&mut self, carried: Carried) {
         let Carried { number, posted, confirmation } = carried;
-        if let Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned))) = &confirmation {
-            let id = returned.delivery.properties.message_id().as_ref();
-            if let Some(number) = id.and_then(|id| id.as_str().parse().ok()) {
-                self.came_back(number);
-            }
+        let returned = confirmation.as_ref().ok().and_then(returned_number);
+        if let Some(returned) = returned {
+            self.came_back(returned);
         }
         match confirmation {
-            Ok(Confirmation::Ack(_)) => self.confirm(number, posted),
-            Ok(Confirmation::Nack(_) | Confirmation::NotRequested) => self.give_up(number, posted),
+            Ok(Confirmation::Ack(_)) => {
+                self.confirm(number, posted, returned.is_none_or(|returned| returned > number));
+            }
+            Ok(Confirmation::Nack(_) | Confirmation::NotRequested) => {
+                tracing::debug!("the broker refused a message");
+                self.mandatory.remove(&number);
+                posted.tell(Err(PublishError::Unavailable));
+            }
             Err(error) => {
                 tracing::debug!(%error, "publishing failed");
-                self.give_up(number, posted);
+                self.mandatory.remove(&number);
+                self.broken.cancel();
+                posted.tell(Err(PublishError::Unavailable));
             }
         }
     }
@@ -218,31 +247,44 @@ impl Desk {
         }
     }
 
-    fn confirm(&mut self, number: u64, posted: Posted) {
+    fn confirm(&mut self, number: u64, posted: Posted, is_certain: bool) {
         match self.mandatory.remove(&number) {
             Some(Mandatory::Returned) => tell_returned(posted),
-            Some(_) => drop(self.mandatory.insert(number, Mandatory::Confirmed(posted))),
+            Some(_) => {
+                self.mandatory.insert(number, Mandatory::Confirmed(posted));
+                if is_certain {
+                    self.certain.push_back(number);
+                }
+            }
             None => posted.tell(Ok(())),
         }
     }
 
-    /// Whether the oldest mandatory message is confirmed.
+    /// Whether of some mandatory message it is known that it is in a queue.
     fn knows_more(&self) -> bool {
-        matches!(self.mandatory.first_key_value(), Some((_, Mandatory::Confirmed(_))))
+        let oldest = self.mandatory.first_key_value();
+        !self.certain.is_empty() || matches!(oldest, Some((_, Mandatory::Confirmed(_))))
     }
 
-    /// Tells that the oldest mandatory message is in a queue.
+    /// Tells of one of them.
     fn tell_next(&mut self) {
-        if let Some((_, Mandatory::Confirmed(posted))) = self.mandatory.pop_first() {
+        let known = match self.certain.pop_front() {
+            Some(number) => self.mandatory.remove(&number),
+            None => self.mandatory.pop_first().map(|(_, known)| known),
+        };
+        // It is one, where `knows_more` was asked.
+        if let Some(Mandatory::Confirmed(posted)) = known {
             posted.tell(Ok(()));
         }
     }
+}
 
-    fn give_up(&mut self, number: u64, posted: Posted) {
-        self.mandatory.remove(&number);
-        self.broken.cancel();
-        posted.tell(Err(PublishError::Unavailable));
-    }
+/// The number of the message that a confirmation brings back.
+fn returned_number(confirmation: &Confirmation) -> Option<u64> {
+    let (Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned))) = confirmation else {
+        return None;
+    };
+    returned.delivery.properties.message_id().as_ref()?.as_str().parse().ok()
 }
 
 fn tell_returned(posted: Posted) {

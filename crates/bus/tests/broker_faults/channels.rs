@@ -60,7 +60,8 @@ async fn connections_that_are_lost_as_soon_as_they_are_there_leave_nobody_deaf(
         routes.push(route);
     }
     for _ in 0..6 {
-        while world.broker.connections().await? < 5 {}
+        let connected = async || (world.broker.connections().await.ok()? >= 5).then_some(());
+        eventually("connections", connected).await?;
         world.broker.close_all_connections().await?;
     }
     for route in routes {

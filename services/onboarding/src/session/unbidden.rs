@@ -16,7 +16,7 @@ pub(super) struct Unbidden {
     allowance: DefaultDirectRateLimiter,
     /// Frames that may still come of questions that were cancelled: the agent had sent them already.
     late: usize,
-    /// Those that never come are not saved up for a flood: more than this cannot be on their way.
+    /// Those that never come are not saved up for a flood: no more than the answers to as many questions as it may be asked at once.
     most_late: usize,
 }
 
