@@ -10,15 +10,11 @@ use crate::{
     Bus,
     broker::{Guarantee, Target},
     error::PublishError,
-    message::Message,
+    message::{MAX_BODY_BYTES, Message},
 };
 
 /// The oldest are dropped beyond this, so that a flood of rubbish does not fill the broker's disk.
 const MAX_KEPT: u32 = 10_000;
-
-/// No letter is larger: the broker closes the channel for a message over its `max_message_size`, and the name that stands for
-/// a key may be longer than the key.
-const MAX_LETTER_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long declaring the queue may take.
 const DECLARE_WITHIN: Duration = Duration::from_secs(5);
@@ -57,7 +53,8 @@ impl Bus {
     /// Keeps a message that could not be handled, and counts it. Waits until the broker has taken it.
     pub(crate) async fn bury(&self, queue: &'static str, message: &Message, reason: &str) {
         let mut body = without_keys(&message.body);
-        body.truncate(MAX_LETTER_BYTES);
+        // What stands for a key may be longer than the key.
+        body.truncate(MAX_BODY_BYTES);
         let name = self.names.dead_letters();
         let letter = Message {
             headers: [(QUEUE_HEADER, queue.to_owned()), (REASON_HEADER, reason.to_owned())].into(),

@@ -4,6 +4,9 @@ use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 
+/// No body is larger: RabbitMQ closes the channel for a message over its `max_message_size`, which is 16 MiB since 4.0.
+pub(crate) const MAX_BODY_BYTES: usize = 16 * 1024 * 1024 - 1024;
+
 /// A message with the properties that matter here. It has no `Debug`: a body may hold a key.
 #[derive(Clone, Default)]
 pub(crate) struct Message {

@@ -16,7 +16,7 @@ use crate::{
     Bus, Encoding,
     broker::{Guarantee, Target},
     control::{Controls, Underway},
-    message::{Headers, Message},
+    message::{Headers, MAX_BODY_BYTES, Message},
 };
 
 /// On a reply that has no body of the expected type: the error's code.
@@ -24,9 +24,6 @@ pub(crate) const ERROR_HEADER: &str = "kubesage-error";
 
 /// Answers on the results queue, for callers without a reply queue, are worth reading for so long.
 const RESULTS_EXPIRY: Duration = Duration::from_secs(60);
-
-/// No reply is larger: RabbitMQ closes the channel for a message over its `max_message_size`, which is 16 MiB since 4.0.
-const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024 - 1024;
 
 /// What a handler answers.
 pub enum Reply<A> {
@@ -77,7 +74,7 @@ pub(crate) struct Due<'a> {
 impl Bus {
     /// Sends the answer, if it is not too large for the broker.
     pub(crate) async fn reply(&self, due: Due<'_>, body: Vec<u8>) {
-        if body.len() > MAX_REPLY_BYTES {
+        if body.len() > MAX_BODY_BYTES {
             return self.reply_error(due, &ErrorCode::TooLarge).await;
         }
         self.send_reply(due, Message { body: body.into(), ..Message::default() }).await;

@@ -13,6 +13,10 @@ pub(crate) static READING: LazyLock<Bulk> = LazyLock::new(|| Bulk::new("reading"
 /// Answers are printed and compressed. Apart from reading, so that no small list waits until a large one is compressed.
 pub(crate) static PACKING: LazyLock<Bulk> = LazyLock::new(|| Bulk::new("packing"));
 
+/// By `nice`: where a thread of it and one that serves want the same core, it gets a tenth of it.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+
 /// One kind of such work: on threads of its own, as many as half of the cores, each of which gives way to those that serve.
 pub(crate) struct Bulk(Result<ThreadPool, ThreadPoolBuildError>);
 
@@ -44,11 +48,11 @@ impl Bulk {
     }
 }
 
-/// Where this thread and another one of the process want the same core, it gets a tenth of it. On Linux a thread has a
-/// priority of its own; elsewhere it would be the whole process's.
+/// Gives this thread a lower priority than the others of the process. Only Linux has priorities of threads: elsewhere it would
+/// be the whole process's.
 fn stand_back() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         tracing::debug!(%error, "a thread for large answers keeps its priority");
     }
 }

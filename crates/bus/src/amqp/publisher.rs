@@ -186,9 +186,8 @@ async fn carry(channel: &Channel, number: u64, posted: Posted) -> Carried {
 ///
 /// A mandatory message that no queue took comes back, and is confirmed all the same. The broker [sends back][1] each before it
 /// confirms it, in the order of their publication, and lapin hands one to each confirmation that it reads, the oldest first,
-/// whosever confirmation it is. So a message has not come back if its own confirmation brings none, or a younger one, and nor
-/// does an earlier confirmation bring it. If its own brings an older one, that is known once all mandatory ones up to it are
-/// confirmed.
+/// whosever confirmation it is. So a message that came back is brought by its own confirmation or one read before, unless its own
+/// brings an older one; then it has been brought once all mandatory ones up to it are confirmed.
 ///
 /// [1]: https://www.rabbitmq.com/docs/confirms#when-publishes-are-confirmed
 struct Desk {

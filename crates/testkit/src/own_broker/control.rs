@@ -102,9 +102,7 @@ impl OwnBroker {
     /// # Errors
     /// When the node does not answer.
     pub async fn close_all_connections(&mut self) -> Result<usize> {
-        let close = "integer_to_list(length([catch rabbit_networking:close_connection(C, \"by a test\") \
-                     || C <- rabbit_networking:connections()]))";
-        Ok(self.eval(close).await?.parse()?)
+        self.close_connections("true").await
     }
 
     /// Closes the connections of this name, as their clients say it. Returns how many there were.
@@ -112,12 +110,19 @@ impl OwnBroker {
     /// # Errors
     /// When the node does not answer.
     pub async fn close_connections_named(&mut self, name: &str) -> Result<usize> {
+        let named = format!(
+            "[{{client_properties, P}}] <- [catch rabbit_networking:connection_info(C, [client_properties])], \
+             {{<<\"connection_name\">>, longstr, <<\"{name}\">>}} =:= \
+             lists:keyfind(<<\"connection_name\">>, 1, P)"
+        );
+        self.close_connections(&named).await
+    }
+
+    /// Closes those connections `C` for which these qualifiers of a list comprehension hold. Some may be closing already.
+    async fn close_connections(&mut self, which: &str) -> Result<usize> {
         let close = format!(
             "integer_to_list(length([catch rabbit_networking:close_connection(C, \"by a test\") \
-             || C <- rabbit_networking:connections(), \
-             [{{client_properties, P}}] <- [catch rabbit_networking:connection_info(C, [client_properties])], \
-             {{<<\"connection_name\">>, longstr, <<\"{name}\">>}} =:= \
-             lists:keyfind(<<\"connection_name\">>, 1, P)]))"
+             || C <- rabbit_networking:connections(), {which}]))"
         );
         Ok(self.eval(&close).await?.parse()?)
     }

@@ -139,6 +139,7 @@ store::test_on_both! {
         // The fast one wants it, and is gone when it comes.
         agent.part_wanted(request.request_id).await?;
         fast.abort();
+        assert!(fast.await.is_err());
         eventually("it to be known", async || (world.serving.serving() == 1).then_some(())).await?;
         agent.send_part(request.request_id, true, last).await?;
         assert!(read(slow?).await? == bytes);
