@@ -6,18 +6,25 @@ use contracts::{ErrorCode, Token, TokenKind, events::EventType, queues::Service 
 use secrecy::ExposeSecret;
 use serde_json::json;
 use sqlx::{AnyConnection, Connection, Executor};
-use store::testing::TestDatabase;
+use store::{Options, testing::TestDatabase};
 use testkit::{Proxy, TestBus, amqp_address, amqp_url_at, eventually};
 use tokio::time::{Duration, timeout};
 use url::Url;
 use web::auth::{RemoteVerifier, Verifier};
 
-use crate::harness::{KEYS, Running, Setup, auth_args, start, verify_for};
+use crate::harness::{KEYS, Running, Setup, auth_args, verify_for};
+
+/// How long the service waits for its database here.
+const TIMEOUT: Duration = Duration::from_millis(500);
+
+fn quick(database: &TestDatabase) -> Setup {
+    Setup { database: Options { timeout: TIMEOUT, ..Options::default() }, ..Setup::on(database) }
+}
 
 #[tokio::test]
 async fn a_locked_sqlite_file_is_503_for_changes_and_none_for_verification() -> Result<()> {
     let database = TestDatabase::sqlite();
-    let service = start(&database).await?;
+    let service = quick(&database).start().await?;
     let file = database.url().expose_secret().replace("sqlite:", "sqlite://");
     let mut other = AnyConnection::connect(&format!("{file}user-auth.db")).await?;
     other.execute("BEGIN EXCLUSIVE").await?;
@@ -39,8 +46,7 @@ async fn behind_a_proxy(database: &TestDatabase) -> Result<(Proxy, Running)> {
     let proxy = Proxy::start(server).await?;
     url.set_host(Some(&proxy.address().ip().to_string()))?;
     url.set_port(Some(proxy.address().port())).map_err(|()| anyhow::anyhow!("the URL takes no port"))?;
-    let setup =
-        Setup { database_url: String::from(url).into(), bus: TestBus::memory(), ..Setup::on(database) };
+    let setup = Setup { database_url: String::from(url).into(), bus: TestBus::memory(), ..quick(database) };
     let service = setup.start().await?;
     Ok((proxy, service))
 }
@@ -66,7 +72,7 @@ async fn a_postgres_that_is_gone_is_503_until_it_is_back() -> Result<()> {
 #[tokio::test]
 async fn connections_that_postgres_ends_are_not_noticed_by_callers() -> Result<()> {
     let database = TestDatabase::postgres().await;
-    let service = start(&database).await?;
+    let service = quick(&database).start().await?;
     for _ in 0..3 {
         database.cut_connections().await?;
         service.me(&service.admin).await?.json(200)?;
@@ -81,7 +87,7 @@ async fn without_the_broker_work_goes_on_and_events_wait() -> Result<()> {
     let proxy = Proxy::start(amqp_address()?).await?;
     let setup = Setup {
         bus: TestBus { url: amqp_url_at(proxy.address())?.into(), ..TestBus::rabbitmq() },
-        ..Setup::on(&database)
+        ..quick(&database)
     };
     let service = setup.start().await?;
     let bus = setup.connect()?;
@@ -89,7 +95,7 @@ async fn without_the_broker_work_goes_on_and_events_wait() -> Result<()> {
     let verifier = RemoteVerifier::start(&bus, Asking::Cluster, &auth_args(Some(&service))?)?;
     let direct = Setup {
         bus: TestBus { prefix: setup.bus.prefix.clone(), ..TestBus::rabbitmq() },
-        ..Setup::on(&database)
+        ..quick(&database)
     }
     .connect()?;
     let mut watch = direct.watch_events(&["api_key.revoked"]);

@@ -26,9 +26,6 @@ pub(crate) const KEYS: &str = "/api/v1/api-keys";
 /// What the other services show.
 pub(crate) const SERVICE_TOKEN: &str = "kt_0123456789012345678901234567890123456789";
 
-/// How long the service waits for its database in tests of faults.
-const DATABASE_TIMEOUT: Duration = Duration::from_millis(500);
-
 /// A service on a free port, with an administrator; it stops when this is dropped.
 pub(crate) struct Running {
     pub(crate) url: String,
@@ -46,6 +43,7 @@ pub(crate) struct Running {
 /// Where a service's surroundings are, and what it is told.
 pub(crate) struct Setup {
     pub(crate) database_url: SecretString,
+    pub(crate) database: Options,
     pub(crate) bus: TestBus,
     pub(crate) service_token: Option<SecretString>,
     /// Requests a minute; absent: not limited.
@@ -57,6 +55,7 @@ impl Setup {
     pub(crate) fn on(database: &TestDatabase) -> Self {
         Self {
             database_url: database.url().clone(),
+            database: Options::default(),
             bus: match database.backend() {
                 Backend::Sqlite => TestBus::memory(),
                 Backend::Postgres => TestBus::rabbitmq(),
@@ -67,8 +66,7 @@ impl Setup {
     }
 
     pub(crate) async fn start(&self) -> Result<Running> {
-        let options = Options { timeout: DATABASE_TIMEOUT, ..Options::default() };
-        let store = Store::open_with(&self.database_url, NAME, options).await?;
+        let store = Store::open_with(&self.database_url, NAME, self.database.clone()).await?;
         let bus = self.connect()?;
         let shutdown = Shutdown::new();
         let parts = Parts {
