@@ -28,7 +28,7 @@ use crate::{
     program::Program,
     scrape::Metrics,
     simulated::Simulated,
-    system::{Credentials, Options, System},
+    system::{self, Credentials, Options, System},
     table,
     usage::Watched,
 };
@@ -42,8 +42,6 @@ use trouble::Stage;
 const PATIENCE_SECONDS: u32 = 5;
 /// How long everything may take to be well again after the last trouble.
 const RECOVERY: Duration = Duration::from_secs(60);
-/// How long services may take to have all their connections to the broker again.
-const RECONNECTED: Duration = Duration::from_secs(10);
 /// How long all is asked at the end, when there is no reason not to answer.
 const PEACE: Duration = Duration::from_secs(10);
 /// Pods of the cluster of the real agent: a list of them all is a few megabytes.
@@ -91,7 +89,6 @@ pub(crate) async fn run(args: SoakArgs) -> Result<()> {
     }
     println!("no more trouble; waiting until all is well\n");
     stage.well().await?;
-    tokio::time::sleep(RECONNECTED).await;
     tally.peace();
     tokio::time::sleep(PEACE).await;
     stop.cancel();
@@ -145,7 +142,7 @@ impl Scene {
             others.push(system.make_cluster(&format!("simulated-{number}")).await?);
         }
         let crowd = Crowd::start(address, others, args.seed);
-        let mut scene = Self {
+        let scene = Self {
             stage: Stage::new(system, agent, broker, proxies),
             crowd,
             real,
@@ -166,8 +163,18 @@ impl Scene {
         }
     }
 
-    /// Waits until every agent is connected.
-    async fn well(&mut self) -> Result<()> {
+    /// Waits until every service is ready, every agent is connected, and the real one answers.
+    async fn well(&self) -> Result<()> {
+        let System { addresses, user_auth, api_key, .. } = &self.stage.system;
+        for address in [user_auth.address().await?, addresses.onboarding, addresses.cluster] {
+            system::ready(address).await?;
+        }
+        self.all_connected().await?;
+        let path = format!("/api/v3.0/cluster/namespaces?agent_id={}", self.real.agent_id);
+        system::answers(addresses.cluster, &path, api_key, "\"success\":true").await
+    }
+
+    async fn all_connected(&self) -> Result<()> {
         let (onboarding, expected) = (self.stage.system.addresses.onboarding, (self.crowd.len() + 1) as f64);
         let mut open = 0.0;
         let waiting = eventually_within(RECOVERY, "all sessions", async || {

@@ -12,7 +12,7 @@ mod publisher;
 use std::{str::FromStr, sync::Arc};
 
 use lapin::{
-    options::{BasicGetOptions, QueueDeclareOptions},
+    options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions},
     types::FieldTable,
     uri::AMQPUri,
 };
@@ -97,10 +97,14 @@ impl Broker {
 
     pub(crate) async fn take(&self, queue: &str) -> Result<Option<Message>, PublishError> {
         let taken = self.consuming.connections().with_current(async |connection| {
-            connection.create_channel().await?.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await
+            let channel = connection.create_channel().await?;
+            let Some(taken) = channel.basic_get(queue.into(), BasicGetOptions::default()).await? else {
+                return Ok(None);
+            };
+            taken.delivery.acker.ack(BasicAckOptions::default()).await?;
+            Ok(Some(consumer::message(taken.delivery.data, &taken.delivery.properties)))
         });
-        let taken = taken.await.map_err(|error| unavailable(&error))?;
-        Ok(taken.map(|taken| consumer::message(taken.delivery.data, &taken.delivery.properties)))
+        taken.await.map_err(|error| unavailable(&error))
     }
 }
 

@@ -101,6 +101,14 @@ impl Acker {
             Self::Memory(unacked) => unacked.ack(),
         }
     }
+
+    /// Whether the message is given to somebody again, because the connection that it came by is gone.
+    pub(crate) fn is_lost(&self) -> bool {
+        match self {
+            Self::Amqp(ack) => ack.is_lost(),
+            Self::None | Self::Memory(_) => false,
+        }
+    }
 }
 
 /// Messages of one queue. Dropped, it stops consuming and gives back what was not acknowledged.
@@ -189,7 +197,7 @@ impl Broker {
         }
     }
 
-    /// Takes one message off a queue.
+    /// Takes one message off a queue; should the connection be lost just then, it may be taken twice.
     pub(crate) async fn take(&self, queue: &str) -> Result<Option<Message>, PublishError> {
         match self {
             Self::Amqp(broker) => broker.take(queue).await,

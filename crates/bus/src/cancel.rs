@@ -36,7 +36,7 @@ const WORTH_SAYING: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct Canceller {
     at_once: mpsc::Sender<Cancellation>,
-    later: mpsc::Sender<(Instant, Cancellation)>,
+    later: mpsc::Sender<Later>,
     control_exchange: Arc<str>,
 }
 
@@ -48,10 +48,24 @@ struct Cancellation {
     route: Option<Route>,
 }
 
+/// What is said after connections were lost.
+struct Later {
+    since: Instant,
+    cancellation: Cancellation,
+    /// Somebody has heard it; it is said once more for others who are connecting again.
+    was_heard: bool,
+}
+
+impl Later {
+    fn new(cancellation: Cancellation) -> Self {
+        Self { since: Instant::now(), cancellation, was_heard: false }
+    }
+}
+
 impl Canceller {
     pub(crate) fn start(broker: &Arc<Broker>, names: &Names) -> Self {
         let (at_once, mut cancelled) = mpsc::channel(QUEUE);
-        let (later, mut given_up) = mpsc::channel::<(Instant, Cancellation)>(QUEUE);
+        let (later, mut given_up) = mpsc::channel::<Later>(QUEUE);
         let canceller = Self { at_once, later: later.clone(), control_exchange: names.control().into() };
         let exchange = Arc::clone(&canceller.control_exchange);
         // They do not keep the connection: whoever cancels has a handle on the bus, or it does not matter any more.
@@ -67,16 +81,26 @@ impl Canceller {
                 if broker.publish(target, message.clone(), Guarantee::Routed).await.is_err()
                     && let Some(route) = route
                 {
-                    let _ = later.try_send((Instant::now(), to_all(&exchange, route, message)));
+                    let _ = later.try_send(Later::new(to_all(&exchange, route, message)));
                 }
             }
         }));
         let given_up = stream::poll_fn(move |context| given_up.poll_recv(context)).then(async |given_up| {
-            sleep_until(given_up.0 + LATER).await;
+            sleep_until(given_up.since + LATER).await;
             given_up
         });
-        tokio::spawn(given_up.for_each_concurrent(AT_ONCE, move |(since, cancellation)| {
-            say_until_heard(broker.clone(), cancellation, since + WORTH_SAYING)
+        let again = canceller.later.downgrade();
+        tokio::spawn(given_up.for_each_concurrent(AT_ONCE, move |later| {
+            let (broker, again) = (broker.clone(), again.clone());
+            async move {
+                let Later { cancellation, was_heard, .. } = later;
+                if say_until_heard(broker, &cancellation, later.since + WORTH_SAYING).await
+                    && !was_heard
+                    && let Some(again) = again.upgrade()
+                {
+                    let _ = again.try_send(Later { was_heard: true, ..Later::new(cancellation) });
+                }
+            }
         }));
         canceller
     }
@@ -93,7 +117,7 @@ impl Canceller {
     /// Tells all that might answer a request that was given up, because connections or channels were lost: a little later, for
     /// those who answer may be about to hear again, and about to be given the request again.
     fn cancel_later(&self, route: Route, message: Message) {
-        let _ = self.later.try_send((Instant::now(), to_all(&self.control_exchange, route, message)));
+        let _ = self.later.try_send(Later::new(to_all(&self.control_exchange, route, message)));
     }
 
     /// Tells whoever sends parts of an answer that nobody waits for it: its request was delivered again, and has been
@@ -105,8 +129,8 @@ impl Canceller {
     }
 }
 
-/// Says it again and again until somebody hears it, or it is not worth saying any more.
-async fn say_until_heard(broker: Weak<Broker>, cancellation: Cancellation, deadline: Instant) {
+/// Says it again and again until somebody hears it; false when it is not worth saying any more.
+async fn say_until_heard(broker: Weak<Broker>, cancellation: &Cancellation, deadline: Instant) -> bool {
     let Cancellation { target, message, .. } = cancellation;
     while Instant::now() < deadline
         && let Some(broker) = broker.upgrade()
@@ -114,10 +138,11 @@ async fn say_until_heard(broker: Weak<Broker>, cancellation: Cancellation, deadl
         let heard = broker.publish(target.clone(), message.clone(), Guarantee::Routed).await.is_ok();
         drop(broker);
         if heard {
-            return;
+            return true;
         }
         sleep(AGAIN).await;
     }
+    false
 }
 
 fn to_all(control_exchange: &str, route: Route, message: Message) -> Cancellation {
@@ -154,6 +179,11 @@ impl Question {
         canceller: Option<Canceller>,
     ) -> Self {
         Self { waiter, reply_queue, route, canceller, answering: None }
+    }
+
+    /// It came back: nobody works on it, so nobody is to be told.
+    pub(crate) fn came_back(&mut self) {
+        self.canceller = None;
     }
 
     /// Learns to whom `more` and `cancel` are to be said.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use contracts::queues::{Route, parts};
+use metrics::Gauge;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +34,8 @@ pub(crate) struct Underway {
     state: Mutex<State>,
     /// How many requests this process works on, on all of its queues.
     count: Arc<AtomicUsize>,
+    /// The same of this queue, for operators.
+    gauge: Gauge,
     /// The queue on which askers are heard.
     queue: watch::Sender<Option<String>>,
 }
@@ -59,9 +62,10 @@ pub(crate) struct Entry {
 }
 
 impl Underway {
-    pub(crate) fn new(count: &Arc<AtomicUsize>) -> Arc<Self> {
+    pub(crate) fn new(route: Route, count: &Arc<AtomicUsize>) -> Arc<Self> {
         let count = Arc::clone(count);
-        Arc::new(Self { state: Mutex::default(), count, queue: watch::Sender::new(None) })
+        let gauge = metrics::gauge!("bus_serving", "queue" => route.requests);
+        Arc::new(Self { state: Mutex::default(), count, gauge, queue: watch::Sender::new(None) })
     }
 
     /// Listens to askers; ends with the bus.
@@ -106,6 +110,7 @@ impl Underway {
             }
         }
         self.count.fetch_add(1, Ordering::Relaxed);
+        self.gauge.increment(1);
         Entry { controls, underway: Arc::clone(self), key }
     }
 
@@ -144,6 +149,7 @@ impl State {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.underway.count.fetch_sub(1, Ordering::Relaxed);
+        self.underway.gauge.decrement(1);
         let Some(key) = self.key.take() else { return };
         let mut state = self.underway.lock();
         // Where the request was delivered again, the entry is that of the newer work.
@@ -156,6 +162,8 @@ impl Drop for Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ROUTE: Route = Route { requests: "requests", results: "results" };
 
     fn message(control: Option<&str>) -> Message {
         let mut message = Message {
@@ -171,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_request_that_is_delivered_again_takes_the_place_of_the_earlier_work() {
-        let underway = Underway::new(&Arc::default());
+        let underway = Underway::new(ROUTE, &Arc::default());
         let earlier = underway.enter(&message(None), false);
         let again = underway.enter(&message(None), true);
         assert!(earlier.controls.cancelled.is_cancelled());
@@ -185,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_cancellation_may_overtake_its_request() {
-        let underway = Underway::new(&Arc::default());
+        let underway = Underway::new(ROUTE, &Arc::default());
         underway.obey(message(Some(parts::CANCEL)));
         assert!(underway.enter(&message(None), false).controls.cancelled.is_cancelled());
         assert!(!underway.enter(&message(None), false).controls.cancelled.is_cancelled(), "once only");

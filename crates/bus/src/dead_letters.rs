@@ -18,9 +18,9 @@ const MAX_KEPT: u32 = 10_000;
 
 /// How long declaring the queue may take.
 const DECLARE_WITHIN: Duration = Duration::from_secs(5);
-/// While a letter is not taken, the queue is declared again after so long: it may be that it is not there. Longer than it takes
-/// to notice that the broker is dead, so that no second letter is sent after one that is still on its way.
-const AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// How long the broker may take to take a letter. Longer than it takes to notice that the broker is dead, so that no second
+/// letter is sent after one that is still on its way.
+const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
 const QUEUE_HEADER: &str = "kubesage-queue";
 const REASON_HEADER: &str = "kubesage-reason";
@@ -50,8 +50,8 @@ impl Bus {
         }))
     }
 
-    /// Keeps a message that could not be handled, and counts it. Waits until the broker has taken it.
-    pub(crate) async fn bury(&self, queue: &'static str, message: &Message, reason: &str) {
+    /// Keeps a message that could not be handled, and counts it. False when the broker does not take it for half a minute.
+    pub(crate) async fn bury(&self, queue: &'static str, message: &Message, reason: &str) -> bool {
         let mut body = without_keys(&message.body);
         // What stands for a key may be longer than the key.
         body.truncate(MAX_BODY_BYTES);
@@ -62,16 +62,15 @@ impl Bus {
             persistent: true,
             ..Message::default()
         };
-        loop {
-            // A queue that cannot be declared may be there from an earlier time; if not, the letter is returned.
-            let _ = timeout(DECLARE_WITHIN, self.broker.declare(&name, Some(MAX_KEPT))).await;
-            let (target, letter) = (Target::Queue(name.clone()), letter.clone());
-            if self.broker.insist(target, letter, Guarantee::Routed, Instant::now() + AGAIN_AFTER).await {
-                break;
-            }
-            tracing::warn!(queue, "the broker takes no dead letters; trying again");
+        // A queue that cannot be declared may be there from an earlier time; if not, the letter is returned.
+        let _ = timeout(DECLARE_WITHIN, self.broker.declare(&name, Some(MAX_KEPT))).await;
+        let deadline = Instant::now() + TAKEN_WITHIN;
+        if !self.broker.insist(Target::Queue(name), letter, Guarantee::Routed, deadline).await {
+            tracing::warn!(queue, "the broker takes no dead letters");
+            return false;
         }
         metrics::counter!("bus_dead_letters_total", "queue" => queue).increment(1);
         tracing::error!(queue, reason, "message moved to the dead letters");
+        true
     }
 }

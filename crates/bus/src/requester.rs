@@ -190,7 +190,7 @@ impl Bus {
         if let Some(window) = window {
             message.headers.set(parts::WINDOW, window.to_string());
         }
-        let question =
+        let mut question =
             Question::new(waiter, reply_to, route, window.map(|_| self.requester.canceller.clone()));
         let published =
             self.broker.publish(Target::Queue(self.names.queue(route.requests)), message, Guarantee::Routed);
@@ -199,7 +199,12 @@ impl Bus {
             tokio::select! {
                 // The reply may overtake the broker's confirmation.
                 reply = &mut reply => return settled(reply),
-                confirmed = &mut published => confirmed?,
+                confirmed = &mut published => {
+                    if let Err(PublishError::Unroutable { .. }) = confirmed {
+                        question.came_back();
+                    }
+                    confirmed?;
+                }
             }
             settled((&mut reply).await)
         };

@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     Bus,
-    broker::{Delivery, Incoming, QueueSpec},
+    broker::{Acker, Delivery, Incoming, QueueSpec},
     control::Underway,
     message::Message,
     reply::{Due, Outgoing, Reply},
@@ -161,7 +161,7 @@ impl Outcome {
 
 impl<H> Serving<H> {
     fn new(bus: &Bus, route: Route, options: ServeOptions, shutdown: CancellationToken, handler: H) -> Self {
-        let underway = Underway::new(&bus.serving);
+        let underway = Underway::new(route, &bus.serving);
         Self { bus: bus.clone(), route, options, shutdown, handler, underway }
     }
 
@@ -214,17 +214,32 @@ impl<H> Serving<H> {
             }
             Outcome::Failed(code, reason) => {
                 self.bus.reply_error(due, &code).await;
-                tokio::select! {
+                let kept = tokio::select! {
                     biased;
-                    () = self.bus.bury(self.route.requests, &message, &reason) => {}
+                    kept = self.bury(&message, &reason, &delivery.acker) => kept,
+                    () = self.ending() => false,
+                };
+                if !kept {
                     // Not acknowledged, so it is given to somebody again.
-                    () = self.ending() => return,
+                    return;
                 }
             }
             Outcome::Expired => {}
         }
         drop(entry);
         delivery.acker.ack();
+    }
+
+    /// Waits until the broker keeps the message; false when it is given to somebody again anyway.
+    async fn bury(&self, message: &Message, reason: &str, acker: &Acker) -> bool {
+        loop {
+            if self.bus.bury(self.route.requests, message, reason).await {
+                return true;
+            }
+            if acker.is_lost() {
+                return false;
+            }
+        }
     }
 
     async fn work<Q, A, F>(&self, message: &Message, deadline: Instant, redelivered: bool) -> Outcome

@@ -3,6 +3,7 @@
 use std::{sync::LazyLock, thread, time::Duration};
 
 use axum::{Router, extract::Request, http::Method, http::header, routing::get};
+use metrics::Gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::Instant;
 
@@ -12,6 +13,10 @@ use crate::request_id::matched_route;
 pub const REQUESTS: &str = "http_requests_total";
 /// Seconds from a request's head to its answer's head, by `method`, `route` and `status`.
 pub const REQUEST_DURATION: &str = "http_request_duration_seconds";
+/// What was refused because it was too much, by `bound`: the setting that says how much is not.
+pub const REFUSED: &str = "refused_total";
+/// Connections that are open, but for upgraded ones.
+pub const CONNECTIONS: &str = "http_connections";
 
 /// Upper bounds of the latency buckets, in seconds: from an answer out of memory to the longest timeout.
 const LATENCY_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -52,6 +57,32 @@ pub fn install() {
 pub(crate) fn routes() -> Router {
     let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     Router::new().route("/metrics", get(move || async move { (text, RECORDER.render()) }))
+}
+
+/// Counts a refusal, because what this setting bounds is full.
+pub fn refused(bound: &'static str) {
+    metrics::counter!(REFUSED, "bound" => bound).increment(1);
+}
+
+/// An amount that a gauge shows for as long as this is held.
+pub struct Held {
+    gauge: Gauge,
+    amount: f64,
+}
+
+impl Held {
+    /// Adds the amount to this gauge.
+    pub fn new(gauge: &'static str, amount: f64) -> Self {
+        let gauge = metrics::gauge!(gauge);
+        gauge.increment(amount);
+        Self { gauge, amount }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.gauge.decrement(self.amount);
+    }
 }
 
 /// A request that will be counted and timed.

@@ -20,7 +20,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::tls::{TlsError, TlsFiles};
+use crate::{
+    metrics::{CONNECTIONS, Held},
+    tls::{TlsError, TlsFiles},
+};
 
 /// How long to wait after a failed accept: the process may be out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -139,6 +142,7 @@ impl Server {
                         let (connections, router) = (self.connections.clone(), router.clone());
                         let serving = connections.serve(stream, peer, router, shutdown.clone());
                         open.spawn(async move {
+                            let _open = Held::new(CONNECTIONS, 1.0);
                             serving.await;
                             drop(place);
                         });

@@ -8,7 +8,10 @@ use std::{
 
 use contracts::ErrorCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use web::Problem;
+use web::{
+    Problem,
+    metrics::{Held, refused},
+};
 
 use crate::QueryArgs;
 
@@ -30,6 +33,7 @@ pub(crate) struct Place {
     user_id: String,
     in_flight: Arc<InFlight>,
     _place: OwnedSemaphorePermit,
+    _counted: Held,
 }
 
 impl InFlight {
@@ -47,18 +51,21 @@ impl InFlight {
     /// `rate_limited` when the user has too many under way, `unavailable` when all users together have.
     pub(crate) fn enter(self: &Arc<Self>, user_id: &str) -> Result<Place, Problem> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            refused("max_requests");
             Problem::new(ErrorCode::Unavailable, "too many requests are under way here; try again")
                 .retry_after(BUSY)
         })?;
         let mut by_user = self.lock();
         let of_user = by_user.entry(user_id.to_owned()).or_default();
         if *of_user >= self.max_per_user {
+            refused("max_requests_per_user");
             let detail = format!("you have {} requests under way; wait for one of them", self.max_per_user);
             return Err(Problem::new(ErrorCode::RateLimited, detail).retry_after(BUSY));
         }
         *of_user += 1;
-        metrics::gauge!(IN_FLIGHT).increment(1);
-        Ok(Place { user_id: user_id.to_owned(), in_flight: Arc::clone(self), _place: place })
+        let counted = Held::new(IN_FLIGHT, 1.0);
+        let (user_id, in_flight) = (user_id.to_owned(), Arc::clone(self));
+        Ok(Place { user_id, in_flight, _place: place, _counted: counted })
     }
 
     /// No code panics while it holds the lock, so a poisoned one is still good.
@@ -69,7 +76,6 @@ impl InFlight {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        metrics::gauge!(IN_FLIGHT).decrement(1);
         let mut by_user = self.in_flight.lock();
         match by_user.get_mut(&self.user_id) {
             Some(of_user) if *of_user > 1 => *of_user -= 1,

@@ -1,6 +1,6 @@
 //! Acknowledgements, gathered: one for all messages up to one costs the broker and us what one for each would.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use lapin::{Channel, options::BasicAckOptions};
 use tokio::{
@@ -15,7 +15,12 @@ const MANY: usize = 64;
 
 /// Acknowledges the messages of one channel, which has one consumer.
 #[derive(Clone)]
-pub(super) struct Acks(mpsc::UnboundedSender<u64>);
+pub(super) struct Acks(Arc<Said>);
+
+struct Said {
+    channel: Channel,
+    tags: mpsc::UnboundedSender<u64>,
+}
 
 /// One message's acknowledgement.
 pub(crate) struct Ack {
@@ -37,9 +42,9 @@ struct Handled {
 impl Acks {
     /// They are sent as long as anybody holds this or an [`Ack`], and the last ones then; so long the channel is kept.
     pub(super) fn on(channel: Channel) -> Self {
-        let (handled, tags) = mpsc::unbounded_channel();
-        tokio::spawn(send(channel, tags));
-        Self(handled)
+        let (tags, handled) = mpsc::unbounded_channel();
+        tokio::spawn(send(channel.clone(), handled));
+        Self(Arc::new(Said { channel, tags }))
     }
 
     pub(super) fn of(&self, delivery_tag: u64) -> Ack {
@@ -51,7 +56,12 @@ impl Ack {
     /// The message has been handled.
     pub(crate) fn ack(self) {
         // It fails only when the channel is gone, and then the message is delivered again.
-        let _ = self.acks.0.send(self.delivery_tag);
+        let _ = self.acks.0.tags.send(self.delivery_tag);
+    }
+
+    /// Whether the channel is gone, so that the message is delivered again whatever is said.
+    pub(crate) fn is_lost(&self) -> bool {
+        !self.acks.0.channel.status().connected()
     }
 }
 

@@ -99,13 +99,20 @@ async fn a_dead_letter_waits_until_the_broker_takes_it(mut world: World) -> Resu
     ensure!(timeout(SOON, told.recv()).await?.is_some());
 
     world.broker.block_publishers().await?;
+    for bus in &world.answering {
+        // The broker tells of it when it is next given a message.
+        ensure!(bus.request::<_, String>(ECHO, &"x", RequestOptions::within(PATIENCE)).await.is_err());
+        eventually("the bus to notice", async || (!bus.is_ready()).then_some(())).await?;
+    }
     blocked.send_replace(true);
     ensure!(asked.await?.is_err());
+    ensure!(world.asking.take_dead_letter().await.ok().flatten().is_none());
 
     world.broker.unblock_publishers().await?;
     let letter =
         eventually("the dead letter", async || world.asking.take_dead_letter().await.ok().flatten()).await?;
     ensure!(letter.queue == ECHO.requests && letter.body == br#""panic""#.as_slice());
+    ensure!(world.asking.take_dead_letter().await?.is_none(), "it is kept once");
     ensure!(told.is_empty(), "it was not delivered again");
     world.end().await
 }

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 use anyhow::{Context, Result, bail, ensure};
 use axum::{Router, extract::ConnectInfo, extract::Request, response::Response, routing::get};
 use hyper_util::rt::TokioIo;
+use testkit::Metrics;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy, split},
     net::TcpStream,
@@ -125,6 +126,7 @@ async fn a_caller_that_sends_no_head_is_dropped() -> Result<()> {
 
 #[tokio::test]
 async fn further_connections_wait_for_a_place() -> Result<()> {
+    let metrics = Metrics::of_this_thread();
     let server = Server::bind(&ServerConfig { max_connections: 1, ..local() }).await?;
     let address = server.local_addr();
     let stop = CancellationToken::new();
@@ -138,6 +140,7 @@ async fn further_connections_wait_for_a_place() -> Result<()> {
     second.write_all(request).await?;
     let waiting = tokio::time::timeout(Duration::from_millis(200), second.read_u8()).await;
     assert!(waiting.is_err(), "the first one has the only place");
+    assert_eq!(metrics.value("http_connections")?, 1.0);
     drop(first);
     tokio::time::timeout(Duration::from_secs(10), second.read_u8()).await??;
     Ok(())

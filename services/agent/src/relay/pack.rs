@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
+use web::metrics::Held;
 
 use super::{
     in_flight::Window,
@@ -33,6 +34,8 @@ pub(super) enum Packed {
 
 /// Compressed answers that wait for their askers, all together: MiB.
 const MAX_WAITING_MIB: usize = 64;
+/// Bytes of them.
+const WAITING_BYTES: &str = "agent_answer_bytes_waiting";
 static WAITING: Semaphore = Semaphore::const_new(MAX_WAITING_MIB);
 
 /// Serialises an answer; a large one away from the threads that must not wait.
@@ -57,6 +60,7 @@ pub(super) async fn send_result(outbox: &Outbox, request_id: Uuid, packed: Packe
                 let error = QueryError::new(ErrorCode::RateLimited, detail);
                 return send_error(outbox, request_id, error).await;
             };
+            let _waiting = Held::new(WAITING_BYTES, gzip.len() as f64);
             let mut parts = gzip.chunks(PART_BYTES).peekable();
             while let Some(data) = parts.next() {
                 window.pass().await;

@@ -8,6 +8,7 @@ use reqwest::{Response, header::RETRY_AFTER};
 use serde_json::json;
 use testkit::{TestBus, eventually, on_both_brokers};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::world::{Setup, problem, start};
 
@@ -18,7 +19,10 @@ on_both_brokers!(
     what_is_no_answer_is_a_fault_of_ours_and_told_to_nobody,
     a_silent_agent_is_a_timeout_in_time,
     nobody_who_serves_is_known_at_once,
-    too_many_requests_under_way_are_refused,
+    too_many_requests_that_wait_for_replies_are_refused,
+    too_many_queries_under_way_are_refused,
+    too_many_queries_of_one_user_are_refused,
+    a_user_who_has_too_many_under_way_takes_no_place_of_another,
 );
 
 /// Less than any other patience of these tests, and enough for a busy machine.
@@ -136,14 +140,38 @@ async fn nobody_who_serves_is_known_at_once(test: TestBus) -> Result<()> {
     Ok(())
 }
 
-async fn too_many_requests_under_way_are_refused(test: TestBus) -> Result<()> {
-    let world = Setup { max_in_flight: 1, ..Setup::on(&test) }.world().await?;
+async fn too_many_requests_that_wait_for_replies_are_refused(test: TestBus) -> Result<()> {
+    one_at_a_time(Setup { max_in_flight: 1, ..Setup::on(&test) }, 503, "unavailable").await
+}
+
+async fn too_many_queries_under_way_are_refused(test: TestBus) -> Result<()> {
+    one_at_a_time(Setup { max_requests: 1, ..Setup::on(&test) }, 503, "unavailable").await
+}
+
+async fn too_many_queries_of_one_user_are_refused(test: TestBus) -> Result<()> {
+    one_at_a_time(Setup { max_requests_per_user: 1, ..Setup::on(&test) }, 429, "rate_limited").await
+}
+
+async fn a_user_who_has_too_many_under_way_takes_no_place_of_another(test: TestBus) -> Result<()> {
+    let world = Setup { max_requests_per_user: 1, ..Setup::on(&test) }.world().await?;
+    let request = world.service.request(reqwest::Method::GET, NODES).header("X-API-Key", &world.service.ann);
+    let _waiting = AbortOnDropHandle::new(tokio::spawn(request.send()));
+    eventually("the first request", async || (world.onboarding.times_asked() == 1).then_some(())).await?;
+    problem(world.get(NODES).await?, 429, "rate_limited").await?;
+    world.onboarding.agent_answers("{}")?;
+    assert_eq!(world.service.get_as(&world.service.bob, NODES).await?.status(), 200);
+    Ok(())
+}
+
+/// While one query is under way, another is refused as said; afterwards it is not.
+async fn one_at_a_time(setup: Setup, status: u16, code: &str) -> Result<()> {
+    let world = setup.world().await?;
     let request = world.service.request(reqwest::Method::GET, NODES).header("X-API-Key", &world.service.ann);
     let waiting = tokio::spawn(request.send());
     eventually("the first request", async || (world.onboarding.times_asked() == 1).then_some(())).await?;
     let refused = world.get(NODES).await?;
     assert_eq!(retry_after(&refused), Some("1"));
-    problem(refused, 503, "unavailable").await?;
+    problem(refused, status, code).await?;
 
     // A client that goes away frees its place.
     waiting.abort();

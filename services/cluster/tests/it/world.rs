@@ -48,6 +48,9 @@ pub(crate) struct Setup {
     pub(crate) prefix: String,
     /// Seconds that an agent may take.
     pub(crate) patience: u64,
+    /// Queries under way: of all users, and of one.
+    pub(crate) max_requests: u16,
+    pub(crate) max_requests_per_user: u16,
     /// Requests a minute; absent: not limited.
     pub(crate) rate_limit: Option<u32>,
     pub(crate) max_in_flight: usize,
@@ -59,6 +62,8 @@ impl Setup {
             url: test.url.clone(),
             prefix: test.prefix.clone(),
             patience: 60,
+            max_requests: 100,
+            max_requests_per_user: 100,
             rate_limit: None,
             max_in_flight: 100,
         }
@@ -87,7 +92,12 @@ impl Setup {
                 rate_limit_enabled: self.rate_limit.is_some(),
                 rate_limit_requests_per_minute: self.rate_limit.unwrap_or(1).try_into()?,
             }),
-            queries: QueryArgs { websocket_timeout: self.patience, ..QueryArgs::default() },
+            queries: QueryArgs {
+                websocket_timeout: self.patience,
+                max_requests: self.max_requests,
+                max_requests_per_user: self.max_requests_per_user,
+                ..QueryArgs::default()
+            },
         };
         let readiness = process::broker_check(Readiness::new(), &bus);
         let router = App::new("cluster", "1").routes(routes(parts)).readiness(readiness).into_router();

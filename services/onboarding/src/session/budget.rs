@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use web::metrics::Held;
+
 /// Bytes that wait to be sent on, in this process.
 const QUEUED: &str = "agent_answer_bytes_queued";
 
@@ -18,6 +20,7 @@ pub(crate) struct Budget {
 pub(crate) struct Share {
     bytes: usize,
     budget: Arc<Budget>,
+    _counted: Held,
 }
 
 impl Budget {
@@ -28,8 +31,8 @@ impl Budget {
     /// Takes its share for so many bytes; `None` when that would be too many.
     pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
         let held = self.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let share = Share { bytes, budget: Arc::clone(self) };
-        metrics::gauge!(QUEUED).increment(bytes as f64);
+        let counted = Held::new(QUEUED, bytes as f64);
+        let share = Share { bytes, budget: Arc::clone(self), _counted: counted };
         (held <= self.max).then_some(share)
     }
 }
@@ -37,6 +40,5 @@ impl Budget {
 impl Drop for Share {
     fn drop(&mut self) {
         self.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
-        metrics::gauge!(QUEUED).decrement(self.bytes as f64);
     }
 }

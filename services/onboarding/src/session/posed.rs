@@ -19,6 +19,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use uuid::Uuid;
+use web::metrics::{Held, refused};
 
 use super::{
     AskError,
@@ -42,6 +43,7 @@ pub(super) struct Posed {
     mailbox: Arc<Mailbox>,
     budget: Arc<Budget>,
     _place: OwnedSemaphorePermit,
+    _counted: Held,
 }
 
 /// As much of the answer as has come and is not taken by all yet.
@@ -110,8 +112,8 @@ impl Posed {
         budget: Arc<Budget>,
         place: OwnedSemaphorePermit,
     ) -> Arc<Self> {
-        metrics::gauge!(IN_FLIGHT).increment(1);
-        Arc::new(Self { id, deadline, answer: watch::Sender::default(), mailbox, budget, _place: place })
+        let (answer, counted) = (watch::Sender::default(), Held::new(IN_FLIGHT, 1.0));
+        Arc::new(Self { id, deadline, answer, mailbox, budget, _place: place, _counted: counted })
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -189,9 +191,10 @@ impl Posed {
         if answer.bytes > MAX_RESULT_BYTES {
             return Err(too_large());
         }
-        let share = self.budget.take(data.len()).ok_or_else(|| ResponseError {
-            code: ErrorCode::Unavailable,
-            detail: "too many large answers are on their way; try again".to_owned(),
+        let share = self.budget.take(data.len()).ok_or_else(|| {
+            refused("max_queued_mib");
+            let detail = "too many large answers are on their way; try again".to_owned();
+            ResponseError { code: ErrorCode::Unavailable, detail }
         })?;
         answer.encoding = Some(encoding);
         answer.parts.push_back((data, share));
@@ -201,7 +204,6 @@ impl Posed {
 
 impl Drop for Posed {
     fn drop(&mut self) {
-        metrics::gauge!(IN_FLIGHT).decrement(1);
         if self.answer.borrow().end.is_none() {
             self.mailbox.note(Note::Cancel(self.id));
         }

@@ -10,6 +10,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Duration, Instant},
 };
+use web::metrics::refused;
 
 use super::{
     AskError,
@@ -39,7 +40,10 @@ impl Questions {
 
     /// A place for one more question; held as long as the question is.
     pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, AskError> {
-        Arc::clone(&self.places).try_acquire_owned().map_err(|_| AskError::Busy)
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            refused("max_requests_per_session");
+            AskError::Busy
+        })
     }
 
     /// A place in the answer to this question: of one that was posed already and is still being answered, or of a new one.

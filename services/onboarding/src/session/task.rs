@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
+use web::metrics::refused;
 
 use super::{
     Bounds, Registry, SessionHandle, SessionSettings, Shared,
@@ -148,6 +149,7 @@ impl Sessions {
 }
 
 fn too_many() -> End {
+    refused("max_sessions");
     End::refuse(RefusalCode::Overloaded, "too many sessions here; try again later", true)
 }
 

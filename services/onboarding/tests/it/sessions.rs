@@ -54,6 +54,7 @@ store::test_on_both! {
         let older = Agent::open(&world, &first).await?;
         let refused = Agent::connect(&world, &second).await?.refused(&RefusalCode::Overloaded, 1013).await?;
         assert!(refused, "it may try again");
+        assert_eq!(world.metrics.value(r#"refused_total{bound="max_sessions"}"#)?, 1.0);
         // In place of its own earlier session there is room.
         let newer = Agent::open(&world, &first).await?;
         assert!(!older.refused(&RefusalCode::Replaced, 1008).await?);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use contracts::{
     ErrorCode, Timestamp,
     agent::PART_BYTES,
@@ -165,6 +165,47 @@ store::test_on_both! {
             (world.metrics.value("agent_answer_bytes_queued").ok()? < 1.0).then_some(())
         })
         .await
+    }
+
+    async fn what_is_kept_for_who_reads_slowly_is_bounded(database: TestDatabase) -> Result<()> {
+        let mut setup = Setup::on(&database);
+        setup.agents.share_answers = true;
+        setup.agents.max_queued_mib = 1;
+        let world = setup.start().await?;
+        let cluster = world.cluster(User::Ada, "a").await?;
+        let mut agent = Agent::open(&world, &cluster).await?;
+        let query = cluster.query();
+        let beginning = async {
+            let request = agent.request().await?;
+            shared(&world, 1).await?;
+            agent.begin_parts(&request)?;
+            // The answer has no end: it goes on until the agent is told something else.
+            let (mut parts, part) = (0, [0; PART_BYTES]);
+            let told = loop {
+                if let Err(other) = agent.part_wanted(request.request_id).await {
+                    break other;
+                }
+                agent.send_part(request.request_id, false, &part).await?;
+                parts += 1;
+            };
+            ensure!(told.to_string().contains("Cancel"), "{told}");
+            anyhow::Ok(parts)
+        };
+        let slow = world.ask_in_parts(&query, PATIENCE);
+        let fast = world.asking_in_parts(&query);
+        let (slow, sent) = tokio::join!(slow, beginning);
+        // A mebibyte, and what both have taken before they are known to have it.
+        assert!((16..32).contains(&sent?));
+        for failed in [fast.await?, read(slow?).await] {
+            let error = failed.err().context("it fails for both")?;
+            assert!(error.to_string().contains("unavailable"), "{error:#}");
+        }
+        assert_eq!(world.metrics.value(r#"refused_total{bound="max_queued_mib"}"#)?, 1.0);
+        eventually("nothing to be kept", async || {
+            (world.metrics.value("agent_answer_bytes_queued").ok()? < 1.0).then_some(())
+        })
+        .await?;
+        agent.answers(&world, &query).await
     }
 
     async fn who_would_wait_much_longer_asks_anew(database: TestDatabase) -> Result<()> {
