@@ -96,7 +96,6 @@ impl Setup {
                 websocket_timeout: self.patience,
                 max_requests: self.max_requests,
                 max_requests_per_user: self.max_requests_per_user,
-                ..QueryArgs::default()
             },
         };
         let readiness = process::broker_check(Readiness::new(), &bus);
