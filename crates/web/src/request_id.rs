@@ -66,7 +66,7 @@ pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status().as_u16();
     measured.answered(status);
-    let latency_ms = started.elapsed().as_secs_f64() * 1e3;
+    let latency_ms = started.elapsed().as_micros() as f64 / 1e3;
     // Said with the event: each field that a span learns later has all of its fields written anew.
     if probe {
         tracing::debug!(parent: &span, status, latency_ms, "request answered");
