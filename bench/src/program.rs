@@ -36,7 +36,28 @@ impl Program {
         arguments: &[&str],
         variables: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Result<Self> {
-        let mut command = Command::new(testkit::program(name)?);
+        Self::start_by(Command::new(testkit::program(name)?), name, directory, arguments, variables)
+    }
+
+    /// The same for one that stands for another machine: it gives way to the others (`nice`).
+    pub(crate) fn start_behind(
+        name: &'static str,
+        directory: &Path,
+        arguments: &[&str],
+        variables: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Result<Self> {
+        let mut nice = Command::new("nice");
+        nice.arg(testkit::program(name)?);
+        Self::start_by(nice, name, directory, arguments, variables)
+    }
+
+    fn start_by(
+        mut command: Command,
+        name: &'static str,
+        directory: &Path,
+        arguments: &[&str],
+        variables: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Result<Self> {
         command.args(arguments).env_clear().envs(variables);
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);

@@ -17,7 +17,7 @@ use crate::program::Program;
 /// A large seed takes seconds.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// `kubesage sim`.
+/// `kubesage sim`. The API server of a cluster runs on machines of its own, so this one gives way to all that is measured.
 pub(crate) struct Simulated {
     pub(crate) program: Program,
     /// Its administrator's.
@@ -30,7 +30,8 @@ impl Simulated {
         let kubeconfig = directory.join(format!("{}.kubeconfig", uuid::Uuid::new_v4().simple()));
         let path = kubeconfig.to_str().context("not a plain path")?;
         let arguments = ["sim", "--seed", seed, "--kubeconfig-out", path];
-        let program = Program::start("kubesage", directory, &arguments, [("LOG_FORMAT", "json".to_owned())])?;
+        let log = [("LOG_FORMAT", "json".to_owned())];
+        let program = Program::start_behind("kubesage", directory, &arguments, log)?;
         let started = Self { program, kubeconfig };
         let up = eventually_within(PATIENCE, "the simulated cluster", async || started.client().await.ok());
         up.await.with_context(|| started.program.log().unwrap_or_default())?;
