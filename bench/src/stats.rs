@@ -53,7 +53,11 @@ pub(crate) fn quantile(sorted: &[Duration], q: f64) -> Duration {
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
+    let (lower, upper) = (values.len().saturating_sub(1) / 2, values.len() / 2);
+    match (values.get(lower), values.get(upper)) {
+        (Some(lower), Some(upper)) => f64::midpoint(*lower, *upper),
+        _ => 0.0,
+    }
 }
 
 pub(crate) fn micros(time: Duration) -> f64 {
@@ -82,6 +86,8 @@ mod tests {
     #[test]
     fn medians_and_quantiles() {
         assert!((median([3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
+        assert!((median([4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < f64::EPSILON);
+        assert!(median([]).abs() < f64::EPSILON);
         let times: Vec<Duration> = (1..=100).map(Duration::from_millis).collect();
         assert_eq!(quantile(&times, 0.99), Duration::from_millis(100));
         assert_eq!(quantile(&times, 0.5), Duration::from_millis(51));

@@ -136,13 +136,15 @@ impl Underway {
 impl State {
     /// Every replica hears of every cancellation, so most of these are of requests that another one works on.
     fn remember(&mut self, key: Key) {
+        if !self.early.insert(key.clone()) {
+            return;
+        }
         if self.early_order.len() >= EARLY
             && let Some(oldest) = self.early_order.pop_front()
         {
             self.early.remove(&oldest);
         }
-        self.early_order.push_back(key.clone());
-        self.early.insert(key);
+        self.early_order.push_back(key);
     }
 }
 

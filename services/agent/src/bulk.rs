@@ -12,7 +12,7 @@ pub(crate) static READING: Bulk = Bulk::new();
 /// Answers are printed and compressed. Apart from reading, so that no small list waits until a large one is compressed.
 pub(crate) static PACKING: Bulk = Bulk::new();
 
-/// One kind of such work: on half of the cores at once, so that small answers have the other half.
+/// One kind of such work: on half of the cores at once, so that it does not take all of them from small answers.
 pub(crate) struct Bulk(LazyLock<Semaphore>);
 
 impl Bulk {

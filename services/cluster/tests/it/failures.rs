@@ -153,7 +153,7 @@ async fn too_many_queries_of_one_user_are_refused(test: TestBus) -> Result<()> {
 }
 
 async fn a_user_who_has_too_many_under_way_takes_no_place_of_another(test: TestBus) -> Result<()> {
-    let world = Setup { max_requests_per_user: 1, ..Setup::on(&test) }.world().await?;
+    let world = Setup { max_requests: 2, max_requests_per_user: 1, ..Setup::on(&test) }.world().await?;
     let request = world.service.request(reqwest::Method::GET, NODES).header("X-API-Key", &world.service.ann);
     let _waiting = AbortOnDropHandle::new(tokio::spawn(request.send()));
     eventually("the first request", async || (world.onboarding.times_asked() == 1).then_some(())).await?;
