@@ -6,8 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::relay::Relay;
 
-/// Queries wait for agents, not for us, so many may be under way.
-const CONCURRENT_QUERIES: u16 = 1024;
+/// Queries wait for agents, not for us, so many may be under way: as many as four cluster processes let in by default, and
+/// of one user much less.
+const CONCURRENT_QUERIES: u16 = 16_384;
 
 /// Answers queries for agents until `shutdown`.
 pub(crate) async fn queries(bus: Bus, relay: Relay, shutdown: CancellationToken) {

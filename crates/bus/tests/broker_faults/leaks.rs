@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 struct Inventory {
     tasks: usize,
     in_flight: usize,
+    serving: usize,
     connections: usize,
     channels: usize,
     /// Private queues by their number, for they change their names.
@@ -128,10 +129,11 @@ async fn take_some(mut body: Body) {
 async fn settled(world: &mut World, before: Option<&Inventory>) -> Result<Inventory> {
     let mut last = None;
     let outcome = eventually_within(SOON * 3, "all to be as before", async || {
-        let now = inventory(&mut world.broker, world.asking.in_flight()).await;
+        let serving = world.answering.iter().map(bus::Bus::serving).sum();
+        let now = inventory(&mut world.broker, world.asking.in_flight(), serving).await;
         let same = match (&now, before, &last) {
             (Ok(now), Some(before), _) => now == before,
-            (Ok(now), None, Some(Ok(last))) => now == last && now.in_flight == 0 && now.messages == 0,
+            (Ok(now), None, Some(Ok(last))) => now == last && now.in_flight + now.serving + now.messages == 0,
             _ => false,
         };
         last = Some(now);
@@ -143,7 +145,7 @@ async fn settled(world: &mut World, before: Option<&Inventory>) -> Result<Invent
     last
 }
 
-async fn inventory(broker: &mut OwnBroker, in_flight: usize) -> Result<Inventory> {
+async fn inventory(broker: &mut OwnBroker, in_flight: usize, serving: usize) -> Result<Inventory> {
     let queues = broker.queues().await?;
     let (private, shared): (Vec<_>, Vec<_>) =
         queues.into_iter().partition(|queue| queue.name.starts_with("kubesage.private."));
@@ -151,6 +153,7 @@ async fn inventory(broker: &mut OwnBroker, in_flight: usize) -> Result<Inventory
     Ok(Inventory {
         tasks: Handle::current().metrics().num_alive_tasks(),
         in_flight,
+        serving,
         connections: broker.connections().await?,
         channels: broker.channels().await?,
         private_queues: private.len(),

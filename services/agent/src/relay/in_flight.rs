@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use contracts::{ErrorCode, agent::Request};
+use contracts::{ErrorCode, agent::Request, query::Command};
 use tokio::{
     sync::Semaphore,
     task::{AbortHandle, JoinSet},
@@ -105,6 +105,7 @@ impl InFlight {
                 self.tasks.spawn(answer)
             }
             MAX_ANSWERED..MAX_KNOWN => self.tasks.spawn(async move {
+                count(&request.command, ErrorCode::RateLimited.as_str());
                 let detail = format!("the agent is answering {MAX_ANSWERED} requests already");
                 send_error(&outbox, request_id, QueryError::new(ErrorCode::RateLimited, detail)).await;
             }),
@@ -170,20 +171,23 @@ async fn answer(cluster: Arc<Cluster>, outbox: Outbox, request: Request, window:
             Err(error) => return Err(error),
         };
         metrics::histogram!(SECONDS).record(started.elapsed());
-        send_result(&outbox, request_id, packed, &window).await;
-        Ok(())
+        send_result(&outbox, request_id, packed, &window).await
     };
     let deadline = Duration::from_millis(deadline_ms).min(MAX_DEADLINE);
     let result = timeout(deadline, work.instrument(span.clone())).await.unwrap_or_else(|_| {
         let detail = format!("not answered within {} ms", deadline.as_millis());
         Err(QueryError::new(ErrorCode::AgentTimeout, detail))
     });
-    let outcome = result.as_ref().err().map_or("ok", |error| error.code.as_str()).to_owned();
-    // A command of a newer version is the server's text, which must not become a label.
-    let label = if contracts::query::Command::ALL.contains(&command) { command.as_str() } else { "other" };
-    metrics::counter!(REQUESTS, "command" => label.to_owned(), "outcome" => outcome).increment(1);
+    count(&command, result.as_ref().err().map_or("ok", |error| error.code.as_str()));
     if let Err(error) = result {
         span.in_scope(|| tracing::info!(%error, "query failed"));
         send_error(&outbox, request_id, error).await;
     }
+}
+
+fn count(command: &Command, outcome: &str) {
+    // A command of a newer version is the server's text, which must not become a label.
+    let command = if Command::ALL.contains(command) { command.as_str() } else { "other" };
+    metrics::counter!(REQUESTS, "command" => command.to_owned(), "outcome" => outcome.to_owned())
+        .increment(1);
 }

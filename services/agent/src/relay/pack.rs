@@ -47,8 +47,13 @@ pub(super) async fn pack(answer: Answer) -> Result<Packed, QueryError> {
 }
 
 /// Sends a result. Each part waits until the asker wants it, and then for its own turn, so that other answers pass between
-/// them.
-pub(super) async fn send_result(outbox: &Outbox, request_id: Uuid, packed: Packed, window: &Window) {
+/// them. An error when too much waits already, and nothing was sent.
+pub(super) async fn send_result(
+    outbox: &Outbox,
+    request_id: Uuid,
+    packed: Packed,
+    window: &Window,
+) -> Result<(), QueryError> {
     match packed {
         Packed::Inline(result) => {
             send_response(outbox, Response { request_id, result: Some(result), error: None }).await;
@@ -57,8 +62,7 @@ pub(super) async fn send_result(outbox: &Outbox, request_id: Uuid, packed: Packe
             let mebibytes = u32::try_from(gzip.len().div_ceil(1 << 20)).unwrap_or(u32::MAX);
             let Ok(_place) = WAITING.try_acquire_many(mebibytes) else {
                 let detail = "the agent has too many large answers to send; try again";
-                let error = QueryError::new(ErrorCode::RateLimited, detail);
-                return send_error(outbox, request_id, error).await;
+                return Err(QueryError::new(ErrorCode::RateLimited, detail));
             };
             let _waiting = Held::new(WAITING_BYTES, gzip.len() as f64);
             let mut parts = gzip.chunks(PART_BYTES).peekable();
@@ -69,6 +73,7 @@ pub(super) async fn send_result(outbox: &Outbox, request_id: Uuid, packed: Packe
             }
         }
     }
+    Ok(())
 }
 
 /// Sends an error.

@@ -149,7 +149,7 @@ mod tests {
         let large = outbox.clone();
         let sending = tokio::spawn(async move {
             let packed = Packed::Compressed(vec![0; PARTS * PART_BYTES]);
-            send_result(&large, Uuid::nil(), packed, &Window::new(None)).await;
+            send_result(&large, Uuid::nil(), packed, &Window::new(None)).await.unwrap();
         });
         while outbox.frames.capacity() > 0 || connection.is_empty() {
             tokio::task::yield_now().await;

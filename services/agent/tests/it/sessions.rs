@@ -11,6 +11,7 @@ use contracts::{
 use http::StatusCode;
 use secrecy::ExposeSecret;
 use sim::Seed;
+use testkit::Metrics;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
@@ -120,6 +121,7 @@ async fn heartbeats_tell_what_was_counted_last() -> Result<()> {
 
 #[tokio::test]
 async fn many_requests_are_answered_at_once_and_more_are_told_to_wait() -> Result<()> {
+    let metrics = Metrics::of_this_thread();
     let mut world = World::simulated(Seed::Shop).await?;
     let (_running, mut agent) = world.open().await?;
     is_well(&mut agent).await?;
@@ -142,6 +144,8 @@ async fn many_requests_are_answered_at_once_and_more_are_told_to_wait() -> Resul
         }
     }
     assert_eq!((answered, told_to_wait), (MAX_IN_FLIGHT, 6));
+    let series = r#"agent_requests_total{command="get-pods",outcome="rate_limited"}"#;
+    assert_eq!(metrics.value(series)?, 6.0);
     Ok(())
 }
 

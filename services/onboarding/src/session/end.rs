@@ -77,7 +77,11 @@ impl End {
     }
 
     async fn say_goodbye(self, socket: &mut Socket) -> Result<(), SocketError> {
-        let floods = matches!(&self, Self::Refuse(refused) if refused.code == RefusalCode::RateLimited);
+        // Also with parts that nobody wanted yet.
+        let floods = matches!(
+            &self,
+            Self::Refuse(Refused { code: RefusalCode::RateLimited | RefusalCode::ProtocolError, .. })
+        );
         let code = match self {
             Self::Lost(_) => return Ok(()),
             Self::Left => CloseCode::Normal,

@@ -12,9 +12,9 @@ use contracts::agent::Refused;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::{AskError, posed::Asked};
+use super::{AskError, posed::Asked, questions::busy};
 
-/// So many questions wait to be written to the agent before more are refused.
+/// So many questions wait to be written to the agent before more are refused: also those whose askers have gone meanwhile.
 const MAX_ASKS: usize = 256;
 
 #[derive(Default)]
@@ -59,7 +59,7 @@ impl Mailbox {
             return Err(AskError::Gone);
         }
         if mail.asks.len() >= MAX_ASKS {
-            return Err(AskError::Busy);
+            return Err(busy());
         }
         mail.asks.push(ask);
         drop(mail);

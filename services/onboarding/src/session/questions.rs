@@ -40,10 +40,7 @@ impl Questions {
 
     /// A place for one more question; held as long as the question is.
     pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, AskError> {
-        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            refused("max_requests_per_session");
-            AskError::Busy
-        })
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| busy())
     }
 
     /// A place in the answer to this question: of one that was posed already and is still being answered, or of a new one.
@@ -54,8 +51,8 @@ impl Questions {
         pose: impl FnOnce() -> Result<Arc<Posed>, AskError>,
     ) -> Result<Reader, AskError> {
         let gone = || AskError::Gone;
-        // Who wants it fresh wants nothing that was begun before.
-        if !self.is_sharing || question.params.fresh {
+        // Who wants it fresh wants nothing that was begun before, and of whom it is not said who they are may be two.
+        if !self.is_sharing || question.params.fresh || question.user_id.is_none() {
             count(false);
             return pose()?.join().ok_or_else(gone);
         }
@@ -76,6 +73,12 @@ impl Questions {
     fn lock(&self) -> MutexGuard<'_, HashMap<Question, Weak<Posed>>> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Too many questions wait for this agent.
+pub(super) fn busy() -> AskError {
+    refused("max_requests_per_session");
+    AskError::Busy
 }
 
 fn count(is_shared: bool) {

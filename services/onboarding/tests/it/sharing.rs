@@ -10,10 +10,12 @@ use contracts::{
 };
 use store::testing::TestDatabase;
 use testkit::eventually;
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     agent::Agent,
-    world::{Made, PATIENCE, Setup, User, World, read, refused},
+    world::{Made, PATIENCE, Setup, User, World, query_for, read, refused},
 };
 
 const MANY: u32 = 1000;
@@ -61,6 +63,26 @@ store::test_on_both! {
         agent.answers(&world, &cluster.query()).await
     }
 
+    async fn many_who_wait_for_a_silent_agent_hold_up_nobody(database: TestDatabase) -> Result<()> {
+        let (world, cluster, mut silent) = sharing(&database).await?;
+        let query = cluster.query();
+        let deadline = Timestamp::from_millis(query.timestamp.as_millis() + 10_000);
+        let query = QueryRequest { deadline, ..query };
+        let mut waiting = JoinSet::new();
+        let first = world.asking_in_parts(&cluster.query());
+        silent.request().await?;
+        for _ in 0..3 * MANY {
+            let asking = world.asking_in_parts(&query);
+            waiting.spawn(AbortOnDropHandle::new(asking));
+        }
+        shared(&world, 3 * MANY).await?;
+        let other = world.cluster(User::Bob, "b").await?;
+        let mut agent = Agent::open(&world, &other).await?;
+        agent.answers(&world, &query_for(User::Bob, &other.agent_id)).await?;
+        first.abort();
+        Ok(())
+    }
+
     async fn what_differs_is_not_shared_nor_what_is_to_be_fresh(database: TestDatabase) -> Result<()> {
         let (world, cluster, mut agent) = sharing(&database).await?;
         let query = cluster.query();
@@ -73,6 +95,7 @@ store::test_on_both! {
             with(fresh.clone()),
             with(fresh),
             // A client of the earlier system, which does not say who asks.
+            QueryRequest { user_id: None, ..query.clone() },
             QueryRequest { user_id: None, ..query.clone() },
         ];
         let asking: Vec<_> = queries.iter().map(|query| world.asking_in_parts(query)).collect();
