@@ -77,6 +77,7 @@ pub(crate) async fn run(args: SoakArgs) -> Result<()> {
 
     // The first queries are made before anything is measured or broken.
     tokio::time::sleep(Duration::from_secs(10)).await;
+    let private_queues = stage.stage.private_queues().await?.len();
     let mut memory = vec![("start", stage.memory()?)];
     let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
     let middle = Instant::now() + Duration::from_secs_f64(minutes * 30.0);
@@ -93,7 +94,7 @@ pub(crate) async fn run(args: SoakArgs) -> Result<()> {
     tokio::time::sleep(PEACE).await;
     stop.cancel();
     callers.finish().await?;
-    stage.nothing_left_over().await?;
+    stage.nothing_left_over(private_queues).await?;
     memory.push(("end", stage.memory()?));
     let lost_changes = changes.finish().await?;
 
@@ -184,22 +185,28 @@ impl Scene {
         waiting.await.with_context(|| format!("{open} of {expected} sessions are open"))
     }
 
-    /// Waits until nothing is under way anywhere.
-    async fn nothing_left_over(&self) -> Result<()> {
+    /// Waits until nothing is under way anywhere, and the broker has no more private queues than at the beginning.
+    async fn nothing_left_over(&mut self, private_queues: usize) -> Result<()> {
         let addresses = self.stage.system.addresses;
         for (address, gauge) in [
             (addresses.cluster, "queries_in_flight"),
             (addresses.cluster, "bus_requests_in_flight"),
             (addresses.onboarding, "bus_requests_in_flight"),
+            (addresses.onboarding, "bus_serving"),
             (addresses.onboarding, "agent_questions_in_flight"),
             (addresses.onboarding, "agent_answer_bytes_queued"),
         ] {
             eventually_within(RECOVERY, gauge, async || {
-                (Metrics::of(address).await.ok()?.sum(gauge, "").unwrap_or_default() < 1.0).then_some(())
+                (Metrics::of(address).await.ok()?.sum(gauge, "")? < 1.0).then_some(())
             })
             .await?;
         }
-        Ok(())
+        let mut now = 0;
+        let waiting = eventually_within(RECOVERY, "the private queues of the beginning", async || {
+            now = self.stage.private_queues().await.ok()?.len();
+            (now == private_queues).then_some(())
+        });
+        waiting.await.with_context(|| format!("{now} private queues instead of {private_queues}"))
     }
 
     fn memory(&self) -> Result<Vec<(&'static str, u64)>> {

@@ -117,6 +117,12 @@ impl Stage {
         self.broker.url()
     }
 
+    /// The broker's queues that live as long as a connection.
+    pub(super) async fn private_queues(&mut self) -> Result<Vec<String>> {
+        let names = self.broker.queues().await?.into_iter().map(|queue| queue.name);
+        Ok(names.filter(|name| name.starts_with("kubesage.private.")).collect())
+    }
+
     /// One thing goes wrong and is put right again; then there is peace for a moment.
     pub(super) async fn trouble(&mut self, random: &mut StdRng, tally: &Tally, crowd: &Crowd) -> Result<()> {
         let trouble = Trouble::any(random);
@@ -162,11 +168,9 @@ impl Stage {
                 self.broker.close_channels(which.unwrap_or(Channels::Consuming)).await?;
             }
             Trouble::DeletePrivateQueues => {
-                for queue in self.broker.queues().await? {
-                    if queue.name.starts_with("kubesage.private.") {
-                        // It may be gone by now.
-                        let _ = self.broker.delete_queue(&queue.name).await;
-                    }
+                for queue in self.private_queues().await? {
+                    // It may be gone by now.
+                    let _ = self.broker.delete_queue(&queue).await;
                 }
             }
             Trouble::CutBroker(service) => {

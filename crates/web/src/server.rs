@@ -16,6 +16,7 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
+use tokio_io_timeout::TimeoutWriter;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -39,6 +40,8 @@ pub struct ServerConfig {
     pub tls: Option<TlsFiles>,
     /// How long a caller may take for the TLS handshake, and again for the head of each request.
     pub head_timeout: Duration,
+    /// How long a caller may take nothing of what is written to it.
+    pub write_timeout: Duration,
     /// So many connections are open at once; further ones wait to be accepted. Those that were upgraded are not counted.
     pub max_connections: usize,
     /// How long requests under way may still run once the server is told to stop.
@@ -46,13 +49,14 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// Plain HTTP, 10 s for a request's head and 20 s of grace: less than [`crate::Shutdown`] gives the process.
+    /// Plain HTTP, 10 s for a request's head, 30 s for a caller that does not read, and 20 s of grace: less than [`crate::Shutdown`] gives the process.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         Self {
             host: host.into(),
             port,
             tls: None,
             head_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
             max_connections: 10_000,
             grace: Duration::from_secs(20),
         }
@@ -102,6 +106,7 @@ pub struct Server {
 struct Connections {
     tls: Option<TlsAcceptor>,
     head_timeout: Duration,
+    write_timeout: Duration,
 }
 
 impl Server {
@@ -115,7 +120,8 @@ impl Server {
         };
         let listener = TcpListener::bind((config.host.as_str(), config.port)).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
-        let connections = Connections { tls, head_timeout: config.head_timeout };
+        let connections =
+            Connections { tls, head_timeout: config.head_timeout, write_timeout: config.write_timeout };
         let places = Arc::new(Semaphore::new(config.max_connections));
         Ok(Self { listener, local_addr, connections, places, grace: config.grace })
     }
@@ -193,11 +199,13 @@ impl Connections {
             request.extensions_mut().insert(ConnectInfo(peer));
             router.clone().oneshot(request)
         });
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(self.write_timeout));
         let mut connection = pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(self.head_timeout)
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(TokioIo::new(Box::pin(stream)), service)
                 .with_upgrades()
         );
         let ended = tokio::select! {

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use ::store::{Store, StoreError};
 use bus::Bus;
 use contracts::{Timestamp, Token, auth::UserData};
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
@@ -85,6 +86,7 @@ impl Onboarding {
                 shares_answers: agents.share_answers,
                 budget: Budget::new(usize::from(agents.max_queued_mib) << 20),
             },
+            sockets: Arc::new(Semaphore::new(session::sockets_of(agents.max_sessions))),
             tasks: TaskTracker::new(),
             shutdown: shutdown.token(),
         };

@@ -1,11 +1,12 @@
 //! The server itself: ports, certificates, slow callers, upgrades, stopping.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
-use axum::{Router, extract::ConnectInfo, extract::Request, response::Response, routing::get};
+use axum::{Router, body::Body, extract::ConnectInfo, extract::Request, response::Response, routing::get};
+use futures_util::stream;
 use hyper_util::rt::TokioIo;
-use testkit::Metrics;
+use testkit::{Metrics, eventually};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy, split},
     net::TcpStream,
@@ -144,6 +145,23 @@ async fn further_connections_wait_for_a_place() -> Result<()> {
     drop(first);
     tokio::time::timeout(Duration::from_secs(10), second.read_u8()).await??;
     Ok(())
+}
+
+#[tokio::test]
+async fn a_caller_that_reads_nothing_is_dropped() -> Result<()> {
+    let metrics = Metrics::of_this_thread();
+    let server = Server::bind(&ServerConfig { write_timeout: Duration::from_millis(50), ..local() }).await?;
+    let address = server.local_addr();
+    let stop = CancellationToken::new();
+    let _stop = stop.clone().drop_guard();
+    let endless =
+        async || Body::from_stream(stream::repeat_with(|| Ok::<_, Infallible>(vec![b'x'; 64 << 10])));
+    tokio::spawn(server.run(app(Router::new().route("/endless", get(endless))), stop));
+    let mut deaf = TcpStream::connect(address).await?;
+    deaf.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+    let open = async || metrics.value("http_connections").ok();
+    eventually("it to be served", async || (open().await? == 1.0).then_some(())).await?;
+    eventually("it to be dropped", async || (open().await? == 0.0).then_some(())).await
 }
 
 /// Takes over the connection and sends back whatever comes.

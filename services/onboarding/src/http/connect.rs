@@ -1,6 +1,6 @@
 //! `/api/v1/agents/connect`: where agents open their sessions.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use contracts::{Timestamp, Token, TokenKind};
+use contracts::{ErrorCode, Timestamp, Token, TokenKind};
 use store::StoreError;
 use utoipa_axum::router::OpenApiRouter;
 use web::Problem;
@@ -21,6 +21,9 @@ use crate::{
 const AGENT_KEY_HEADER: &str = "x-api-key";
 /// The second is what earlier agents send; some proxies drop it for its underscore.
 const AGENT_ID_HEADERS: [&str; 2] = ["x-agent-id", "agent_id"];
+
+/// After so long, too many agents may be fewer.
+const FULL: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 struct Connect {
@@ -44,13 +47,17 @@ async fn connect(State(state): State<Connect>, request: Request) -> Result<Respo
         // RFC 6455, section 4.2.2: a refusal names the version that is spoken here.
         Err(problem) => return Ok(([(header::SEC_WEBSOCKET_VERSION, "13")], problem).into_response()),
     };
+    let place = state.sessions.place().ok_or_else(|| {
+        Problem::new(ErrorCode::Unavailable, "too many agents are connected here; try again")
+            .retry_after(FULL)
+    })?;
     let identity = admit(&state.database, &key, &agent_id).await?;
     let (answer, socket) = upgrade.accept();
     let sessions = Arc::clone(&state.sessions);
     state.sessions.tasks.spawn(async move {
         match socket.await {
             // A task of its own, so that nothing of the upgrade is kept for as long as the session.
-            Ok(socket) => drop(sessions.tasks.clone().spawn(sessions.run(socket, identity))),
+            Ok(socket) => drop(sessions.tasks.clone().spawn(sessions.run(socket, identity, place))),
             Err(error) => tracing::debug!(%error, "an agent went away during the upgrade"),
         }
     });

@@ -8,7 +8,10 @@ use contracts::{
 };
 use futures_util::StreamExt;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 use web::metrics::refused;
@@ -35,12 +38,24 @@ pub(crate) struct Sessions {
     pub(crate) recorder: VitalsRecorder,
     pub(crate) settings: SessionSettings,
     pub(crate) bounds: Bounds,
+    /// One for each socket of an agent: also before its session, and until it is closed after it.
+    pub(crate) sockets: Arc<Semaphore>,
     pub(crate) tasks: TaskTracker,
     pub(crate) shutdown: CancellationToken,
 }
 
+/// So many agents may have a socket where so many may have a session: some are just being replaced or refused.
+pub(crate) fn sockets_of(max_sessions: usize) -> usize {
+    (max_sessions + max_sessions / 10 + 100).min(Semaphore::MAX_PERMITS)
+}
+
 impl Sessions {
-    /// Runs a session to its end.
+    /// A place for the socket of one more agent, if there is one.
+    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.sockets).try_acquire_owned().inspect_err(|_| refused("max_sessions")).ok()
+    }
+
+    /// Runs a session to its end, and keeps its place so long.
     ///
     /// The size of this future is what an idle session costs. So what is large is boxed before it is moved in, and what comes
     /// before and after the session is boxed to be freed with its end.
@@ -48,6 +63,7 @@ impl Sessions {
         self: Arc<Self>,
         socket: Socket,
         identity: AgentIdentity,
+        place: OwnedSemaphorePermit,
     ) -> impl Future<Output = ()> + Send {
         let (mut socket, identity) = (Box::new(socket), Box::new(identity));
         async move {
@@ -63,6 +79,7 @@ impl Sessions {
             };
             tracing::info!(agent = agent_id, reason = end.reason(), "connection of an agent ended");
             Box::pin(end.carry_out(&mut socket, &self.settings)).await;
+            drop(place);
         }
     }
 

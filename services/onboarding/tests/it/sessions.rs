@@ -63,6 +63,25 @@ store::test_on_both! {
         Ok(())
     }
 
+    async fn those_who_never_say_hello_are_bounded_too(database: TestDatabase) -> Result<()> {
+        let mut setup = Setup::on(&database);
+        setup.agents.max_sessions = 1;
+        let world = setup.start().await?;
+        let cluster = world.cluster(User::Ada, "a").await?;
+        let mut silent = Vec::new();
+        let refused = loop {
+            match Agent::connect(&world, &cluster).await {
+                Ok(agent) => silent.push(agent),
+                Err(refused) => break refused,
+            }
+        };
+        assert_eq!(silent.len(), 101, "{refused:#}");
+        assert!(format!("{refused:#}").contains("503"), "{refused:#}");
+        silent.clear();
+        eventually("a place", async || Agent::open(&world, &cluster).await.ok()).await?;
+        Ok(())
+    }
+
     async fn those_who_say_hello_together_are_no_more_either(database: TestDatabase) -> Result<()> {
         let mut setup = Setup::on(&database);
         setup.agents.max_sessions = 1;
