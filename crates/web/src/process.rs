@@ -5,7 +5,7 @@ use std::{env, error::Error, io, num::NonZero, process::ExitCode, thread};
 use bus::Bus;
 use tokio::runtime::{self, Runtime};
 
-use crate::{App, Outcome, Readiness, Server, Shutdown, config::LogArgs, error_chain, telemetry};
+use crate::{App, Outcome, Readiness, Server, Shutdown, config::LogArgs, error_chain, metrics, telemetry};
 
 /// What ends a process before it is up: printed as one line, never matched on.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -25,6 +25,8 @@ pub fn run<F>(log: &LogArgs, workers: Workers, process: F) -> ExitCode
 where
     F: Future<Output = Result<Outcome, Failure>>,
 {
+    // Before anything is built: a metric that is made earlier and kept records nothing for ever.
+    metrics::install();
     let outcome = telemetry::init(log).map_err(Failure::from).and_then(|()| {
         let runtime = runtime(workers)?;
         let outcome = runtime.block_on(process);

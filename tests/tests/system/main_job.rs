@@ -127,6 +127,18 @@ async fn another_users_agent_does_not_exist_and_an_absent_one_is_known_at_once()
     Ok(())
 }
 
+/// Also what is measured by a handle that was made while the process started.
+#[tokio::test]
+async fn what_a_process_works_on_is_in_its_metrics() -> Result<()> {
+    let system = System::start(Options::default()).await?;
+    assert_eq!(system.namespaces().await?.status, 200);
+    let metrics = reqwest::get(system.onboarding_url("/metrics")).await?.text().await?;
+    let gauge =
+        metrics.lines().find(|line| line.starts_with("bus_serving{queue=\"cluster_namespace_requests\"}"));
+    assert!(gauge.is_some_and(|line| line.ends_with(" 0")), "{metrics}");
+    Ok(())
+}
+
 /// A second user with a key of his own.
 async fn other_user(system: &System) -> Result<Client> {
     let user = json!({"username": "bob", "email": "bob@example.com", "roles": []});
