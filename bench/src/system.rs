@@ -7,7 +7,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use contracts::{Token, TokenKind};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::testing::TestDatabase;
 use testkit::{TestBus, eventually_within};
 
@@ -149,11 +149,18 @@ pub(crate) async fn make_cluster(
     api_key: &str,
     name: &str,
 ) -> Result<Credentials> {
-    let url = format!("http://{onboarding}/api/v1/clusters/generate-install-script");
-    let body = json!({"provider": "other", "cluster_name": name});
-    let response = client.post(url).header("x-api-key", api_key).json(&body).send().await?;
-    ensure!(response.status() == 200, "no cluster is made: {}", response.text().await?);
-    Ok(response.json().await?)
+    let post = async |path: &str, body: Value| -> Result<Value> {
+        let url = format!("http://{onboarding}/api/v1/clusters/{path}");
+        let response = client.post(url).header("x-api-key", api_key).json(&body).send().await?;
+        ensure!(response.status().is_success(), "no cluster is made: {}", response.text().await?);
+        Ok(response.json().await?)
+    };
+    let text =
+        |answer: &Value, field: &str| answer[field].as_str().map(str::to_owned).context(field.to_owned());
+    let made = post("generate-install-script", json!({"provider": "other", "cluster_name": name})).await?;
+    let (cluster_id, agent_id) = (text(&made, "cluster_id")?, text(&made, "agent_id")?);
+    let key = post(&format!("{cluster_id}/agent-keys"), Value::Null).await?;
+    Ok(Credentials { agent_id, cluster_id, agent_key: text(&key, "key")? })
 }
 
 /// Waits until a service says that it is ready.

@@ -192,7 +192,9 @@ impl System {
         let text = |name: &str| made.body[name].as_str().map(ToOwned::to_owned).context(name.to_owned());
         self.agent_id = text("agent_id")?;
         self.cluster_id = text("cluster_id")?;
-        self.agent_key = text("agent_key")?;
+        let url = self.onboarding_url(&format!("/api/v1/clusters/{}/agent-keys", self.cluster_id));
+        let key = self.admin.post(&url, &json!(null)).await?;
+        self.agent_key = key.body["key"].as_str().context(format!("{key:?}"))?.to_owned();
         Ok(())
     }
 

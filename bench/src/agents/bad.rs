@@ -83,7 +83,13 @@ pub(super) async fn serve(mut session: Session, how: Harm) -> Result<()> {
             }
         },
         Harm::Beating => loop {
-            let heartbeat = Heartbeat { nodes: Some(1), pods: Some(1), at: Timestamp::now() };
+            let heartbeat = Heartbeat {
+                nodes: Some(1),
+                pods: Some(1),
+                provider: None,
+                region: None,
+                at: Timestamp::now(),
+            };
             session.send(&AgentFrame::Heartbeat(heartbeat)).await?;
         },
         Harm::Unasked => loop {

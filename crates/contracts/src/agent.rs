@@ -62,6 +62,9 @@ pub struct Welcome {
     pub session_id: String,
     /// How often the agent is to send a heartbeat.
     pub heartbeat_seconds: u32,
+    /// What the operator of the agent should know, such as that it is too old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
 }
 
 /// The session is not opened, or ends; the WebSocket is closed after it.
@@ -175,6 +178,12 @@ pub struct Heartbeat {
     /// Pods; absent while the API server does not answer.
     #[serde(default)]
     pub pods: Option<u64>,
+    /// Who runs the cluster, as its nodes tell: `eks`, `aks`, `gke`, `openshift` or `kops`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// The cloud's region in which most nodes are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// When, by the agent's clock.
     pub at: Timestamp,
 }
@@ -300,7 +309,8 @@ mod tests {
             r#"{"type":"hello","protocol":1,"agent_id":"a","agent_version":"1.0.0","capabilities":["get-pods"],"new":1}"#,
         );
         assert!(matches!(hello, Ok(AgentFrame::Hello(hello)) if hello.kubernetes_version.is_none()));
-        let welcome = ServerFrame::Welcome(Welcome { session_id: "s".into(), heartbeat_seconds: 30 });
+        let welcome =
+            ServerFrame::Welcome(Welcome { session_id: "s".into(), heartbeat_seconds: 30, notice: None });
         let text = serde_json::to_string(&welcome).unwrap();
         assert_eq!(text, r#"{"type":"welcome","session_id":"s","heartbeat_seconds":30}"#);
         assert!(matches!(ServerFrame::parse(&text), Ok(ServerFrame::Welcome(_))));

@@ -70,6 +70,12 @@ pub enum EventType {
     ClusterCreated,
     /// `{cluster_id, agent_id, cluster_name}`
     ClusterDeleted,
+    /// `{cluster_id, agent_id, cluster_name, state_before}`: the agent is there, for the first time or again.
+    ClusterConnected,
+    /// `{cluster_id, agent_id, cluster_name, state_before, last_heartbeat}`: nothing was heard of the agent for a while.
+    ClusterStale,
+    /// `{cluster_id, agent_id, cluster_name, state_before, last_heartbeat}`: nothing was heard of it for long.
+    ClusterDisconnected,
     /// `{cluster_id, agent_id, key_id}`
     AgentKeyCreated,
     /// `{cluster_id, agent_id, key_id}`

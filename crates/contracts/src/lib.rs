@@ -4,7 +4,6 @@
 //! old and new processes run side by side during a roll-out.
 
 pub mod agent;
-pub mod agent_role;
 pub mod auth;
 pub mod catalog;
 pub mod events;

@@ -1,6 +1,6 @@
 //! Instants on the wire.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
@@ -28,6 +28,12 @@ impl Timestamp {
     /// Milliseconds since 1970.
     pub fn as_millis(self) -> i64 {
         self.0.as_millisecond()
+    }
+
+    /// So much before this, but not before the years that RFC 3339 can write.
+    #[must_use]
+    pub fn minus(self, time: Duration) -> Self {
+        self.0.saturating_sub(time).map_or(self, Into::into)
     }
 
     /// The milliseconds from `earlier` to this; negative when `earlier` is later.

@@ -24,9 +24,12 @@ pub enum TokenKind {
     AgentKey,
     /// What one service shows another over HTTP, `kt_…`.
     ServiceToken,
+    /// What an install script fetches the agent's key with, once, `ki_…`.
+    InstallToken,
 }
 
-const KINDS: [TokenKind; 3] = [TokenKind::ApiKey, TokenKind::AgentKey, TokenKind::ServiceToken];
+const KINDS: [TokenKind; 4] =
+    [TokenKind::ApiKey, TokenKind::AgentKey, TokenKind::ServiceToken, TokenKind::InstallToken];
 
 impl TokenKind {
     /// What every key of this kind begins with.
@@ -35,6 +38,7 @@ impl TokenKind {
             Self::ApiKey => "ks_",
             Self::AgentKey => "ka_",
             Self::ServiceToken => "kt_",
+            Self::InstallToken => "ki_",
         }
     }
 }

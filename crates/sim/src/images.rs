@@ -14,6 +14,13 @@ pub(crate) fn default_pull_policy(reference: &str) -> &'static str {
     }
 }
 
+/// A reference without its tag and its digest.
+pub(crate) fn repository(reference: &str) -> &str {
+    let name = reference.split_once('@').map_or(reference, |(name, _)| name);
+    let path = name.rfind('/').map_or(0, |slash| slash + 1);
+    name[path..].find(':').map_or(name, |colon| &name[..path + colon])
+}
+
 /// Refuses a text that can be the name of no image, in the words of `ParseNormalizedNamed` in
 /// `github.com/distribution/reference`.
 pub(crate) fn check(reference: &str) -> Result<(), String> {
@@ -84,7 +91,7 @@ fn is_digest(digest: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{check, default_pull_policy};
+    use super::{check, default_pull_policy, repository};
 
     #[test]
     fn what_can_be_the_name_of_an_image() {
@@ -100,6 +107,19 @@ mod tests {
             check("Nginx:1").unwrap_err(),
             "invalid reference format: repository name (library/Nginx) must be lowercase"
         );
+    }
+
+    #[test]
+    fn a_repository_has_neither_tag_nor_digest() {
+        for image in [
+            "r:5000/team/app",
+            "r:5000/team/app:1",
+            "r:5000/team/app@sha256:0a",
+            "r:5000/team/app:1@sha256:0a",
+        ] {
+            assert_eq!(repository(image), "r:5000/team/app", "{image}");
+        }
+        assert_eq!(repository("agent:1.0.0"), "agent");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A Kubernetes cluster that lives in memory, for the demo and for tests: `docs/simulated-cluster.md`.
 //!
 //! It speaks the API of Kubernetes 1.36 over HTTPS, and controllers, a scheduler and kubelets keep its objects true. No
-//! container runs. Every answer says so in the header [`SIMULATED_HEADER`].
+//! container runs, but in its place may a program of this process ([`Programs`]). Every answer says so in the header [`SIMULATED_HEADER`].
 
 mod admission;
 mod annotations;
@@ -22,6 +22,7 @@ mod managed;
 mod names;
 mod object;
 mod patch;
+mod programs;
 mod protobuf;
 mod rbac;
 mod reviews;
@@ -43,6 +44,7 @@ pub use self::clock::Clock;
 pub use self::controllers::Delays;
 pub use self::faults::{Fault, FaultError, FaultPlan, RequestLine};
 pub use self::object::Object;
+pub use self::programs::{Programs, Run};
 pub use self::seed::{ParseSeedError, Seed};
 pub use self::server::{Options, Sim, SimError};
 pub use self::status::ApiError;

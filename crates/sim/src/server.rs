@@ -18,6 +18,7 @@ use crate::controllers::{Controllers, Delays};
 use crate::faults::{Fault, FaultError, FaultPlan, Faults, RequestLine};
 use crate::http::{Server, router};
 use crate::kubeconfig::{self, Credentials};
+use crate::programs::{Programs, Running, Surroundings};
 use crate::seed::Seed;
 use crate::serve::Service;
 use crate::status::ApiError;
@@ -41,6 +42,8 @@ pub struct Options {
     pub controllers: bool,
     /// How long controllers and kubelets take.
     pub delays: Delays,
+    /// What runs in place of containers; those of other images run nothing.
+    pub programs: Programs,
 }
 
 impl Default for Options {
@@ -55,6 +58,7 @@ impl Default for Options {
             history: 10_000,
             controllers: true,
             delays: Delays::default(),
+            programs: Programs::default(),
         }
     }
 }
@@ -105,16 +109,26 @@ impl Sim {
         let tls = TlsAcceptor::from(Arc::new(authority.server_config(address.ip())?));
         let shutdown = CancellationToken::new();
         let faults = Arc::new(Faults::new(shutdown.clone()));
+        let surroundings = Surroundings {
+            url: reached_at(address),
+            ca_pem: authority.pem(),
+            tokens: Arc::clone(&tokens),
+            api: Arc::clone(&api),
+            shutdown: shutdown.clone(),
+        };
+        let programs = Arc::new(Running::new(options.programs, surroundings));
         let server = Arc::new(Server {
             api: Arc::clone(&api),
             tokens: Arc::clone(&tokens),
             faults: Arc::clone(&faults),
+            programs: Arc::clone(&programs),
             bookmark_interval: options.bookmark_interval,
             read_timeout: options.read_timeout,
             address: address.to_string(),
         });
         if options.controllers {
-            let controllers = Controllers::new(api, faults, options.delays, tokens, authority.pem());
+            let controllers =
+                Controllers::new(api, faults, programs, options.delays, tokens, authority.pem());
             let shutdown = shutdown.clone();
             tokio::spawn(async move {
                 // A cluster whose controllers have died would stand still and answer on: it ends with them.
@@ -138,13 +152,7 @@ impl Sim {
     /// `https://` and where it is reached; from this machine, where it listens on all addresses.
     #[must_use]
     pub fn url(&self) -> String {
-        let mut address = self.address;
-        match address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-            IpAddr::V4(_) | IpAddr::V6(_) => {}
-        }
-        format!("https://{address}")
+        reached_at(self.address)
     }
 
     /// The certificate of the authority that signed the server's, as PEM.
@@ -257,4 +265,14 @@ impl Sim {
             tracing::error!(%error, "the simulated API server ended badly");
         }
     }
+}
+
+/// `https://` and where it is reached; from this machine, where it listens on all addresses.
+fn reached_at(mut address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    format!("https://{address}")
 }

@@ -52,17 +52,28 @@ impl Readiness {
         self
     }
 
-    async fn answer(self) -> Response {
+    /// Makes all checks, side by side.
+    pub async fn health(&self) -> Health {
         let results = join_all(self.checks.iter().map(|(name, check)| run(name, check))).await;
         let ready = results.iter().all(|(_, result)| result.is_ok());
         let report = |result: Result<(), String>| result.err().unwrap_or_else(|| "ok".to_owned());
-        let checks = results.into_iter().map(|(name, result)| (name.to_owned(), report(result))).collect();
-        if ready {
-            Json(Health { status: "ok".to_owned(), checks }).into_response()
-        } else {
-            let health = Health { status: "unavailable".to_owned(), checks };
-            (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response()
+        Health {
+            status: if ready { "ok" } else { "unavailable" }.to_owned(),
+            checks: results.into_iter().map(|(name, result)| (name.to_owned(), report(result))).collect(),
         }
+    }
+
+    async fn answer(self) -> Response {
+        let health = self.health().await;
+        let status = if health.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, Json(health)).into_response()
+    }
+}
+
+impl Health {
+    /// Whether every check has passed.
+    pub fn is_ok(&self) -> bool {
+        self.status == "ok"
     }
 }
 

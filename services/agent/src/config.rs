@@ -13,6 +13,7 @@ use web::config::{boolean, secret};
 use crate::{
     cluster::ClusterSource,
     endpoint::{Endpoint, InvalidEndpoint},
+    proxy::{InvalidProxy, Proxy},
 };
 
 /// The agent's own settings, as they come from the environment or the command line.
@@ -44,6 +45,19 @@ pub struct Settings {
           action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub allow_insecure_endpoint: bool,
 
+    /// Trust the certificates (PEM) of this file too, for a relay with a private authority. The file may be missing
+    #[arg(long, env = "API_CA_FILE")]
+    pub api_ca_file: Option<PathBuf>,
+
+    /// Connect through this HTTP proxy: http://[user:password@]host:port; give it as an environment variable if it holds a
+    /// password
+    #[arg(long, env = "HTTPS_PROXY", hide_env_values = true, value_parser = secret)]
+    pub https_proxy: Option<SecretString>,
+
+    /// Hosts, domains and networks that are reached without the proxy, separated by commas
+    #[arg(long, env = "NO_PROXY")]
+    pub no_proxy: Option<String>,
+
     /// Kubeconfig file of the cluster. Without it: the pod's service account, else the files of KUBECONFIG, else
     /// ~/.kube/config
     #[arg(long)]
@@ -63,6 +77,9 @@ pub enum ConfigError {
     /// The key is not of an agent's.
     #[error("API_KEY is not an agent's key: {0}")]
     Key(TokenError),
+    /// The proxy is none.
+    #[error("HTTPS_PROXY {0}")]
+    Proxy(#[from] InvalidProxy),
     /// The id cannot be sent.
     #[error("AGENT_ID must be 1 to 128 visible ASCII characters")]
     AgentId,
@@ -81,6 +98,10 @@ pub struct Config {
     pub cluster_name: Option<String>,
     /// The agent's key.
     pub key: Token,
+    /// Certificates that the relay is verified by, besides those that the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// How the relay is reached.
+    pub proxy: Proxy,
     /// Where the cluster is.
     pub cluster: ClusterSource,
     /// The times by which it lives.
@@ -97,7 +118,13 @@ impl Settings {
         if !is_sendable || !(1..=128).contains(&self.agent_id.len()) {
             return Err(ConfigError::AgentId);
         }
+        let proxy = match self.https_proxy.filter(|proxy| !proxy.expose_secret().is_empty()) {
+            Some(proxy) => Proxy::new(&proxy, self.no_proxy.as_deref())?,
+            None => Proxy::default(),
+        };
         Ok(Config {
+            proxy,
+            ca_file: self.api_ca_file.filter(|path| !path.as_os_str().is_empty()),
             endpoint: Endpoint::parse(&self.api_endpoint, self.allow_insecure_endpoint)
                 .map_err(ConfigError::Endpoint)?,
             key: Token::parse(TokenKind::AgentKey, self.api_key.expose_secret()).map_err(ConfigError::Key)?,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use http::Uri;
 use thiserror::Error;
 use url::{Host, Url};
 
@@ -64,6 +65,25 @@ impl Endpoint {
     /// The address as text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
+    }
+
+    /// `host:port`, to connect to.
+    pub(crate) fn authority(&self) -> String {
+        // Both schemes have a port of their own, and the host was checked.
+        let port = self.0.port_or_known_default().unwrap_or(443);
+        format!("{}:{port}", self.0.host_str().unwrap_or_default())
+    }
+
+    /// The host as a proxy is asked for it.
+    pub(crate) fn address(&self) -> Uri {
+        let scheme = if self.is_encrypted() { "https" } else { "http" };
+        // Whatever stands in a parsed URL can stand in a URI.
+        format!("{scheme}://{}/", self.authority()).parse().unwrap_or_default()
+    }
+
+    /// Whether it is on this machine.
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.0.host().is_some_and(|host| is_loopback(&host))
     }
 
     /// Whether the connection is by TLS.

@@ -8,6 +8,7 @@ mod bulk;
 mod cluster;
 mod config;
 mod endpoint;
+mod proxy;
 mod relay;
 mod tls;
 mod vitals;
@@ -21,6 +22,7 @@ use web::{App, Readiness, ServeError, Server, ServerConfig, Shutdown};
 pub use cluster::{ClusterError, ClusterSource};
 pub use config::{Config, ConfigError, Settings, Timing};
 pub use endpoint::{Endpoint, InvalidEndpoint};
+pub use proxy::{InvalidProxy, Proxy};
 pub use tls::TlsError;
 
 use cluster::Cluster;
@@ -53,8 +55,9 @@ impl Agent {
     /// [`StartError`] when there are no usable credentials for a cluster, or no trusted certificates.
     pub async fn new(config: Config) -> Result<Self, StartError> {
         tls::install_provider();
-        let cluster = Arc::new(Cluster::new(&config.cluster, &config.timing).await?);
-        let tls = config.endpoint.is_encrypted().then(tls::client_config).transpose()?;
+        let cluster = Arc::new(Cluster::new(&config.cluster, &config.proxy, &config.timing).await?);
+        let ca_file = config.ca_file.as_deref();
+        let tls = config.endpoint.is_encrypted().then(|| tls::client_config(ca_file)).transpose()?;
         let relay = Relay { config, cluster, vitals: Vitals::default(), tls };
         Ok(Self { relay })
     }

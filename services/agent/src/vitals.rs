@@ -9,29 +9,43 @@ use web::Readiness;
 
 use crate::cluster::Cluster;
 
-/// When the relay was last heard of in an open session. Cheap to clone.
-#[derive(Clone, Default)]
+/// How the relay is doing. Cheap to clone.
+#[derive(Clone)]
 pub(crate) struct Vitals {
-    heard: Arc<Mutex<Option<Instant>>>,
+    relay: Arc<Mutex<RelayState>>,
+}
+
+#[derive(Clone)]
+enum RelayState {
+    /// There is an open session, in which it was last heard of then.
+    Heard(Instant),
+    /// There is no session, and why.
+    Away(String),
+}
+
+impl Default for Vitals {
+    fn default() -> Self {
+        Self { relay: Arc::new(Mutex::new(RelayState::Away("no session with the relay".to_owned()))) }
+    }
 }
 
 impl Vitals {
     /// Something came through the open session.
     pub(crate) fn heard(&self) {
-        self.set(Some(Instant::now()));
+        self.set(RelayState::Heard(Instant::now()));
     }
 
     /// No session is open.
-    pub(crate) fn disconnected(&self) {
-        self.set(None);
+    pub(crate) fn disconnected(&self, why: &str) {
+        self.set(RelayState::Away(format!("no session with the relay: {why}")));
     }
 
-    fn set(&self, heard: Option<Instant>) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = heard;
+    fn set(&self, state: RelayState) {
+        *self.relay.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
-    fn last_heard(&self) -> Option<Instant> {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    fn relay(&self) -> RelayState {
+        self.relay.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ready when the relay has answered in an open session and the API server has answered, both within `window`.
@@ -39,17 +53,22 @@ impl Vitals {
         let (vitals, cluster) = (self.clone(), Arc::clone(cluster));
         Readiness::new()
             .check("relay", move || {
-                let last = vitals.last_heard();
-                async move { recent(last, window, "no session with the relay") }
+                let relay = vitals.relay();
+                async move {
+                    match relay {
+                        RelayState::Heard(last) => recent(last, window),
+                        RelayState::Away(why) => Err(why),
+                    }
+                }
             })
             .check("cluster", move || {
                 let last = cluster.server().answered();
-                async move { recent(last, window, "the API server has not answered yet") }
+                async move { recent(last.ok_or("the API server has not answered yet")?, window) }
             })
     }
 }
 
-fn recent(last: Option<Instant>, window: Duration, never: &str) -> Result<(), String> {
-    let silence = last.ok_or(never)?.elapsed();
+fn recent(last: Instant, window: Duration) -> Result<(), String> {
+    let silence = last.elapsed();
     if silence <= window { Ok(()) } else { Err(format!("nothing heard for {} s", silence.as_secs())) }
 }

@@ -31,6 +31,9 @@ pub(crate) async fn start(
         api_key: keys.agent_key.secret().clone(),
         cluster_name: Some(name.to_owned()),
         allow_insecure_endpoint: false,
+        api_ca_file: None,
+        https_proxy: None,
+        no_proxy: None,
         kubeconfig: Some(kubeconfig.path),
         context: kubeconfig.context,
     };

@@ -3,13 +3,16 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use secrecy::SecretString;
 use sim::Seed;
 use web::config::{LogArgs, RateLimitArgs, TlsArgs, port, secret};
 
+use crate::client::{ClientCommand, EXIT_CODES};
+
 /// Reach, understand, provision and cheapen many Kubernetes clusters from one place
 #[derive(Parser)]
-#[command(name = "kubesage", version, args_conflicts_with_subcommands = true)]
+#[command(name = "kubesage", version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -24,6 +27,13 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Run the simulated cluster alone
     Sim(SimArgs),
+    #[command(flatten)]
+    Client(ClientCommand),
+    /// Print what a shell completes the command line with: source it, or put it where your shell looks
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
 }
 
 #[derive(Args, Clone)]

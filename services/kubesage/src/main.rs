@@ -1,19 +1,21 @@
-//! Every service in one process, and the simulated cluster alone.
+//! Every service in one process, the simulated cluster alone, and a client of either.
 
 mod addresses;
 mod agent_of;
 mod banner;
 mod cli;
+mod client;
 mod data_dir;
 mod dev_env;
+mod installed_agents;
 mod run_sim;
 mod services;
 mod simulated;
 mod up;
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use web::process::{self, Workers};
 
 use cli::{Cli, Command};
@@ -27,5 +29,10 @@ fn main() -> ExitCode {
     match command.unwrap_or(Command::Up(up)) {
         Command::Up(args) => process::run(&args.log.clone(), Workers::AllCores, up::run(args)),
         Command::Sim(args) => process::run(&args.log.clone(), Workers::AllCores, run_sim::run(args)),
+        Command::Client(command) => client::run(command),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "kubesage", &mut io::stdout().lock());
+            ExitCode::SUCCESS
+        }
     }
 }

@@ -1,17 +1,18 @@
 //! The simulated cluster of the quick start, and the rights of the agent in it.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 
-use contracts::agent_role::{self, Rule};
+use onboarding::{Feature, role_rules};
 use serde_json::{Value, json};
 use sim::{Options, Seed, Sim};
 use web::process::Failure;
 
-use crate::data_dir::DataDir;
+use crate::{data_dir::DataDir, installed_agents};
 
-const NAMESPACE: &str = "spot-optimizer-system";
-const SERVICE_ACCOUNT: &str = "spot-optimizer-agent";
-const ROLE: &str = "spot-optimizer-reader";
+/// The agent of the quick start runs outside of the cluster; what an install script makes has other names.
+const NAMESPACE: &str = "kubesage-demo";
+const SERVICE_ACCOUNT: &str = "agent";
+const ROLE: &str = "kubesage-demo-agent";
 
 /// A simulated cluster, and the kubeconfigs for it.
 pub(crate) struct SimulatedCluster {
@@ -26,7 +27,8 @@ pub(crate) struct SimulatedCluster {
 /// Starts the shop.
 pub(crate) async fn start(data_dir: &DataDir) -> Result<SimulatedCluster, Failure> {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let sim = Sim::start(Options { listen, seed: Seed::Shop, ..Options::default() }).await?;
+    let programs = installed_agents::programs();
+    let sim = Sim::start(Options { listen, seed: Seed::Shop, programs, ..Options::default() }).await?;
     for object in agent_objects() {
         sim.api().create(object)?;
     }
@@ -38,15 +40,15 @@ pub(crate) async fn start(data_dir: &DataDir) -> Result<SimulatedCluster, Failur
     })
 }
 
-/// The objects of the install script that give the agent its rights, with the feature `logs`.
+/// What gives the agent its rights, those of an install script with the feature `logs`.
 fn agent_objects() -> [Value; 3] {
-    let rules: Vec<Rule> = agent_role::READER.into_iter().chain([agent_role::LOGS]).collect();
+    let rules = role_rules(&BTreeSet::from([Feature::Logs]));
     [
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": ROLE},
             "rules": rules}),
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-            "metadata": {"name": format!("{ROLE}-binding")},
+            "metadata": {"name": ROLE},
             "subjects": [{"kind": "ServiceAccount", "name": SERVICE_ACCOUNT, "namespace": NAMESPACE}],
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ROLE}}),
     ]

@@ -1,5 +1,7 @@
 //! What can be done with a cluster and its agent's keys.
 
+mod install;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use contracts::{
@@ -18,8 +20,10 @@ use crate::{
     install::Feature,
     provider::Provider,
     session::{Registry, SessionHandle},
-    store::{AgentKey, Cluster, Database, MAX_KEYS, NewCluster, NewKey},
+    store::{AgentKey, Cluster, Database, MAX_KEYS, NewCluster, NewKey, UNUSED_LIFETIME},
 };
+
+pub(crate) use install::{Grant, GrantedKey};
 
 /// The user's clusters, and the keys of their agents. Cheap to clone.
 #[derive(Clone)]
@@ -35,7 +39,7 @@ pub(crate) enum ClusterError {
     NotFound,
     #[error("there is no such key")]
     NoSuchKey,
-    #[error("you have a cluster of this name already; delete it, or make a new key for its agent")]
+    #[error("you have a cluster of this name already; delete it, or make a new install script for it")]
     NameTaken,
     #[error("this cluster's agent has two keys already; revoke one first")]
     TooManyKeys,
@@ -56,12 +60,16 @@ impl From<ClusterError> for Problem {
     }
 }
 
-/// A cluster that was just made. The key is known only here and now.
-pub(crate) struct MadeCluster {
+/// What an agent is about to be installed with. The token is known only here and now.
+pub(crate) struct Installation {
     pub(crate) cluster_id: String,
+    pub(crate) cluster_name: String,
     pub(crate) agent_id: String,
-    pub(crate) key: Token,
-    pub(crate) key_unused_until: i64,
+    pub(crate) provider: Provider,
+    pub(crate) features: BTreeSet<Feature>,
+    pub(crate) token: Token,
+    /// When the token ends unless it is used, in epoch milliseconds.
+    pub(crate) expires_at: i64,
 }
 
 /// A key that was just made. It is known only here and now.
@@ -72,32 +80,36 @@ pub(crate) struct MadeKey {
 }
 
 impl Clusters {
-    /// Makes a cluster, its agent's id and its first key.
+    /// Makes a cluster, its agent's id and the token of its install script.
     pub(crate) async fn create(
         &self,
         user: &UserData,
         name: &str,
         provider: Provider,
-        features: &BTreeSet<Feature>,
+        features: BTreeSet<Feature>,
         now: Timestamp,
-    ) -> Result<MadeCluster, ClusterError> {
-        let (cluster_id, agent_id) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
-        let key = Token::generate(TokenKind::AgentKey, &mut rand::rng());
-        let features = json!(features).to_string();
+    ) -> Result<Installation, ClusterError> {
+        let installation = Installation {
+            cluster_id: Uuid::new_v4().to_string(),
+            cluster_name: name.to_owned(),
+            agent_id: Uuid::new_v4().to_string(),
+            provider,
+            features,
+            token: Token::generate(TokenKind::InstallToken, &mut rand::rng()),
+            expires_at: unused_until(now),
+        };
+        let Installation { cluster_id, agent_id, token, expires_at, .. } = &installation;
         let cluster = NewCluster {
-            id: &cluster_id,
+            id: cluster_id,
             user_id: &user.id,
             name,
             provider: provider.as_str(),
-            features: &features,
-            agent_id: &agent_id,
+            features: &json!(installation.features).to_string(),
+            agent_id,
             now,
         };
         let data = json!({"cluster_id": cluster_id, "agent_id": agent_id, "cluster_name": name,
                           "provider": provider.as_str()});
-        let key_id = Uuid::new_v4().to_string();
-        let new_key = NewKey { id: &key_id, cluster_id: &cluster_id, token: &key, now };
-        let key_unused_until = new_key.unused_until();
         let stored = async {
             let mut transaction = self.database.store().begin().await?;
             let inserted = self.database.insert_cluster(&mut transaction, &cluster).await;
@@ -105,12 +117,12 @@ impl Clusters {
                 StoreError::Duplicate { .. } => ClusterError::NameTaken,
                 other => other.into(),
             })?;
-            self.database.insert_key(&mut transaction, &new_key).await?;
+            self.database.insert_install_token(&mut transaction, cluster_id, token, now, *expires_at).await?;
             transaction.emit(&event(EventType::ClusterCreated, user, data, now)).await?;
             Ok(transaction.commit().await?)
         };
         self.bounded(stored).await?;
-        Ok(MadeCluster { cluster_id, agent_id, key, key_unused_until })
+        Ok(installation)
     }
 
     /// The user's clusters by name.
@@ -155,8 +167,8 @@ impl Clusters {
         let cluster = self.get(user, cluster_id, now).await?;
         let key = Token::generate(TokenKind::AgentKey, &mut rand::rng());
         let id = Uuid::new_v4().to_string();
-        let new_key = NewKey { id: &id, cluster_id, token: &key, now };
-        let unused_until = new_key.unused_until();
+        let unused_until = unused_until(now);
+        let new_key = NewKey { id: &id, cluster_id, token: &key, now, unused_until };
         let data = json!({"cluster_id": cluster_id, "agent_id": cluster.agent_id, "key_id": id});
         let stored = async {
             let mut transaction = self.key_transaction(cluster_id).await?;
@@ -223,7 +235,7 @@ impl Clusters {
             Some(cluster) => (cluster.id, cluster.agent_id),
             None => {
                 let made =
-                    self.create(user, name, Provider::Other, &BTreeSet::from([Feature::Logs]), now).await?;
+                    self.create(user, name, Provider::Other, BTreeSet::from([Feature::Logs]), now).await?;
                 (made.cluster_id, made.agent_id)
             }
         };
@@ -254,6 +266,12 @@ impl Clusters {
             session.close(RefusalCode::Revoked, why, false);
         }
     }
+}
+
+/// When what is made now ends unless it is used, in epoch milliseconds.
+fn unused_until(now: Timestamp) -> i64 {
+    let lifetime = i64::try_from(UNUSED_LIFETIME.as_millis()).unwrap_or(i64::MAX);
+    now.as_millis().saturating_add(lifetime)
 }
 
 fn event(event_type: EventType, user: &UserData, data: Value, now: Timestamp) -> Event {

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser};
+use semver::Version;
 use url::Url;
 use web::config::{AuthArgs, BusArgs, DatabaseArgs, LogArgs, RateLimitArgs, ServerArgs, boolean};
+
+use crate::lifecycle::Patience;
 
 /// Install scripts, the sessions of agents, and the relay of queries to them.
 #[derive(Clone, Debug, Parser)]
@@ -43,6 +46,18 @@ pub struct AgentArgs {
     #[arg(long, env = "HEARTBEAT_SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=300))]
     pub heartbeat_seconds: u64,
 
+    /// Seconds of silence after which a cluster is stale
+    #[arg(long, env = "STALE_AFTER_SECONDS", default_value = "90", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub stale_after_seconds: u64,
+
+    /// Seconds of silence after which it is disconnected
+    #[arg(long, env = "DISCONNECTED_AFTER_SECONDS", default_value = "600", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub disconnected_after_seconds: u64,
+
+    /// The oldest version of an agent that is supported; older ones are told so and flagged
+    #[arg(long, env = "OLDEST_AGENT_VERSION", default_value = "1.0.0")]
+    pub oldest_agent_version: Version,
+
     /// Agent sessions that this process holds at most
     #[arg(long, env = "MAX_SESSIONS", default_value = "20000")]
     pub max_sessions: usize,
@@ -77,6 +92,13 @@ impl Default for AgentArgs {
 impl AgentArgs {
     pub(crate) fn heartbeat(&self) -> Duration {
         Duration::from_secs(self.heartbeat_seconds)
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        Patience {
+            stale_after: Duration::from_secs(self.stale_after_seconds),
+            disconnected_after: Duration::from_secs(self.disconnected_after_seconds),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod agent_keys;
 mod clusters;
 mod connect;
+mod install;
 mod install_script;
 
 use std::sync::Arc;
@@ -14,13 +15,14 @@ use web::{
     auth::{Verifier, protect},
 };
 
-use crate::{clusters::Clusters, session::Sessions, store::Database};
+use crate::{agent_version::OldestAgent, clusters::Clusters, session::Sessions, store::Database};
 
 /// What handlers share.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) clusters: Clusters,
     pub(crate) install: Arc<InstallSettings>,
+    pub(crate) oldest_agent: OldestAgent,
 }
 
 /// What install scripts are made with.
@@ -32,7 +34,7 @@ pub(crate) struct InstallSettings {
     pub(crate) agent_image: String,
 }
 
-/// The routes for users, by API key, and the one for agents, by agent key.
+/// The routes for users, by API key, for install scripts, by their token, and for agents, by agent key.
 pub(crate) fn routes<V: Verifier>(
     api: Api,
     verifier: V,
@@ -44,6 +46,7 @@ pub(crate) fn routes<V: Verifier>(
         .merge(install_script::routes())
         .merge(clusters::routes())
         .merge(agent_keys::routes())
-        .with_state(api);
-    protect(users, verifier, limit).merge(connect::routes(sessions, database))
+        .with_state(api.clone());
+    let scripts = install::routes().with_state(api);
+    protect(users, verifier, limit).merge(scripts).merge(connect::routes(sessions, database))
 }

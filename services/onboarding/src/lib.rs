@@ -3,10 +3,13 @@
 //! An agent dials in over a WebSocket and keeps the session open ([`session`]). A query arrives on the queue, finds the
 //! session of its agent, and its answer goes back the same way ([`relay`]).
 
+mod agent_version;
 mod clusters;
 mod config;
+mod connection;
 mod http;
 mod install;
+mod lifecycle;
 mod provider;
 mod queue;
 mod relay;
@@ -27,11 +30,12 @@ use uuid::Uuid;
 use web::{RateLimit, Shutdown, auth::Verifier};
 
 pub use config::{AgentArgs, Config};
-pub use install::Feature;
+pub use install::{Feature, role_rules};
 pub use provider::Provider;
 pub use run::run;
 pub use session::SessionTiming;
 
+use agent_version::OldestAgent;
 use clusters::{ClusterError, Clusters};
 use http::{Api, InstallSettings};
 use relay::Relay;
@@ -80,6 +84,7 @@ impl Onboarding {
             database: database.clone(),
             recorder: recorder.clone(),
             settings: SessionSettings { heartbeat: agents.heartbeat(), timing },
+            oldest_agent: OldestAgent(agents.oldest_agent_version.clone()),
             bounds: Bounds {
                 max_sessions: agents.max_sessions,
                 max_questions: usize::from(agents.max_requests_per_session),
@@ -100,7 +105,8 @@ impl Onboarding {
         shutdown.spawn_service("queries", queries);
         let connected_agents = queue::connected_agents(bus.clone(), relay, token.clone());
         shutdown.spawn_service("connected agents", connected_agents);
-        shutdown.spawn_service("heartbeats", recorder.run(database.clone(), token.clone()));
+        let heartbeats = lifecycle::run(recorder.clone(), database.clone(), agents.patience(), token.clone());
+        shutdown.spawn_service("heartbeats", heartbeats);
         let store = database.store().clone();
         shutdown.spawn_endless("events", async move {
             store.relay_events(|event| bus.publish_event(event)).await
@@ -108,7 +114,8 @@ impl Onboarding {
         shutdown.spawn(end_of_sessions(sessions.tasks.clone(), token));
 
         let install = InstallSettings { public_url: agents.public_url, agent_image: agents.agent_image };
-        let api = Api { clusters: clusters.clone(), install: Arc::new(install) };
+        let oldest_agent = OldestAgent(agents.oldest_agent_version);
+        let api = Api { clusters: clusters.clone(), install: Arc::new(install), oldest_agent };
         let routes = http::routes(api, verifier, rate_limit, Arc::new(sessions), database);
         Ok(Self { routes, clusters })
     }

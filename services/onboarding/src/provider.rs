@@ -22,6 +22,15 @@ pub enum Provider {
 }
 
 impl Provider {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Eks, Self::Aks, Self::Gke, Self::Openshift, Self::Kops, Self::Other];
+
+    /// What [`as_str`](Self::as_str) has written; what it has not is somebody else.
+    pub(crate) fn read(text: &str) -> Self {
+        Self::ALL.into_iter().find(|provider| provider.as_str() == text).unwrap_or(Self::Other)
+    }
+
     /// The provider as it is written on the wire and in the database.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

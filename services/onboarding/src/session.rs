@@ -16,7 +16,7 @@ mod socket;
 mod task;
 mod unbidden;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bus::Encoding;
 use contracts::{
@@ -27,7 +27,7 @@ use contracts::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::store::AgentIdentity;
+use crate::store::{AgentIdentity, Vitals};
 
 use mailbox::{Ask, Mailbox};
 use posed::{Asked, Posed};
@@ -51,9 +51,15 @@ struct Shared {
     mailbox: Arc<Mailbox>,
     questions: Questions,
     budget: Arc<Budget>,
+    /// What the agent has told in this session, before it is written.
+    latest: Mutex<Vitals>,
 }
 
 impl Shared {
+    fn learn(&self, learnt: Vitals) {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).update(learnt);
+    }
+
     fn agent_id(&self) -> &str {
         &self.about.identity.agent_id
     }
@@ -95,6 +101,7 @@ impl SessionHandle {
             mailbox: Arc::default(),
             questions: Questions::new(bounds.max_questions, bounds.shares_answers),
             budget: Arc::clone(&bounds.budget),
+            latest: Mutex::default(),
         }))
     }
 
@@ -108,6 +115,11 @@ impl SessionHandle {
 
     pub(crate) fn agent_version(&self) -> &str {
         &self.0.about.agent_version
+    }
+
+    /// What the agent has told in this session.
+    pub(crate) fn latest(&self) -> Vitals {
+        self.0.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the agent knows the command.

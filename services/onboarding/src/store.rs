@@ -1,10 +1,16 @@
 //! Clusters, their agents and the agents' keys in the database.
 
 mod clusters;
+mod install_tokens;
 mod keys;
+mod lifecycle;
+mod vitals;
 
-pub(crate) use clusters::{Cluster, NewCluster, Vitals};
-pub(crate) use keys::{AgentIdentity, AgentKey, MAX_KEYS, NewKey, Refusal};
+pub(crate) use clusters::{Cluster, NewCluster};
+pub(crate) use install_tokens::InstallToken;
+pub(crate) use keys::{AgentIdentity, AgentKey, MAX_KEYS, NewKey, Refusal, UNUSED_LIFETIME};
+pub(crate) use lifecycle::State;
+pub(crate) use vitals::{Incident, Vitals};
 
 use sqlx::migrate::Migrator;
 use store::{Store, StoreError};

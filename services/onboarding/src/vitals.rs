@@ -1,21 +1,16 @@
 //! What sessions learn of their clusters, written to the database now and then.
 //!
 //! Ten thousand agents with a heartbeat every 30 seconds would be 330 writes a second, and a database that is locked would
-//! stall the sessions. So sessions leave here what they learn, the latest wins, and one task writes it.
+//! stall the sessions. So sessions leave here what they learn, the latest wins, and one task writes it ([`crate::lifecycle`]).
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
+use contracts::Timestamp;
 
 use crate::store::{Database, Vitals};
-
-/// How often it is written.
-const WRITE_EVERY: Duration = Duration::from_secs(1);
 
 /// Where sessions leave what they learn. Cheap to clone.
 #[derive(Clone, Default)]
@@ -29,24 +24,19 @@ impl VitalsRecorder {
         self.lock().entry(cluster_id.to_owned()).or_default().update(learnt);
     }
 
-    /// Writes what is learnt until `shutdown`, and then what is left.
-    pub(crate) async fn run(self, database: Database, shutdown: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = sleep(WRITE_EVERY) => self.write(&database).await,
-                () = shutdown.cancelled() => return self.write(&database).await,
-            }
-        }
-    }
-
-    async fn write(&self, database: &Database) {
+    /// Writes what was learnt; whether the database knows everything now.
+    pub(crate) async fn write(&self, database: &Database, now: Timestamp) -> bool {
         let learnt: Vec<(String, Vitals)> = self.lock().drain().collect();
         if learnt.is_empty() {
-            return;
+            return true;
         }
-        if let Err(error) = database.record_vitals(&learnt).await {
-            tracing::warn!(%error, clusters = learnt.len(), "heartbeats not written; trying again");
-            self.keep(learnt);
+        match database.record_vitals(&learnt, now).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, clusters = learnt.len(), "heartbeats not written; trying again");
+                self.keep(learnt);
+                false
+            }
         }
     }
 

@@ -49,6 +49,7 @@ use crate::auth::Tokens;
 use crate::faults::Faults;
 use crate::kinds::KINDS;
 use crate::object::Object;
+use crate::programs::Running;
 use crate::status::ApiError;
 use crate::store::Change;
 
@@ -129,6 +130,7 @@ pub(crate) struct Controllers {
     crew: Vec<(Box<dyn Controller>, Queue)>,
     api: Arc<Api>,
     faults: Arc<Faults>,
+    programs: Arc<Running>,
     delays: Delays,
     /// Every change up to here has been observed.
     revision: u64,
@@ -140,13 +142,14 @@ impl Controllers {
     pub(crate) fn new(
         api: Arc<Api>,
         faults: Arc<Faults>,
+        programs: Arc<Running>,
         delays: Delays,
         tokens: Arc<Tokens>,
         ca_pem: String,
     ) -> Controllers {
         let mut crew: Vec<Box<dyn Controller>> = vec![
             Box::new(EventExpiry),
-            Box::new(Kubelet::default()),
+            Box::new(Kubelet::new(Arc::clone(&programs))),
             Box::new(Scheduler::default()),
             Box::new(NodeLifecycle::default()),
             Box::new(Disruption::default()),
@@ -161,7 +164,7 @@ impl Controllers {
         ];
         crew.extend(workloads::crew());
         let crew = crew.into_iter().map(|controller| (controller, Queue::default())).collect();
-        Controllers { crew, api, faults, delays, revision: 0, known: HashMap::new() }
+        Controllers { crew, api, faults, programs, delays, revision: 0, known: HashMap::new() }
     }
 
     /// Works until told to stop.
@@ -169,6 +172,7 @@ impl Controllers {
         let api = Arc::clone(&self.api);
         let mut newest = api.revision();
         let mut faults = self.faults.changes();
+        let mut programs = self.programs.changes();
         self.observe_everything();
         while !shutdown.is_cancelled() {
             // Marked as seen before it is read: a change in between wakes the wait below.
@@ -184,6 +188,7 @@ impl Controllers {
                 _ = newest.changed() => {}
                 // A pod that was stuck may end now, a kubelet that was dead may work: who knows which.
                 Ok(()) = faults.changed() => self.observe_everything(),
+                Ok(()) = programs.changed() => self.observe_everything(),
                 () = api.clock().sleep_until(next.unwrap_or(Timestamp::MAX)) => {}
             }
         }
@@ -272,6 +277,7 @@ mod tests {
     use super::*;
     use crate::api::DeleteOptions;
     use crate::kinds::NAMESPACES;
+    use crate::programs::{Programs, Surroundings};
 
     /// Writes down of what it is told.
     struct Witness(Arc<Mutex<Vec<(String, bool)>>>);
@@ -293,10 +299,18 @@ mod tests {
         let api = Arc::new(Api::new(2));
         api.restore(namespace("gone")).unwrap();
         let told = Arc::new(Mutex::new(Vec::new()));
+        let surroundings = Surroundings {
+            url: String::new(),
+            ca_pem: String::new(),
+            tokens: Arc::new(Tokens::new(None).unwrap()),
+            api: Arc::clone(&api),
+            shutdown: CancellationToken::new(),
+        };
         let mut controllers = Controllers {
             crew: vec![(Box::new(Witness(Arc::clone(&told))), Queue::default())],
             api: Arc::clone(&api),
             faults: Arc::new(Faults::new(CancellationToken::new())),
+            programs: Arc::new(Running::new(Programs::default(), surroundings)),
             delays: Delays::none(),
             revision: 0,
             known: HashMap::new(),

@@ -34,6 +34,11 @@ pub(super) fn serve(call: &Call<'_>) -> Result<Response, ApiError> {
     let Some(mut reader) = LogReader::open(&pod, &options, now)? else {
         return Ok(answer::text(Body::empty()));
     };
+    if let Some(lines) = server.programs.log(&pod, reader.container()) {
+        let tail = options.tail_lines.and_then(|tail| usize::try_from(tail).ok()).unwrap_or(usize::MAX);
+        let first = lines.len().saturating_sub(tail);
+        return Ok(answer::text(lines[first..].iter().map(|line| format!("{line}\n")).collect::<String>()));
+    }
     if !options.follow {
         return Ok(answer::text(reader.read(&pod, now).text));
     }

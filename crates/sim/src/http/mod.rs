@@ -40,6 +40,7 @@ use crate::api::Api;
 use crate::auth::{self, Tokens, User};
 use crate::faults::{Faults, RequestLine};
 use crate::kinds;
+use crate::programs::Running;
 use crate::protobuf;
 use crate::rbac::{self, Attempt};
 use crate::serve::Peer;
@@ -53,6 +54,7 @@ pub(crate) struct Server {
     pub(crate) api: Arc<Api>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) faults: Arc<Faults>,
+    pub(crate) programs: Arc<Running>,
     pub(crate) bookmark_interval: Duration,
     /// How long a client may take for a body.
     pub(crate) read_timeout: Duration,

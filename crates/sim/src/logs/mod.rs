@@ -89,6 +89,11 @@ impl LogReader {
         }))
     }
 
+    /// Whose log it is.
+    pub(crate) fn container(&self) -> &str {
+        &self.container
+    }
+
     /// The lines that were written up to now and have not been read yet, by what has become of the pod.
     pub(crate) fn read(&mut self, pod: &Value, now: Timestamp) -> Reading {
         if object::field(pod, "metadata.uid") != self.pod_uid {

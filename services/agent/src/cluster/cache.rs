@@ -95,6 +95,17 @@ impl<V: Serialize + PartialEq + Send + 'static> Cache<V> {
         Some(current.items.len())
     }
 
+    /// What `look` sees in the objects by their names, if they were confirmed within `max_age`.
+    pub(crate) fn look<T>(
+        &self,
+        max_age: Duration,
+        look: impl FnOnce(&BTreeMap<String, V>) -> T,
+    ) -> Option<T> {
+        let kept = self.read();
+        let current = kept.as_ref().filter(|kept| kept.confirmed.elapsed() <= max_age)?;
+        Some(look(&current.items))
+    }
+
     /// Keeps the cache current; ends only by being dropped.
     pub(crate) async fn follow<K>(&self, followed: Followed<'_, K, V>, timing: &Timing)
     where

@@ -1,13 +1,14 @@
 //! The client of the cluster's API server: which cluster, how long a call may take, whether the server answers.
 
 use std::{
+    env,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use contracts::ErrorCode;
-use http::Request;
+use http::{Request, Uri};
 use http_body_util::{BodyExt, Limited};
 use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::{
@@ -18,6 +19,7 @@ use kube::{
 use thiserror::Error;
 
 use super::QueryError;
+use crate::proxy::Proxy;
 
 /// The header with which a simulated API server says what it is.
 const SIMULATED_HEADER: &str = "x-kubesage-simulated";
@@ -70,8 +72,16 @@ struct Seen {
 
 impl ApiServer {
     /// A client that gives each call `timeout`; connects when it is first used.
-    pub(crate) async fn new(source: &ClusterSource, timeout: Duration) -> Result<Self, ClusterError> {
+    pub(crate) async fn new(
+        source: &ClusterSource,
+        proxy: &Proxy,
+        timeout: Duration,
+    ) -> Result<Self, ClusterError> {
         let mut config = load(source).await.map_err(ClusterError::Kubeconfig)?;
+        // kube takes HTTPS_PROXY for itself, also for what NO_PROXY names. A proxy of the kubeconfig's own stays.
+        if config.proxy_url == from_environment() && proxy.of(&config.cluster_url).is_none() {
+            config.proxy_url = None;
+        }
         // The default retries 429 and 5xx for minutes, longer than anybody waits for an answer.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
@@ -146,6 +156,14 @@ impl ApiServer {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The proxy that kube takes from the environment where the kubeconfig names none.
+fn from_environment() -> Option<Uri> {
+    let set = ["HTTPS_PROXY", "https_proxy"]
+        .into_iter()
+        .find_map(|name| env::var(name).ok().filter(|url| !url.is_empty()));
+    set?.parse().ok()
 }
 
 /// The file that is named, else the pod's service account, else `KUBECONFIG` or `~/.kube/config`.

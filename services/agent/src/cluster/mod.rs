@@ -4,7 +4,7 @@ use contracts::{query::Params, resources};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use kube::{Api, core::PartialObjectMeta};
 
-use crate::config::Timing;
+use crate::{config::Timing, proxy::Proxy};
 
 mod cache;
 mod client;
@@ -16,6 +16,7 @@ mod logs;
 mod params;
 mod places;
 mod pod_status;
+mod provider;
 mod views;
 
 use cache::{Cache, Followed};
@@ -25,6 +26,7 @@ pub(crate) use commands::Answer;
 pub(crate) use error::QueryError;
 pub(crate) use list::too_large;
 use list::{ListQuery, count, list};
+pub(crate) use provider::Location;
 
 /// Answers queries about the cluster.
 pub(crate) struct Cluster {
@@ -34,18 +36,23 @@ pub(crate) struct Cluster {
     timing: Timing,
 }
 
-/// How large the cluster is; `None` where the API server did not say.
-#[derive(Clone, Copy, Default)]
+/// How large the cluster is, and where; `None` where the API server did not say.
+#[derive(Clone, Default)]
 pub(crate) struct Census {
     pub(crate) nodes: Option<u64>,
     pub(crate) pods: Option<u64>,
+    pub(crate) location: Location,
 }
 
 impl Cluster {
     /// Finds the cluster; does not connect to it yet.
-    pub(crate) async fn new(source: &ClusterSource, timing: &Timing) -> Result<Self, ClusterError> {
+    pub(crate) async fn new(
+        source: &ClusterSource,
+        proxy: &Proxy,
+        timing: &Timing,
+    ) -> Result<Self, ClusterError> {
         Ok(Self {
-            server: ApiServer::new(source, timing.api_call).await?,
+            server: ApiServer::new(source, proxy, timing.api_call).await?,
             namespaces: Cache::default(),
             nodes: Cache::default(),
             timing: timing.clone(),
@@ -72,7 +79,8 @@ impl Cluster {
     /// Counts nodes and pods for a heartbeat.
     pub(crate) async fn census(&self) -> Census {
         let (nodes, pods) = tokio::join!(self.count_nodes(), self.count_pods());
-        Census { nodes, pods }
+        let location = self.nodes.look(self.timing.cache_max_age, |nodes| provider::locate(nodes.values()));
+        Census { nodes, pods, location: location.unwrap_or_default() }
     }
 
     async fn count_nodes(&self) -> Option<u64> {

@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 use tokio::time::timeout;
 use tokio_tungstenite::{
-    Connector, connect_async_tls_with_config,
+    Connector, client_async_tls_with_config,
     tungstenite::{self, Message, client::IntoClientRequest, handshake::client},
 };
 
@@ -40,7 +40,10 @@ pub(super) async fn open(relay: &Relay) -> Result<(Socket, Welcome), End> {
 async fn dial(relay: &Relay) -> Result<Socket, End> {
     let request = request(relay).map_err(|error| End::Lost(error.to_string()))?;
     let connector = relay.tls.clone().map_or(Connector::Plain, Connector::Rustls);
-    match connect_async_tls_with_config(request, Some(socket::limits()), true, Some(connector)).await {
+    let config = &relay.config;
+    let connecting = config.proxy.connect(&config.endpoint).await;
+    let stream = connecting.map_err(|error| End::Lost(format!("cannot connect: {error}")))?;
+    match client_async_tls_with_config(request, stream, Some(socket::limits()), Some(connector)).await {
         Ok((socket, _)) => Ok(socket),
         Err(tungstenite::Error::Http(response)) => Err(turned_away(&response)),
         Err(error) => Err(End::Lost(error.to_string())),

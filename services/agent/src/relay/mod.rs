@@ -43,6 +43,17 @@ enum End {
     GoingAway(Duration),
 }
 
+impl End {
+    /// For a person.
+    fn reason(&self) -> String {
+        match self {
+            Self::Shutdown => "the agent stops".to_owned(),
+            Self::GoingAway(_) => "the relay is going away".to_owned(),
+            Self::Lost(reason) | Self::Rejected(reason) | Self::Replaced(reason) => reason.clone(),
+        }
+    }
+}
+
 impl Relay {
     /// Keeps a session open until `shutdown`.
     pub(crate) async fn run(&self, shutdown: &CancellationToken) {
@@ -51,7 +62,7 @@ impl Relay {
         while !shutdown.is_cancelled() {
             let started = Instant::now();
             let end = session::run(self, shutdown).await;
-            self.vitals.disconnected();
+            self.vitals.disconnected(&end.reason());
             if started.elapsed() >= timing.settled {
                 backoff = timing.reconnect.build();
             }

@@ -35,6 +35,9 @@ pub(super) async fn run(relay: &Relay, shutdown: &CancellationToken) -> End {
         Err(end) => return end,
     };
     tracing::info!(session_id = welcome.session_id, "session with the relay is open");
+    if let Some(notice) = &welcome.notice {
+        tracing::warn!(notice, "the relay has a notice for the operator of this agent");
+    }
     metrics::gauge!(SESSION_OPEN).set(1);
     let end = Session::new(relay, socket, &welcome).serve(shutdown).await;
     metrics::gauge!(SESSION_OPEN).set(0);

@@ -142,7 +142,7 @@ impl Connection {
     }
 
     pub(crate) async fn welcome(&mut self, heartbeat_seconds: u32) -> Result<()> {
-        self.send(&Welcome { session_id: "s-1".to_owned(), heartbeat_seconds }).await
+        self.send(&Welcome { session_id: "s-1".to_owned(), heartbeat_seconds, notice: None }).await
     }
 
     /// The agent's first frame, which must be `hello`.

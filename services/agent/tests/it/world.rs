@@ -2,10 +2,10 @@
 
 use std::{fs::File, time::Duration};
 
-use agent::{Agent, ClusterSource, Config, Endpoint, Timing};
+use agent::{Agent, ClusterSource, Config, Endpoint, Proxy, Timing};
 use anyhow::{Context, Result};
 use backon::ExponentialBuilder;
-use contracts::{Token, TokenKind, agent_role};
+use contracts::{Token, TokenKind};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -73,6 +73,8 @@ impl World {
             cluster_id: "cluster-1".to_owned(),
             cluster_name: Some("test".to_owned()),
             key: Token::generate(TokenKind::AgentKey, &mut rand::rng()),
+            ca_file: None,
+            proxy: Proxy::default(),
             cluster: ClusterSource { kubeconfig: Some(path), context: None },
             timing: quick(),
         };
@@ -165,7 +167,8 @@ async fn install(cluster: &Cluster) -> Result<Kubeconfig> {
     let account = json!({ "metadata": metadata(SERVICE_ACCOUNT) });
     let accounts: Api<ServiceAccount> = cluster.namespaced();
     accounts.create(&PostParams::default(), &serde_json::from_value(account)?).await?;
-    let rules = json!({ "metadata": metadata(&role), "rules": agent_role::READER });
+    let mut rules: Value = serde_saphyr::from_str(include_str!("../../../../k8s/agent/cluster-role.yaml"))?;
+    rules["metadata"] = metadata(&role);
     cluster.create::<ClusterRole>(&serde_json::from_value(rules)?).await?;
     let binding = json!({
         "metadata": metadata(&role),

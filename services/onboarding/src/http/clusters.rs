@@ -8,7 +8,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{Caller, Json, Path, Problem};
 
 use super::Api;
-use crate::store::Cluster;
+use crate::{
+    connection::{NextStep, Reason, mismatch, next_steps, why_absent},
+    store::{self, Cluster},
+};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(get, delete)).routes(routes!(verify))
@@ -20,11 +23,13 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 enum ClusterState {
     /// The agent has never connected.
     Pending,
-    /// The agent has a session.
+    /// It was heard of the agent not long ago.
     Connected,
-    /// The agent had a session.
+    /// Nothing was heard of the agent for a while.
+    Stale,
+    /// Nothing was heard of it for long.
     Disconnected,
-    /// The agent has no key that it could connect with.
+    /// Every key of the agent was revoked.
     Revoked,
 }
 
@@ -35,16 +40,35 @@ struct ClusterView {
     provider: String,
     agent_id: String,
     state: ClusterState,
+    /// Whether the agent has a session now.
+    connected: bool,
+    state_since: Option<Timestamp>,
     created_at: Option<Timestamp>,
     agent_version: Option<String>,
+    /// Present and true when the agent is older than the oldest that is supported.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    agent_outdated: bool,
     kubernetes_version: Option<String>,
     connected_at: Option<Timestamp>,
     last_heartbeat: Option<Timestamp>,
     nodes: Option<i64>,
     pods: Option<i64>,
+    /// Who runs the cluster and where, as its nodes tell.
+    detected: Detected,
+    /// What the user does next, done or not.
+    next_steps: Vec<NextStep>,
     /// Present and true when the cluster is a simulated one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     simulated: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Detected {
+    provider: Option<String>,
+    region: Option<String>,
+    /// Present where that is not what the user chose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mismatch: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -61,41 +85,41 @@ struct Verification {
     last_heartbeat: Option<Timestamp>,
     nodes_discovered: Option<i64>,
     pods_discovered: Option<i64>,
+    kubernetes_version: Option<String>,
+    detected: Detected,
+    /// Why the agent has no session; absent while it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
     /// Present and true when the cluster is a simulated one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     simulated: bool,
 }
 
 impl Api {
-    /// As its session says, before it is written.
-    fn agent_version(&self, cluster: &Cluster) -> Option<String> {
-        let session = self.clusters.registry.get(&cluster.agent_id);
-        session.map(|session| session.agent_version().to_owned()).or_else(|| cluster.agent_version.clone())
+    /// The cluster as its session tells of it now, and whether it has one.
+    fn current(&self, cluster: Cluster) -> (Cluster, bool) {
+        match self.clusters.registry.get(&cluster.agent_id) {
+            Some(session) => (cluster.with(session.latest()), true),
+            None => (cluster, false),
+        }
     }
 
-    fn is_connected(&self, cluster: &Cluster) -> bool {
-        self.clusters.registry.has(&cluster.agent_id)
-    }
-
-    fn view(&self, cluster: Cluster) -> ClusterView {
-        let agent_version = self.agent_version(&cluster);
-        let state = if self.is_connected(&cluster) {
-            ClusterState::Connected
-        } else if cluster.usable_keys == 0 {
-            ClusterState::Revoked
-        } else if cluster.connected_at.is_none() {
-            ClusterState::Pending
-        } else {
-            ClusterState::Disconnected
-        };
+    fn view(&self, cluster: Cluster, now: Timestamp) -> ClusterView {
+        let (cluster, connected) = self.current(cluster);
+        let version = cluster.agent_version.as_deref();
         ClusterView {
+            state: state(&cluster, connected),
+            connected,
+            detected: detected(&cluster),
+            next_steps: next_steps(&cluster, connected, now),
+            agent_outdated: version.is_some_and(|version| self.oldest_agent.is_older(version)),
             cluster_id: cluster.id,
             cluster_name: cluster.name,
             provider: cluster.provider,
             agent_id: cluster.agent_id,
-            state,
+            state_since: cluster.state_since.and_then(Timestamp::from_millis),
             created_at: Timestamp::from_millis(cluster.created_at),
-            agent_version,
+            agent_version: cluster.agent_version,
             simulated: cluster.simulated != 0,
             kubernetes_version: cluster.kubernetes_version,
             connected_at: cluster.connected_at.and_then(Timestamp::from_millis),
@@ -106,12 +130,37 @@ impl Api {
     }
 }
 
+/// A session here is known before it is written.
+fn state(cluster: &Cluster, is_connected: bool) -> ClusterState {
+    if is_connected {
+        return ClusterState::Connected;
+    }
+    if cluster.usable_keys == 0 && cluster.revoked_keys > 0 {
+        return ClusterState::Revoked;
+    }
+    match store::State::read(&cluster.state) {
+        store::State::Pending => ClusterState::Pending,
+        store::State::Connected => ClusterState::Connected,
+        store::State::Stale => ClusterState::Stale,
+        store::State::Disconnected => ClusterState::Disconnected,
+    }
+}
+
+fn detected(cluster: &Cluster) -> Detected {
+    Detected {
+        provider: cluster.detected_provider.clone(),
+        region: cluster.region.clone(),
+        mismatch: mismatch(cluster),
+    }
+}
+
 /// Your clusters by name
 #[utoipa::path(get, path = "/api/v1/clusters", tag = "clusters", responses((status = 200, body = ClusterList)))]
 async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<ClusterList>, Problem> {
     caller.require(&Scope::Read)?;
-    let clusters = api.clusters.list(&caller.user, Timestamp::now()).await?;
-    let clusters: Vec<ClusterView> = clusters.into_iter().map(|cluster| api.view(cluster)).collect();
+    let now = Timestamp::now();
+    let clusters = api.clusters.list(&caller.user, now).await?;
+    let clusters: Vec<ClusterView> = clusters.into_iter().map(|cluster| api.view(cluster, now)).collect();
     Ok(Json(ClusterList { total_count: clusters.len(), clusters }))
 }
 
@@ -125,8 +174,9 @@ async fn get(
     Path(id): Path<String>,
 ) -> Result<Json<ClusterView>, Problem> {
     caller.require(&Scope::Read)?;
-    let cluster = api.clusters.get(&caller.user, &id, Timestamp::now()).await?;
-    Ok(Json(api.view(cluster)))
+    let now = Timestamp::now();
+    let cluster = api.clusters.get(&caller.user, &id, now).await?;
+    Ok(Json(api.view(cluster, now)))
 }
 
 /// Delete a cluster: its agent's keys are revoked and its session is closed
@@ -145,7 +195,7 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Whether the cluster's agent is connected, and what it has found
+/// Whether the cluster's agent is connected, what it has found, and else what is known
 #[utoipa::path(post, path = "/api/v1/clusters/{cluster_id}/verify-connection", tag = "clusters",
     params(("cluster_id" = String, Path, description = "The cluster's id")),
     responses((status = 200, body = Verification)))]
@@ -155,10 +205,15 @@ async fn verify(
     Path(id): Path<String>,
 ) -> Result<Json<Verification>, Problem> {
     caller.require(&Scope::Read)?;
-    let cluster = api.clusters.get(&caller.user, &id, Timestamp::now()).await?;
+    let now = Timestamp::now();
+    let cluster = api.clusters.get(&caller.user, &id, now).await?;
+    let (cluster, connected) = api.current(cluster);
     Ok(Json(Verification {
-        connected: api.is_connected(&cluster),
-        agent_version: api.agent_version(&cluster),
+        connected,
+        reason: (!connected).then(|| why_absent(&cluster, now)),
+        detected: detected(&cluster),
+        kubernetes_version: cluster.kubernetes_version,
+        agent_version: cluster.agent_version,
         simulated: cluster.simulated != 0,
         last_heartbeat: cluster.last_heartbeat.and_then(Timestamp::from_millis),
         nodes_discovered: cluster.nodes,

@@ -15,7 +15,7 @@ use web::Problem;
 
 use crate::{
     session::{Sessions, upgrade},
-    store::{AgentIdentity, Database, Refusal},
+    store::{AgentIdentity, Database, Incident, Refusal, Vitals},
 };
 
 const AGENT_KEY_HEADER: &str = "x-api-key";
@@ -51,7 +51,7 @@ async fn connect(State(state): State<Connect>, request: Request) -> Result<Respo
         Problem::new(ErrorCode::Unavailable, "too many agents are connected here; try again")
             .retry_after(FULL)
     })?;
-    let identity = admit(&state.database, &key, &agent_id).await?;
+    let identity = admit(&state, &key, &agent_id).await?;
     let (answer, socket) = upgrade.accept();
     let sessions = Arc::clone(&state.sessions);
     state.sessions.tasks.spawn(async move {
@@ -76,9 +76,15 @@ fn credentials(headers: &HeaderMap) -> Result<(Token, String), Problem> {
     Ok((key, agent_id.to_owned()))
 }
 
-async fn admit(database: &Database, key: &Token, agent_id: &str) -> Result<AgentIdentity, Problem> {
-    database.admit(key, agent_id, Timestamp::now()).await.map_err(|refusal| {
+async fn admit(state: &Connect, key: &Token, agent_id: &str) -> Result<AgentIdentity, Problem> {
+    let now = Timestamp::now();
+    state.database.admit(key, agent_id, now).await.map_err(|refusal| {
         metrics::counter!("agent_refused_total").increment(1);
+        if let Some(cluster_id) = refusal.cluster_id() {
+            let refused = Incident { at: now, why: refusal.to_string() };
+            let learnt = Vitals { refused: Some(refused), ..Vitals::default() };
+            state.sessions.recorder.learn(cluster_id, learnt);
+        }
         match refusal {
             Refusal::Store(StoreError::Unavailable(cause)) => {
                 Problem::unavailable(&cause, "the agent's key cannot be checked right now; try again")

@@ -1,17 +1,18 @@
-//! `POST /api/v1/clusters/generate-install-script`.
+//! `POST /api/v1/clusters/generate-install-script`, and the same for a cluster that is there.
 
 use std::collections::BTreeSet;
 
 use axum::extract::State;
-use contracts::{Timestamp, WireSecret, auth::Scope};
+use contracts::{Timestamp, auth::Scope};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use web::{Caller, Json, Problem};
+use web::{Caller, Json, Path, Problem};
 
 use super::Api;
 use crate::{
-    install::{Feature, Install, script},
+    clusters::Installation,
+    install::{Feature, Install},
     provider::Provider,
 };
 
@@ -19,7 +20,7 @@ use crate::{
 const MAX_NAME: usize = 100;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(generate))
+    OpenApiRouter::new().routes(routes!(generate)).routes(routes!(renew))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -35,49 +36,68 @@ struct GenerateRequest {
 }
 
 #[derive(Serialize, ToSchema)]
-struct GenerateResponse {
+struct InstallScript {
     cluster_id: String,
     agent_id: String,
-    /// The agent's key, shown this once, for an agent that runs outside of the cluster; the script holds it too.
-    #[schema(value_type = String)]
-    agent_key: WireSecret,
-    /// A POSIX shell script that installs the agent with kubectl. It holds the key: keep it as a secret.
+    /// A POSIX shell script that installs the agent with kubectl. It holds no key, but a token with which it fetches one,
+    /// once.
     script: String,
-    /// The key ends now unless the agent has connected by then.
+    /// The script is worth nothing from then on, unless it was run before.
     expires_at: Option<Timestamp>,
 }
 
-/// Make a cluster, its agent and its agent's key, and the script that installs the agent
+/// Make a cluster, its agent, and the script that installs the agent
 ///
 /// Needs the scope `operate`.
 #[utoipa::path(post, path = "/api/v1/clusters/generate-install-script", tag = "clusters",
-    request_body = GenerateRequest, responses((status = 200, body = GenerateResponse)))]
+    request_body = GenerateRequest, responses((status = 200, body = InstallScript)))]
 async fn generate(
     State(api): State<Api>,
     caller: Caller,
     Json(request): Json<GenerateRequest>,
-) -> Result<Json<GenerateResponse>, Problem> {
+) -> Result<Json<InstallScript>, Problem> {
     caller.require(&Scope::Operate)?;
-    let name = checked_name(&request.cluster_name)?;
-    let made = api
-        .clusters
-        .create(&caller.user, name, request.provider, &request.features, Timestamp::now())
-        .await?;
-    let script = script(&Install {
-        cluster_id: &made.cluster_id,
-        agent_id: &made.agent_id,
-        endpoint: &api.install.public_url,
-        key: &made.key,
-        image: &api.install.agent_image,
-        features: &request.features,
-    });
-    Ok(Json(GenerateResponse {
-        cluster_id: made.cluster_id,
-        agent_id: made.agent_id,
-        agent_key: made.key.secret().clone().into(),
-        script,
-        expires_at: Timestamp::from_millis(made.key_unused_until),
-    }))
+    let GenerateRequest { provider, cluster_name, features } = request;
+    let name = checked_name(&cluster_name)?;
+    let made = api.clusters.create(&caller.user, name, provider, features, Timestamp::now()).await?;
+    api.script(made)
+}
+
+/// Make a new install script for a cluster, in place of one that was not run
+///
+/// When it is run, the agent gets a new key beside the one that it has; two can be used at a time. Needs the scope `operate`.
+#[utoipa::path(post, path = "/api/v1/clusters/{cluster_id}/install-script", tag = "clusters",
+    params(("cluster_id" = String, Path, description = "The cluster's id")),
+    responses((status = 200, body = InstallScript)))]
+async fn renew(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<InstallScript>, Problem> {
+    caller.require(&Scope::Operate)?;
+    let installation = api.clusters.reinstall(&caller.user, &id, Timestamp::now()).await?;
+    api.script(installation)
+}
+
+impl Api {
+    fn script(&self, installation: Installation) -> Result<Json<InstallScript>, Problem> {
+        let install = Install {
+            cluster_name: &installation.cluster_name,
+            cluster_id: &installation.cluster_id,
+            agent_id: &installation.agent_id,
+            provider: installation.provider,
+            features: &installation.features,
+            endpoint: &self.install.public_url,
+            token: &installation.token,
+        };
+        let script = install.to_script().map_err(|error| Problem::internal(&error))?;
+        Ok(Json(InstallScript {
+            script,
+            cluster_id: installation.cluster_id,
+            agent_id: installation.agent_id,
+            expires_at: Timestamp::from_millis(installation.expires_at),
+        }))
+    }
 }
 
 fn checked_name(name: &str) -> Result<&str, Problem> {

@@ -1,127 +1,217 @@
 #!/bin/sh
-# Installs the read-only Kubesage agent into the cluster of the current kubectl context.
-# It may be run again: what is there already is brought up to date.
+# Connects the cluster of the current kubectl context to Kubesage, by its read-only agent.
+#
+# It holds no key: it fetches the agent's key once, with a token that is worth nothing afterwards. It may be run again: what
+# is there already is brought up to date.
 set -eu
 
-command -v kubectl >/dev/null 2>&1 || { echo "kubectl is missing: install it and run this script again" >&2; exit 1; }
+CLUSTER={{ cluster_name | sh }}
+CLUSTER_ID={{ cluster_id | sh }}
+AGENT_ID={{ agent_id | sh }}
+PROVIDER={{ provider | sh }}
+ENDPOINT={{ endpoint | sh }}
+TOKEN={{ token | sh }}
 
-for kind in namespaces clusterroles.rbac.authorization.k8s.io clusterrolebindings.rbac.authorization.k8s.io \
-  serviceaccounts secrets deployments.apps; do
-  kubectl auth can-i create "$kind" -n spot-optimizer-system >/dev/null 2>&1 ||
-    { echo "you may not create $kind in this cluster, or it cannot be reached: ask an administrator of it" >&2; exit 1; }
-done
+NAMESPACE=spot-optimizer-system
+AGENT=spot-optimizer-agent
 
-kubectl apply -f - <<'MANIFEST'
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: spot-optimizer-system
----
-apiVersion: v1
-kind: ServiceAccount
-metadata:
-  name: spot-optimizer-agent
-  namespace: spot-optimizer-system
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata:
-  name: spot-optimizer-reader
-rules:
-{{rules}}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata:
-  name: spot-optimizer-reader-binding
-subjects:
-  - kind: ServiceAccount
-    name: spot-optimizer-agent
-    namespace: spot-optimizer-system
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: ClusterRole
-  name: spot-optimizer-reader
----
-apiVersion: v1
-kind: Secret
-metadata:
-  name: spot-optimizer-agent
-  namespace: spot-optimizer-system
-type: Opaque
-stringData:
-  api-key: "{{api_key}}"
----
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: spot-optimizer-agent
-  namespace: spot-optimizer-system
-  labels:
-    app: spot-optimizer-agent
-spec:
-  replicas: 1
-  # Two agents of one id would take turns in replacing each other.
-  strategy:
-    type: Recreate
-  selector:
-    matchLabels:
-      app: spot-optimizer-agent
-  template:
-    metadata:
-      labels:
-        app: spot-optimizer-agent
-    spec:
-      serviceAccountName: spot-optimizer-agent
-      securityContext:
-        runAsNonRoot: true
-        runAsUser: 65532
-        seccompProfile:
-          type: RuntimeDefault
-      containers:
-        - name: agent
-          image: {{image}}
-          env:
-            - name: CLUSTER_ID
-              value: "{{cluster_id}}"
-            - name: AGENT_ID
-              value: "{{agent_id}}"
-            - name: API_ENDPOINT
-              value: "{{endpoint}}"
-            - name: API_KEY
-              valueFrom:
-                secretKeyRef:
-                  name: spot-optimizer-agent
-                  key: api-key
-          ports:
-            - name: health
-              containerPort: 8080
-          livenessProbe:
-            httpGet:
-              path: /livez
-              port: health
-          readinessProbe:
-            httpGet:
-              path: /readyz
-              port: health
-          resources:
-            requests:
-              cpu: 20m
-              memory: 64Mi
-            limits:
-              memory: 256Mi
-          securityContext:
-            allowPrivilegeEscalation: false
-            readOnlyRootFilesystem: true
-            capabilities:
-              drop: ["ALL"]
-MANIFEST
+usage() {
+  cat <<'TEXT'
+Usage: sh install.sh [OPTION…]        or, where it comes through a pipe:  … | sh -s -- [OPTION…]
 
-# Ready means that the agent is connected and its relay works.
-if kubectl rollout status deployment/spot-optimizer-agent -n spot-optimizer-system --timeout=120s; then
-  echo "The agent of cluster {{cluster_id}} is connected."
-else
-  echo "The agent of cluster {{cluster_id}} did not connect within two minutes; see:" >&2
-  echo "  kubectl logs -n spot-optimizer-system deployment/spot-optimizer-agent" >&2
+  --context NAME          the kubectl context; without it: the current one
+  --ca-file FILE          trust these certificates (PEM) too, for a relay with a private authority
+  --https-proxy URL       the agent connects through this proxy
+  --no-proxy LIST         hosts, domains and networks that it reaches without the proxy
+  --allow-insecure        connect although the relay's address is not encrypted
+  --timeout SECONDS       how long to wait for the agent; 180 unless said otherwise
+  --check                 only check what is needed, and change nothing
+  --help                  this text
+TEXT
+}
+
+say() { printf '%s\n' "$*"; }
+fail() {
+  printf 'NOT CONNECTED: %s\n' "$*" >&2
   exit 1
-fi
+}
+
+context='' ca_file='' https_proxy='' no_proxy='' allow_insecure='' timeout=180 only_check=''
+
+options() {
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --context | --ca-file | --https-proxy | --no-proxy | --timeout)
+        [ $# -ge 2 ] || fail "$1 needs a value"
+        case $1 in
+          --context) context=$2 ;;
+          --ca-file) ca_file=$2 ;;
+          --https-proxy) https_proxy=$2 ;;
+          --no-proxy) no_proxy=$2 ;;
+          --timeout) timeout=$2 ;;
+        esac
+        shift 2
+        ;;
+      --allow-insecure) allow_insecure=true && shift ;;
+      --check) only_check=true && shift ;;
+      --help) usage && exit 0 ;;
+      *) usage >&2 && fail "there is no option $1" ;;
+    esac
+  done
+  case $timeout in '' | *[!0-9]*) fail "--timeout must be a number of seconds" ;; esac
+  # They are written into a manifest.
+  case $https_proxy$no_proxy in *[!]A-Za-z0-9.:/,*_~%@+=[-]*) fail "the proxy's settings hold a character that has no place there" ;; esac
+  [ -z "$ca_file" ] || [ -r "$ca_file" ] || fail "the certificates $ca_file cannot be read"
+}
+
+kube() { "$KUBECTL" ${context:+"--context=$context"} "$@"; }
+in_namespace() { kube --namespace "$NAMESPACE" "$@"; }
+# Not with client-side apply, which keeps a copy of a Secret in an annotation.
+apply() { kube apply --server-side --force-conflicts --field-manager=kubesage -f - "$@"; }
+
+# How a person gets the rights of an administrator, and a context for the cluster.
+advice() {
+  case $PROVIDER in
+    eks) say "aws eks update-kubeconfig --name CLUSTER --region REGION, as who is an administrator by the cluster's access entries" ;;
+    aks) say "az aks get-credentials --resource-group GROUP --name CLUSTER --admin" ;;
+    gke) say "gcloud container clusters get-credentials CLUSTER --location LOCATION, with the role Kubernetes Engine Admin" ;;
+    openshift) say "oc login, as who has the cluster role cluster-admin" ;;
+    kops) say "kops export kubeconfig --admin" ;;
+    *) say "a kubeconfig of an administrator" ;;
+  esac
+}
+
+find_kubectl() {
+  KUBECTL=${KUBECTL:-kubectl}
+  if ! command -v "$KUBECTL" >/dev/null 2>&1; then
+    # OpenShift's client does what kubectl does.
+    command -v oc >/dev/null 2>&1 || fail "kubectl is missing: install it (https://kubernetes.io/docs/tasks/tools/) and run this again"
+    KUBECTL=oc
+  fi
+  command -v curl >/dev/null 2>&1 || fail "curl is missing: install it and run this again"
+}
+
+check_endpoint() {
+  case $ENDPOINT in
+    https://* | http://localhost | http://localhost[:/]* | http://127.* | 'http://[::1]'*) ;;
+    *) [ -n "$allow_insecure" ] || fail "$ENDPOINT is not encrypted, so the agent would refuse it; use --allow-insecure if nobody else can listen on the way" ;;
+  esac
+}
+
+check_cluster() {
+  : "${context:=$(kube config current-context 2>/dev/null || true)}"
+  [ -n "$context" ] || fail "kubectl has no current context: $(advice)"
+  say "Cluster:  $CLUSTER ($PROVIDER)"
+  say "Context:  $context"
+  reason=$(kube get --raw /version --request-timeout=20s 2>&1 >/dev/null) ||
+    fail "the cluster of the context $context cannot be reached: $reason; try: $(advice)"
+}
+
+can() { [ "$(in_namespace auth can-i "$@" 2>/dev/null </dev/null || true)" = yes ]; }
+
+# What this script does, and what the role grants: nobody can grant what they may not do themselves.
+check_rights() {
+  missing=''
+  for verb in create patch; do
+    for kind in namespaces serviceaccounts clusterroles.rbac.authorization.k8s.io \
+      clusterrolebindings.rbac.authorization.k8s.io secrets deployments.apps; do
+      can "$verb" "$kind" || missing="$missing
+  - $verb $kind"
+    done
+  done
+  if ! can escalate clusterroles.rbac.authorization.k8s.io || ! can bind clusterroles.rbac.authorization.k8s.io; then
+    while read -r verb kind; do
+      can "$verb" "$kind" --all-namespaces || missing="$missing
+  - $verb $kind"
+    done <<'RIGHTS'
+{% for right in rights -%}
+{{ right }}
+{% endfor -%}
+RIGHTS
+  fi
+  [ -z "$missing" ] || fail "you lack rights in this cluster:$missing
+Ask an administrator of it, or become one: $(advice)"
+  say "Rights:   all there"
+}
+
+# The answer of the relay to a GET, and in the last line its status. The address holds the token, so it goes to curl on its
+# standard input: arguments can be seen by other processes.
+fetch() {
+  printf 'url = "%s"\n' "$1" |
+    curl --config - --silent --show-error --max-time 30 ${ca_file:+--cacert "$ca_file"} --write-out '\n%{http_code}'
+}
+
+fetch_manifest() {
+  answer=$(fetch "$ENDPOINT/api/v1/install/$AGENT_ID/manifest.yaml?token=$TOKEN") ||
+    fail "$ENDPOINT cannot be reached from here"
+  manifest=${answer%????}
+  case $answer in
+    *200) ;;
+    *)
+      detail=$(printf '%s\n' "$manifest" | sed -n 's/.*"detail":"\([^"]*\)".*/\1/p')
+      fail "${detail:-$ENDPOINT answered with an error}"
+      ;;
+  esac
+}
+
+# Settings of this cluster come before the agent, so that it starts with them.
+apply_settings() {
+  [ -n "$https_proxy$no_proxy$ca_file$allow_insecure" ] || return 0
+  kube get namespace "$NAMESPACE" >/dev/null 2>&1 || kube create namespace "$NAMESPACE"
+  if [ -n "$https_proxy$no_proxy$allow_insecure" ]; then
+    {
+      say "{apiVersion: v1, kind: Secret, metadata: {name: $AGENT-settings, namespace: $NAMESPACE}, stringData: {"
+      [ -z "$https_proxy" ] || say "HTTPS_PROXY: '$https_proxy',"
+      [ -z "$no_proxy" ] || say "NO_PROXY: '$no_proxy',"
+      [ -z "$allow_insecure" ] || say "ALLOW_INSECURE_ENDPOINT: 'true',"
+      say "}}"
+    } | apply
+  fi
+  if [ -n "$ca_file" ]; then
+    in_namespace create configmap "$AGENT-ca" --from-file="ca.crt=$ca_file" --dry-run=client --output=yaml | apply
+  fi
+  settings_changed=true
+}
+
+install() {
+  settings_changed=''
+  apply_settings
+  was_there=$(in_namespace get deployment "$AGENT" --ignore-not-found --output=name)
+  printf '%s\n' "$manifest" | apply || fail "the objects of the agent were not all taken; see above, and run this again"
+  in_namespace get secret "$AGENT" --output=name >/dev/null 2>&1 ||
+    fail "the agent's key was handed out before, and its Secret is gone: make a new script (kubesage connect, or POST $ENDPOINT/api/v1/clusters/$CLUSTER_ID/install-script)"
+  [ -z "$settings_changed" ] || [ -z "$was_there" ] || in_namespace rollout restart "deployment/$AGENT"
+}
+
+await_agent() {
+  # Ready means that the agent is connected and its cluster answers it.
+  if in_namespace rollout status "deployment/$AGENT" --timeout="${timeout}s"; then
+    say "CONNECTED: the agent of cluster $CLUSTER ($CLUSTER_ID) is connected."
+    return
+  fi
+  {
+    say "What the agent says:"
+    in_namespace get pods --selector="app=$AGENT" || true
+    in_namespace logs "deployment/$AGENT" --tail=10 || true
+  } >&2
+  fail "the agent of cluster $CLUSTER did not connect to $ENDPOINT within $timeout seconds; its log says why: kubectl logs -n $NAMESPACE deployment/$AGENT"
+}
+
+main() {
+  options "$@"
+  find_kubectl
+  check_endpoint
+  check_cluster
+  check_rights
+  if [ -n "$only_check" ]; then
+    say "Nothing was changed."
+    return
+  fi
+  fetch_manifest
+  install
+  await_agent
+}
+
+# At the end, so that half a script does nothing; and without the rest of the pipe that it may come through.
+main "$@" </dev/null
+exit

@@ -19,7 +19,7 @@ use super::{
     mailbox::{Mail, Note},
     posed::{Asked, Pushed},
     socket::Socket,
-    task::Sessions,
+    task::{Sessions, presentable},
     unbidden::Unbidden,
 };
 use crate::store::Vitals;
@@ -144,9 +144,11 @@ impl<'a> Session<'a> {
             last_heartbeat: Some(Timestamp::now()),
             nodes: heartbeat.nodes,
             pods: heartbeat.pods,
+            detected_provider: heartbeat.provider.as_deref().map(presentable),
+            region: heartbeat.region.as_deref().map(presentable),
             ..Vitals::default()
         };
-        self.sessions.recorder.learn(&self.shared.about.identity.cluster_id, vitals);
+        self.sessions.learn(self.shared, vitals);
     }
 
     /// Tells the agent all that waits to be told, at once.

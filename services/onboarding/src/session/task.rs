@@ -24,7 +24,8 @@ use super::{
     socket::Socket,
 };
 use crate::{
-    store::{AgentIdentity, Database, Vitals},
+    agent_version::OldestAgent,
+    store::{AgentIdentity, Database, Incident, Vitals},
     vitals::VitalsRecorder,
 };
 
@@ -37,6 +38,7 @@ pub(crate) struct Sessions {
     pub(crate) database: Database,
     pub(crate) recorder: VitalsRecorder,
     pub(crate) settings: SessionSettings,
+    pub(crate) oldest_agent: OldestAgent,
     pub(crate) bounds: Bounds,
     /// One for each socket of an agent: also before its session, and until it is closed after it.
     pub(crate) sockets: Arc<Semaphore>,
@@ -67,7 +69,7 @@ impl Sessions {
     ) -> impl Future<Output = ()> + Send {
         let (mut socket, identity) = (Box::new(socket), Box::new(identity));
         async move {
-            let agent_id = identity.agent_id.clone();
+            let (agent_id, cluster_id) = (identity.agent_id.clone(), identity.cluster_id.clone());
             let end = match Box::pin(self.open(&mut socket, identity)).await {
                 Ok(shared) => {
                     // Whoever waits for an answer learns that none will come before the agent is told why.
@@ -78,6 +80,8 @@ impl Sessions {
                 Err(end) => end,
             };
             tracing::info!(agent = agent_id, reason = end.reason(), "connection of an agent ended");
+            let ended = Incident { at: Timestamp::now(), why: end.reason() };
+            self.recorder.learn(&cluster_id, Vitals { ended: Some(ended), ..Vitals::default() });
             Box::pin(end.carry_out(&mut socket, &self.settings)).await;
             drop(place);
         }
@@ -150,10 +154,17 @@ impl Sessions {
                 return Err(End::refuse(RefusalCode::Overloaded, detail, true));
             }
         }
-        self.recorder.learn(&identity.cluster_id, vitals);
+        self.learn(shared, vitals);
         let heartbeat_seconds = self.settings.heartbeat_seconds();
-        let welcome = Welcome { session_id: shared.about.id.to_string(), heartbeat_seconds };
+        let notice = self.oldest_agent.notice(&shared.about.agent_version);
+        let welcome = Welcome { session_id: shared.about.id.to_string(), heartbeat_seconds, notice };
         frame::send(socket, &ServerFrame::Welcome(welcome), &self.settings).await
+    }
+
+    /// Keeps what was learnt for those who ask now, and has it written.
+    pub(super) fn learn(&self, shared: &Shared, learnt: Vitals) {
+        shared.learn(learnt.clone());
+        self.recorder.learn(&shared.about.identity.cluster_id, learnt);
     }
 
     /// Tells the agent that this process stops, and when to come back.
@@ -207,6 +218,6 @@ fn opening_vitals(hello: &Hello) -> Vitals {
 }
 
 /// What an agent says of itself is stored and shown, so it is cut and cleaned: PostgreSQL takes no NUL in a text.
-fn presentable(text: &str) -> String {
+pub(super) fn presentable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(100).collect()
 }

@@ -4,7 +4,7 @@ use contracts::Timestamp;
 use sqlx::FromRow;
 use store::{StoreError, Transaction};
 
-use super::{Database, is_id};
+use super::{Database, Vitals, is_id};
 
 /// A cluster and what its agent has told last.
 #[derive(Clone, Debug, FromRow)]
@@ -12,18 +12,55 @@ pub(crate) struct Cluster {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) provider: String,
+    /// JSON.
+    pub(crate) features: String,
     pub(crate) agent_id: String,
     pub(crate) created_at: i64,
+    /// As [`State`](super::State) writes it.
+    pub(crate) state: String,
+    pub(crate) state_since: Option<i64>,
     pub(crate) agent_version: Option<String>,
     pub(crate) kubernetes_version: Option<String>,
     pub(crate) connected_at: Option<i64>,
     pub(crate) last_heartbeat: Option<i64>,
     pub(crate) nodes: Option<i64>,
     pub(crate) pods: Option<i64>,
+    pub(crate) detected_provider: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) refused_at: Option<i64>,
+    pub(crate) refused_why: Option<String>,
+    pub(crate) ended_at: Option<i64>,
+    pub(crate) ended_why: Option<String>,
+    /// When the newest install script ends, or has ended, unless it was run; and when it was run.
+    pub(crate) script_expires_at: Option<i64>,
+    pub(crate) script_run_at: Option<i64>,
     /// 1 when the cluster says that it is a simulated one.
     pub(crate) simulated: i64,
     /// Keys that are neither revoked nor past the time for their first use.
     pub(crate) usable_keys: i64,
+    /// Keys that were revoked.
+    pub(crate) revoked_keys: i64,
+    /// Keys that have ended unused.
+    pub(crate) expired_keys: i64,
+}
+
+impl Cluster {
+    /// The row with what a session has learnt since it was written.
+    pub(crate) fn with(self, learnt: Vitals) -> Self {
+        let count = |count: Option<u64>| count.and_then(|count| i64::try_from(count).ok());
+        Self {
+            agent_version: learnt.agent_version.or(self.agent_version),
+            kubernetes_version: learnt.kubernetes_version.or(self.kubernetes_version),
+            connected_at: learnt.connected_at.map(Timestamp::as_millis).or(self.connected_at),
+            last_heartbeat: learnt.last_heartbeat.map(Timestamp::as_millis).or(self.last_heartbeat),
+            nodes: count(learnt.nodes).or(self.nodes),
+            pods: count(learnt.pods).or(self.pods),
+            detected_provider: learnt.detected_provider.or(self.detected_provider),
+            region: learnt.region.or(self.region),
+            simulated: learnt.simulated.map_or(self.simulated, i64::from),
+            ..self
+        }
+    }
 }
 
 pub(crate) struct NewCluster<'a> {
@@ -37,36 +74,17 @@ pub(crate) struct NewCluster<'a> {
     pub(crate) now: Timestamp,
 }
 
-/// What a session has learnt of its cluster; what it has not learnt stays as it was.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Vitals {
-    pub(crate) agent_version: Option<String>,
-    pub(crate) kubernetes_version: Option<String>,
-    pub(crate) connected_at: Option<Timestamp>,
-    pub(crate) last_heartbeat: Option<Timestamp>,
-    pub(crate) nodes: Option<u64>,
-    pub(crate) pods: Option<u64>,
-    pub(crate) simulated: Option<bool>,
-}
-
-impl Vitals {
-    /// Takes over what is newer.
-    pub(crate) fn update(&mut self, newer: Self) {
-        self.agent_version = newer.agent_version.or(self.agent_version.take());
-        self.kubernetes_version = newer.kubernetes_version.or(self.kubernetes_version.take());
-        self.connected_at = newer.connected_at.or(self.connected_at);
-        self.last_heartbeat = newer.last_heartbeat.or(self.last_heartbeat);
-        self.nodes = newer.nodes.or(self.nodes);
-        self.pods = newer.pods.or(self.pods);
-        self.simulated = newer.simulated.or(self.simulated);
-    }
-}
-
 /// `$1` is the time now.
-const SELECT: &str = "SELECT c.id, c.name, c.provider, c.agent_id, c.created_at, c.agent_version, \
-     c.kubernetes_version, c.connected_at, c.last_heartbeat, c.nodes, c.pods, c.simulated, \
+const SELECT: &str = "SELECT c.id, c.name, c.provider, c.features, c.agent_id, c.created_at, c.state, c.state_since, \
+     c.agent_version, c.kubernetes_version, c.connected_at, c.last_heartbeat, c.nodes, c.pods, c.detected_provider, \
+     c.region, c.refused_at, c.refused_why, c.ended_at, c.ended_why, c.simulated, \
+     (SELECT MAX(t.expires_at) FROM install_tokens t WHERE t.cluster_id = c.id) AS script_expires_at, \
+     (SELECT MAX(t.used_at) FROM install_tokens t WHERE t.cluster_id = c.id) AS script_run_at, \
      (SELECT COUNT(*) FROM agent_keys k WHERE k.cluster_id = c.id AND k.revoked_at IS NULL \
-      AND (k.first_used_at IS NOT NULL OR k.unused_until > $1)) AS usable_keys \
+      AND (k.first_used_at IS NOT NULL OR k.unused_until > $1)) AS usable_keys, \
+     (SELECT COUNT(*) FROM agent_keys k WHERE k.cluster_id = c.id AND k.revoked_at IS NOT NULL) AS revoked_keys, \
+     (SELECT COUNT(*) FROM agent_keys k WHERE k.cluster_id = c.id AND k.revoked_at IS NULL \
+      AND k.first_used_at IS NULL AND k.unused_until <= $1) AS expired_keys \
      FROM clusters c WHERE c.deleted_at IS NULL";
 
 impl Database {
@@ -167,34 +185,5 @@ impl Database {
             .execute(&mut **transaction)
             .await?;
         Ok(deleted.rows_affected() == 1)
-    }
-
-    /// Writes what sessions have learnt, all or nothing.
-    pub(crate) async fn record_vitals(&self, vitals: &[(String, Vitals)]) -> Result<(), StoreError> {
-        self.store.bounded(self.try_record_vitals(vitals)).await
-    }
-
-    async fn try_record_vitals(&self, vitals: &[(String, Vitals)]) -> Result<(), StoreError> {
-        let mut transaction = self.store.begin().await?;
-        for (cluster_id, learnt) in vitals {
-            sqlx::query(
-                "UPDATE clusters SET agent_version = COALESCE($2, agent_version), \
-                 kubernetes_version = COALESCE($3, kubernetes_version), \
-                 connected_at = COALESCE($4, connected_at), last_heartbeat = COALESCE($5, last_heartbeat), \
-                 nodes = COALESCE($6, nodes), pods = COALESCE($7, pods), \
-                 simulated = COALESCE($8, simulated) WHERE id = $1",
-            )
-            .bind(cluster_id)
-            .bind(learnt.agent_version.as_deref())
-            .bind(learnt.kubernetes_version.as_deref())
-            .bind(learnt.connected_at.map(Timestamp::as_millis))
-            .bind(learnt.last_heartbeat.map(Timestamp::as_millis))
-            .bind(learnt.nodes.and_then(|nodes| i64::try_from(nodes).ok()))
-            .bind(learnt.pods.and_then(|pods| i64::try_from(pods).ok()))
-            .bind(learnt.simulated.map(i64::from))
-            .execute(&mut *transaction)
-            .await?;
-        }
-        transaction.commit().await
     }
 }

@@ -20,14 +20,8 @@ pub(crate) struct NewKey<'a> {
     pub(crate) cluster_id: &'a str,
     pub(crate) token: &'a Token,
     pub(crate) now: Timestamp,
-}
-
-impl NewKey<'_> {
     /// When the key ends unless it is used before.
-    pub(crate) fn unused_until(&self) -> i64 {
-        let lifetime = i64::try_from(UNUSED_LIFETIME.as_millis()).unwrap_or(i64::MAX);
-        self.now.as_millis().saturating_add(lifetime)
-    }
+    pub(crate) unused_until: i64,
 }
 
 /// A key as its owner sees it.
@@ -55,13 +49,25 @@ pub(crate) enum Refusal {
     #[error("no agent has this key")]
     Unknown,
     #[error("this agent key has been revoked, or its cluster was deleted")]
-    Revoked,
+    Revoked { cluster_id: String },
     #[error("this agent key was not used within 24 hours and has expired; make a new one")]
-    Expired,
+    Expired { cluster_id: String },
     #[error("this agent key belongs to another agent id")]
-    OtherAgent,
+    OtherAgent { cluster_id: String },
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Refusal {
+    /// Whose key it was, where that is known.
+    pub(crate) fn cluster_id(&self) -> Option<&str> {
+        match self {
+            Self::Revoked { cluster_id } | Self::Expired { cluster_id } | Self::OtherAgent { cluster_id } => {
+                Some(cluster_id)
+            }
+            Self::Unknown | Self::Store(_) => None,
+        }
+    }
 }
 
 #[derive(FromRow)]
@@ -90,7 +96,7 @@ impl Database {
         .bind(new.token.hash())
         .bind(new.token.preview())
         .bind(new.now.as_millis())
-        .bind(new.unused_until())
+        .bind(new.unused_until)
         .execute(&mut **transaction)
         .await?;
         Ok(())
@@ -195,14 +201,14 @@ impl Database {
         .map_err(StoreError::from)?;
         let key = found.ok_or(Refusal::Unknown)?;
         if key.revoked_at.is_some() {
-            return Err(Refusal::Revoked);
+            return Err(Refusal::Revoked { cluster_id: key.cluster_id });
         }
         if key.agent_id != agent_id {
-            return Err(Refusal::OtherAgent);
+            return Err(Refusal::OtherAgent { cluster_id: key.cluster_id });
         }
         if key.first_used_at.is_none() {
             if key.unused_until <= now.as_millis() {
-                return Err(Refusal::Expired);
+                return Err(Refusal::Expired { cluster_id: key.cluster_id });
             }
             self.note_first_use(&key.id, now).await?;
         }

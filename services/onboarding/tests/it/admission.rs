@@ -94,7 +94,7 @@ store::test_on_both! {
         }
         let detail = knock(&world, &unused.agent_id, &unused.key).await?.problem(401, "unauthenticated")?;
         assert!(detail.contains("expired"), "{detail}");
-        assert_eq!(world.state(User::Ada, &unused).await?, "revoked");
+        assert_eq!(world.state(User::Ada, &unused).await?, "pending");
         Agent::open(&world, &used).await?;
         Ok(())
     }

@@ -30,7 +30,7 @@ store::test_on_both! {
         let asking = world.asking(query.clone(), PATIENCE);
         let request = agent.request().await?;
         agent.go_away().await?;
-        world.state_becomes(&cluster, "disconnected").await?;
+        world.until_absent(&cluster).await?;
         refused(&world.ask(&query).await?, &ErrorCode::AgentNotConnected)?;
         agent.answer(&request, "\"last\"").await?;
         assert_eq!(asking.await??.result.map(|result| result.get().to_owned()).as_deref(), Some("\"last\""));
@@ -65,7 +65,7 @@ store::test_on_both! {
             }
             agent.lost().await?;
         }
-        world.state_becomes(&cluster, "disconnected").await
+        world.until_absent(&cluster).await
     }
 
     async fn a_process_that_stops_sends_its_agents_away(database: TestDatabase) -> Result<()> {

@@ -1,14 +1,15 @@
-//! Install scripts: what is asked, what is refused, and what they do.
+//! Install scripts: what is asked and refused, and what they fetch. What they do in a cluster is tested where there is one,
+//! with the whole of Kubesage.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Stdio};
-
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use reqwest::Method;
 use serde_json::{Value, json};
-use store::testing::TestDatabase;
-use tempfile::TempDir;
-use tokio::{io::AsyncWriteExt, process::Command};
+use url::form_urlencoded::byte_serialize;
 
-use crate::world::{GENERATE, Made, Setup, User, start};
+use crate::{
+    agent::Agent,
+    world::{Answer, CLUSTERS, GENERATE, Made, Setup, User, World, send, start},
+};
 
 store::test_on_both! {
     async fn what_is_not_acceptable_is_refused_by_its_name(database: TestDatabase) -> Result<()> {
@@ -43,113 +44,89 @@ store::test_on_both! {
         world.cluster(User::Ada, "shop/eu-1: ä").await?;
         let again = json!({"provider": "gke", "cluster_name": " shop/eu-1: ä "});
         world.post(User::Ada, GENERATE, again.clone()).await?.problem(409, "conflict")?;
-        world.post(User::Bob, GENERATE, again).await?.made()?;
+        world.post(User::Bob, GENERATE, again).await?.text(200, "/script")?;
         Ok(())
     }
 
-    async fn every_provider_gets_a_shell_script_without_gaps(database: TestDatabase) -> Result<()> {
-        let world = start(&database).await?;
-        for provider in ["eks", "aks", "gke", "openshift", "kops", "other"] {
-            for features in [json!([]), json!(["logs", "logs"])] {
-                let body = json!({"provider": provider, "cluster_name": format!("{provider} {features}")
-                    .replace(['[', ']', '"', ','], "-"), "features": features});
-                let made = world.post(User::Ada, GENERATE, body).await?.made()?;
-                assert!(!made.script.contains("{{"), "{}", made.script);
-                let rules = made.script.matches("pods/log").count();
-                assert_eq!(rules, usize::from(features[0].is_string()));
-                for held in [&made.cluster_id, &made.agent_id, &made.key] {
-                    assert!(made.script.contains(held));
-                }
-                check_syntax(&made.script).await?;
-            }
+    async fn a_token_gives_the_key_once_and_then_the_rest(database: TestDatabase) -> Result<()> {
+        let mut setup = Setup::on(&database);
+        setup.agents.public_url = "https://kubesage.example.com/base/".parse()?;
+        setup.agents.agent_image = "registry.example.com/agent:7".to_owned();
+        let world = setup.start().await?;
+        let made = world.post(User::Ada, GENERATE, json!({"provider": "eks", "cluster_name": "a"})).await?;
+        let (cluster_id, agent_id) = (made.text(200, "/cluster_id")?, made.text(200, "/agent_id")?);
+        let token = token_of(&made)?;
+        // Two at once: one of them is given the key.
+        let (one, other) = tokio::join!(fetch(&world, &agent_id, &token), fetch(&world, &agent_id, &token));
+        let (first, second) = (one?, other?);
+        let (with, without) = if first.contains("kind: Secret") { (first, second) } else { (second, first) };
+        assert!(with.contains("kind: Secret") && !without.contains("kind: Secret"), "{with}\n{without}");
+        for held in [&cluster_id, &agent_id, "https://kubesage.example.com/base", "registry.example.com/agent:7"] {
+            assert!(with.contains(held) && without.contains(held), "{held} in {with}");
         }
+        let key = with.lines().find_map(|line| line.trim().strip_prefix("api-key: ")).context(with.clone())?;
+        let cluster = Made { cluster_id, agent_id, key: key.trim_matches('"').to_owned() };
+        Agent::open(&world, &cluster).await?;
+        // The rest is the same, so that nothing is restarted.
+        let documents = |text: &str| text.split("---\n").filter(|part| !part.contains("kind: Secret")).count();
+        assert_eq!(documents(&with), documents(&without));
         Ok(())
     }
-}
 
-async fn check_syntax(script: &str) -> Result<()> {
-    let mut shell = Command::new("sh").arg("-n").stdin(Stdio::piped()).spawn()?;
-    shell.stdin.take().context("a pipe")?.write_all(script.as_bytes()).await?;
-    anyhow::ensure!(shell.wait().await?.success(), "not a shell script: {script}");
-    Ok(())
-}
+    async fn a_token_is_good_for_its_agent_until_a_newer_one_or_the_clusters_end(database: TestDatabase) -> Result<()> {
+        let world = start(&database).await?;
+        let made = world.post(User::Ada, GENERATE, json!({"provider": "eks", "cluster_name": "a"})).await?;
+        let (cluster_id, agent_id) = (made.text(200, "/cluster_id")?, made.text(200, "/agent_id")?);
+        let other = world.cluster(User::Bob, "b").await?;
+        let token = token_of(&made)?;
+        let refused = async |agent_id: &str, token: &str, says: &str| -> Result<()> {
+            let detail = get_manifest(&world, agent_id, token).await?.problem(401, "unauthenticated")?;
+            ensure!(detail.contains(says), "{detail}");
+            Ok(())
+        };
+        refused(&other.agent_id, &token, "not good for this agent").await?;
+        refused("nobody\u{0}", &token, "not good for this agent").await?;
+        refused(&agent_id, "ki_wrong", "a key of this kind").await?;
 
-/// A `kubectl` that writes down how it is called; what `refuses` matches, it refuses.
-fn install_kubectl(directory: &Path, refuses: &str) -> Result<()> {
-    let kubectl = directory.join("kubectl");
-    let log = directory.display();
-    let text = format!(
-        "#!/bin/sh\necho \"$*\" >>{log}/calls\ncase \"$*\" in {refuses}) exit 1 ;; apply*) cat >{log}/applied ;; esac\n"
-    );
-    fs::write(&kubectl, text)?;
-    Ok(fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755))?)
-}
+        let renew = format!("{CLUSTERS}/{cluster_id}/install-script");
+        world.post(User::Bob, &renew, Value::Null).await?.problem(404, "not_found")?;
+        let renewed = token_of(&world.post(User::Ada, &renew, Value::Null).await?)?;
+        refused(&agent_id, &token, "replaced by a newer one").await?;
+        assert!(fetch(&world, &agent_id, &renewed).await?.contains("kind: Secret"));
 
-/// Whether the script succeeds, and what it prints.
-async fn run(script: &str, path: &str) -> Result<(bool, String)> {
-    let mut shell = Command::new("/bin/sh");
-    shell.arg("-s").env("PATH", path).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut shell = shell.spawn()?;
-    shell.stdin.take().context("a pipe")?.write_all(script.as_bytes()).await?;
-    let output = shell.wait_with_output().await?;
-    let printed = [output.stdout, output.stderr].concat();
-    Ok((output.status.success(), String::from_utf8(printed)?))
-}
+        // Two keys are the most.
+        let keys = format!("{CLUSTERS}/{cluster_id}/agent-keys");
+        world.post(User::Ada, &keys, Value::Null).await?.text(201, "/key")?;
+        let third = token_of(&world.post(User::Ada, &renew, Value::Null).await?)?;
+        get_manifest(&world, &agent_id, &third).await?.problem(409, "conflict")?;
+        // That has not spent it; and one that was used before is still good for the rest.
+        assert!(!fetch(&world, &agent_id, &renewed).await?.contains("kind: Secret"));
+        let list = world.get(User::Ada, &keys).await?;
+        let key_id = list.text(200, "/agent_keys/0/id")?;
+        world.delete(User::Ada, &format!("{keys}/{key_id}")).await?.json(204)?;
+        assert!(fetch(&world, &agent_id, &third).await?.contains("kind: Secret"));
 
-async fn script() -> Result<Made> {
-    let database = TestDatabase::sqlite();
-    let mut setup = Setup::on(&database);
-    setup.agents.public_url = "https://kubesage.example.com/base/".parse()?;
-    setup.agents.agent_image = "registry.example.com/agent:7".to_owned();
-    let world = setup.start().await?;
-    world.cluster(User::Ada, "a").await
-}
-
-#[tokio::test]
-async fn the_script_applies_the_agent_and_keeps_the_key_out_of_sight() -> Result<()> {
-    let made = script().await?;
-    let directory = TempDir::new()?;
-    install_kubectl(directory.path(), "never")?;
-    let path = format!("{}:/usr/bin:/bin", directory.path().display());
-    let (succeeded, printed) = run(&made.script, &path).await?;
-    assert!(succeeded, "{printed}");
-    let last = printed.lines().last().unwrap_or_default();
-    assert_eq!(last, format!("The agent of cluster {} is connected.", made.cluster_id));
-
-    let calls = fs::read_to_string(directory.path().join("calls"))?;
-    assert!(!calls.contains(&made.key) && !printed.contains(&made.key));
-    let applied = fs::read_to_string(directory.path().join("applied"))?;
-    for held in [
-        format!("api-key: \"{}\"", made.key),
-        format!("value: \"{}\"", made.agent_id),
-        "value: \"https://kubesage.example.com/base\"".to_owned(),
-        "image: registry.example.com/agent:7".to_owned(),
-    ] {
-        assert!(applied.contains(&held), "{held} in {applied}");
+        world.delete(User::Ada, &format!("{CLUSTERS}/{cluster_id}")).await?.json(204)?;
+        refused(&agent_id, &renewed, "its cluster was deleted").await
     }
-    Ok(())
 }
 
-#[tokio::test]
-async fn the_script_says_what_is_missing() -> Result<()> {
-    let made = script().await?;
-    let empty = TempDir::new()?;
-    let (succeeded, printed) = run(&made.script, &empty.path().display().to_string()).await?;
-    assert!(!succeeded && printed.contains("kubectl is missing"), "{printed}");
+fn token_of(made: &Answer) -> Result<String> {
+    let script = made.text(200, "/script")?;
+    let token = script.lines().find_map(|line| line.strip_prefix("TOKEN="));
+    Ok(token.context(script.clone())?.to_owned())
+}
 
-    for (refuses, says) in [
-        ("*can-i\\ create\\ secrets*", "you may not create secrets"),
-        ("apply*", ""),
-        ("rollout*", "did not connect within two minutes"),
-    ] {
-        let directory = TempDir::new()?;
-        install_kubectl(directory.path(), refuses)?;
-        let path = format!("{}:/usr/bin:/bin", directory.path().display());
-        let (succeeded, printed) = run(&made.script, &path).await?;
-        assert!(!succeeded && printed.contains(says), "{refuses}: {printed}");
-        assert!(!printed.contains("is connected."), "{printed}");
-        let applied = directory.path().join("applied").exists();
-        assert_eq!(applied, refuses == "rollout*", "{refuses}");
-    }
-    Ok(())
+async fn get_manifest(world: &World, agent_id: &str, token: &str) -> Result<Answer> {
+    let agent_id: String = byte_serialize(agent_id.as_bytes()).collect();
+    send(world.request(Method::GET, &format!("/api/v1/install/{agent_id}/manifest.yaml?token={token}"))).await
+}
+
+async fn fetch(world: &World, agent_id: &str, token: &str) -> Result<String> {
+    let request =
+        world.request(Method::GET, &format!("/api/v1/install/{agent_id}/manifest.yaml?token={token}"));
+    let response = request.send().await?;
+    ensure!(response.status() == 200, "{}", response.text().await?);
+    ensure!(response.headers()["cache-control"] == "no-store");
+    Ok(response.text().await?)
 }

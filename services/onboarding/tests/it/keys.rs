@@ -111,7 +111,7 @@ store::test_on_both! {
         crate::world::refused(&answer, &contracts::ErrorCode::NotFound)?;
 
         let again = world.post(User::Ada, GENERATE, json!({"provider": "other", "cluster_name": "a"})).await?;
-        let again = again.made()?;
+        let again = world.with_key(User::Ada, &again).await?;
         assert!(again.cluster_id != cluster.cluster_id && again.agent_id != cluster.agent_id);
         Agent::open(&world, &again).await?;
         Ok(())

@@ -12,6 +12,7 @@ mod frames;
 mod goodbyes;
 mod install;
 mod keys;
+mod lifecycle;
 mod neighbours;
 mod paced;
 mod parts;

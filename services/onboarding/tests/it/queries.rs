@@ -115,7 +115,7 @@ store::test_on_both! {
         let world = start(&database).await?;
         let cluster = world.cluster(User::Ada, "a").await?;
         drop(Agent::open(&world, &cluster).await?);
-        world.state_becomes(&cluster, "disconnected").await?;
+        world.until_absent(&cluster).await?;
         let mut best = Duration::MAX;
         for _ in 0..5 {
             let asked = Instant::now();

@@ -110,7 +110,7 @@ store::test_on_both! {
             // Not after the time for a query: long before.
             refused(&timeout(PATIENCE / 2, asking).await???, &ErrorCode::AgentNotConnected)?;
         }
-        world.state_becomes(&cluster, "disconnected").await?;
+        world.until_absent(&cluster).await?;
         bystander.answers(&world, &other.query()).await?;
         agent.lost().await
     }

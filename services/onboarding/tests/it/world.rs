@@ -133,7 +133,6 @@ pub(crate) struct Made {
     pub(crate) cluster_id: String,
     pub(crate) agent_id: String,
     pub(crate) key: String,
-    pub(crate) script: String,
 }
 
 impl Made {
@@ -198,7 +197,15 @@ impl World {
     /// Makes a cluster with an agent.
     pub(crate) async fn cluster(&self, user: User, name: &str) -> Result<Made> {
         let body = json!({"provider": "eks", "cluster_name": name});
-        self.post(user, GENERATE, body).await?.made()
+        self.with_key(user, &self.post(user, GENERATE, body).await?).await
+    }
+
+    /// Makes a key for the agent of a cluster that was just made.
+    pub(crate) async fn with_key(&self, user: User, made: &Answer) -> Result<Made> {
+        let (cluster_id, agent_id) = (made.text(200, "/cluster_id")?, made.text(200, "/agent_id")?);
+        let keys = format!("{CLUSTERS}/{cluster_id}/agent-keys");
+        let key = self.post(user, &keys, Value::Null).await?.text(201, "/key")?;
+        Ok(Made { cluster_id, agent_id, key })
     }
 
     pub(crate) async fn state(&self, user: User, cluster: &Made) -> Result<String> {
@@ -208,6 +215,15 @@ impl World {
     /// Waits until the cluster has that state.
     pub(crate) async fn state_becomes(&self, cluster: &Made, state: &str) -> Result<()> {
         eventually(state, async || (self.state(User::Ada, cluster).await.ok()? == state).then_some(())).await
+    }
+
+    /// Waits until the cluster's agent has no session.
+    pub(crate) async fn until_absent(&self, cluster: &Made) -> Result<()> {
+        eventually("the end of the session", async || {
+            let answer = self.get(User::Ada, &cluster.path("")).await.ok()?;
+            (answer.body["connected"] == false).then_some(())
+        })
+        .await
     }
 
     /// Asks as the cluster service does, with ample time.
@@ -337,15 +353,6 @@ impl Answer {
         ensure!(self.body["errors"].as_array().is_some_and(|errors| errors.len() == 1), "{}", self.body);
         ensure!(self.text(422, "/errors/0/field")? == field, "not {field}: {}", self.body);
         Ok(())
-    }
-
-    pub(crate) fn made(&self) -> Result<Made> {
-        Ok(Made {
-            cluster_id: self.text(200, "/cluster_id")?,
-            agent_id: self.text(200, "/agent_id")?,
-            key: self.text(200, "/agent_key")?,
-            script: self.text(200, "/script")?,
-        })
     }
 }
 

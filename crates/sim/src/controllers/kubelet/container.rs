@@ -58,6 +58,8 @@ pub(super) struct Container {
     has_begun: bool,
     /// What has happened and was not told yet.
     notices: Vec<Notice>,
+    /// Where a program runs in its place: since when that is ready.
+    pub(super) program: Option<Option<Timestamp>>,
 }
 
 impl Container {
@@ -74,6 +76,7 @@ impl Container {
             next: None,
             has_begun: false,
             notices: Vec::new(),
+            program: None,
         }
     }
 
@@ -255,7 +258,9 @@ impl Container {
     /// When it became ready, or will.
     pub(super) fn ready_at(&self) -> Option<Timestamp> {
         match self.state {
-            State::Running { since } => self.plan.ready_after.map(|after| later(since, after)),
+            State::Running { since } => {
+                self.program.unwrap_or_else(|| self.plan.ready_after.map(|after| later(since, after)))
+            }
             State::Waiting { .. } | State::Ended(_) => None,
         }
     }

@@ -11,6 +11,7 @@ mod stop;
 mod tell;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -23,12 +24,13 @@ use super::bound::{BoundPods, node_of};
 use super::{Again, Cluster, Controller, Key, Queue};
 use crate::kinds::PODS;
 use crate::object;
+use crate::programs::Running;
 use crate::status::ApiError;
 use crate::store::Change;
 
 /// The kubelets of all nodes.
-#[derive(Default)]
 pub(crate) struct Kubelet {
+    programs: Arc<Running>,
     nodes: Nodes,
     bound: BoundPods,
     pods: HashMap<Key, Pod>,
@@ -66,6 +68,17 @@ impl Controller for Kubelet {
 }
 
 impl Kubelet {
+    pub(crate) fn new(programs: Arc<Running>) -> Kubelet {
+        Kubelet {
+            programs,
+            nodes: Nodes::default(),
+            bound: BoundPods::default(),
+            pods: HashMap::new(),
+            addresses: Addresses::default(),
+            teller: Teller::default(),
+        }
+    }
+
     fn observe_pod(&mut self, change: &Change, queue: &mut Queue) {
         if node_of(change).is_none() {
             return;
@@ -76,7 +89,9 @@ impl Kubelet {
     }
 
     fn forget(&mut self, key: &Key) {
-        if let Some(Pod { address: Some(address), .. }) = self.pods.remove(key) {
+        let Some(Pod { uid, address, .. }) = self.pods.remove(key) else { return };
+        self.programs.stop(&uid);
+        if let Some(address) = address {
             self.addresses.give_back(&address);
         }
     }
@@ -98,6 +113,7 @@ impl Kubelet {
             }
             let told = *taken.told_to_stop.get_or_insert_with(|| {
                 self.teller.tell_of_stop(cluster, &pod);
+                self.programs.stop(&taken.uid);
                 cluster.now
             });
             let at = stop::stopped_at(&pod, told, cluster.delays.stop);
@@ -116,6 +132,7 @@ impl Kubelet {
                     self.teller.tell_of_mount(cluster, &pod, &unmounted);
                 }
                 runtime.advance(delays, cluster.now);
+                runtime.follow_programs(&pod, &self.programs, cluster.api);
                 for container in runtime.init.iter_mut().chain(&mut runtime.main) {
                     for notice in container.take_notices() {
                         self.teller.tell(cluster, &pod, &container.plan, &notice);

@@ -1,8 +1,11 @@
 //! The ConfigMaps and Secrets that a pod cannot start without (`pkg/volume/{configmap,secret,projected}` and
 //! `makeEnvironmentVariables` of `pkg/kubelet/kubelet_pods.go`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
 use crate::api::Api;
@@ -39,6 +42,32 @@ pub(super) fn unset_environment(pod: &Value, container: &Value, api: &Api) -> Op
     list("envFrom")
         .find_map(|from| store.missing_object(&from["configMapRef"], &from["secretRef"]))
         .or_else(|| list("env").find_map(|variable| store.missing_value(&variable["valueFrom"])))
+}
+
+/// The environment of a container, as far as it can be made.
+pub(super) fn environment(pod: &Value, container: &Value, api: &Api) -> BTreeMap<String, String> {
+    let store = Store { api, namespace: object::namespace(pod) };
+    let list = |field: &str| container[field].as_array().into_iter().flatten();
+    let mut environment = BTreeMap::new();
+    for from in list("envFrom") {
+        let prefix = from["prefix"].as_str().unwrap_or_default();
+        let values =
+            store.values(CONFIG_MAPS, &from["configMapRef"]).chain(store.values(SECRETS, &from["secretRef"]));
+        environment.extend(values.map(|(name, value)| (format!("{prefix}{name}"), value)));
+    }
+    for variable in list("env") {
+        let from = &variable["valueFrom"];
+        let value = match variable["value"].as_str() {
+            Some(value) => Some(value.to_owned()),
+            None => store
+                .value(CONFIG_MAPS, &from["configMapKeyRef"])
+                .or_else(|| store.value(SECRETS, &from["secretKeyRef"]))
+                .or_else(|| Some(object::field(pod, from["fieldRef"]["fieldPath"].as_str()?))),
+        };
+        let name = variable["name"].as_str().unwrap_or_default();
+        environment.extend(value.map(|value| (name.to_owned(), value)));
+    }
+    environment
 }
 
 /// The ConfigMaps and Secrets of a namespace.
@@ -98,6 +127,19 @@ impl Store<'_> {
         value(CONFIG_MAPS, &from["configMapKeyRef"]).or_else(|| value(SECRETS, &from["secretKeyRef"]))
     }
 
+    /// All values of the object that is named.
+    fn values(&self, kind: &'static Kind, reference: &Value) -> impl Iterator<Item = (String, String)> {
+        let found = self.get(kind, reference, "name").and_then(Result::ok);
+        let data = found.and_then(|found| found["data"].as_object().cloned()).unwrap_or_default();
+        data.into_iter().filter_map(move |(name, value)| Some((name, plain(kind, value.as_str()?)?)))
+    }
+
+    /// The value of the key that is named.
+    fn value(&self, kind: &'static Kind, reference: &Value) -> Option<String> {
+        let found = self.get(kind, reference, "name")?.ok()?;
+        plain(kind, found["data"][reference["key"].as_str()?].as_str()?)
+    }
+
     /// What a reference names, or that it is not there; `None` where there is no reference or it need not be there.
     fn get(&self, kind: &'static Kind, reference: &Value, name: &str) -> Option<Result<Arc<Object>, String>> {
         if !reference.is_object() {
@@ -110,4 +152,12 @@ impl Store<'_> {
             Err(_) => Some(Err(format!("{} \"{name}\" not found", kind.singular()))),
         }
     }
+}
+
+/// A value as it was given: Secrets hold theirs in Base64.
+fn plain(kind: &'static Kind, value: &str) -> Option<String> {
+    if kind.plural != SECRETS.plural {
+        return Some(value.to_owned());
+    }
+    String::from_utf8(BASE64_STANDARD.decode(value).ok()?).ok()
 }

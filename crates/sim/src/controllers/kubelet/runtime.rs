@@ -8,8 +8,10 @@ use serde_json::Value;
 use super::behaviour::{Plan, Restart};
 use super::container::{Container, RETRIED, State};
 use super::mounts::{self, Unmounted};
+use crate::api::Api;
 use crate::controllers::{Cluster, Delays, later};
 use crate::object;
+use crate::programs::Running;
 
 /// What a pod waits for is looked for again after a pause, the first and the longest of which are these. The longest
 /// is that of volumes (`maxDurationBeforeRetry` of `pkg/util/goroutinemap/exponentialbackoff`).
@@ -136,6 +138,18 @@ impl Runtime {
         }
         if !self.main.is_empty() && self.main.iter().all(Container::is_over) {
             self.init.iter_mut().for_each(|sidecar| sidecar.stop(0, now));
+        }
+    }
+
+    /// Starts the programs of containers that run, and learns from them which are ready.
+    pub(super) fn follow_programs(&mut self, pod: &Value, programs: &Running, api: &Api) {
+        for container in self.main.iter_mut().filter(|container| programs.has_program(&container.plan.image))
+        {
+            let mut specs = pod["spec"]["containers"].as_array().into_iter().flatten();
+            let spec = specs.find(|spec| spec["name"] == container.plan.name.as_str());
+            container.program = Some(spec.filter(|_| container.is_running()).and_then(|spec| {
+                programs.ready_since(pod, spec, container.restarts, || mounts::environment(pod, spec, api))
+            }));
         }
     }
 

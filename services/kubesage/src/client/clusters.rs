@@ -1,0 +1,83 @@
+//! `kubesage clusters`.
+
+use serde_json::Value;
+
+use super::{
+    ClientError,
+    api::Service,
+    args::{ClustersArgs, ClustersCommand},
+    output::{self, age, state, table, text},
+};
+
+pub(crate) async fn run(args: ClustersArgs) -> Result<(), ClientError> {
+    let (api, out) = args.client.open()?;
+    match args.command.unwrap_or_default() {
+        ClustersCommand::List => out.print(&api.clusters().await?, list),
+        ClustersCommand::Show { cluster } => {
+            let path = format!("/api/v1/clusters/{}", api.cluster(&cluster).await?.cluster_id);
+            out.print(&api.get(Service::Onboarding, &path, &[]).await?, show)
+        }
+        ClustersCommand::Verify { cluster } => {
+            let id = api.cluster(&cluster).await?.cluster_id;
+            let verified: Value =
+                api.post(&format!("/api/v1/clusters/{id}/verify-connection"), &Value::Null).await?;
+            out.print(&verified, fields)
+        }
+        ClustersCommand::Delete { cluster } => {
+            let found = api.cluster(&cluster).await?;
+            api.delete(&format!("/api/v1/clusters/{}", found.cluster_id)).await?;
+            output::tell(&format!(
+                "Deleted {}. To take the agent out of the cluster: curl -s {{URL}}/api/v1/install/uninstall.sh | sh",
+                found.cluster_name
+            ));
+            Ok(())
+        }
+    }
+}
+
+fn list(answer: &Value) -> comfy_table::Table {
+    let mut table = table(["NAME", "PROVIDER", "STATE", "KUBERNETES", "NODES", "PODS", "HEARTBEAT", "ID"]);
+    for cluster in answer["clusters"].as_array().into_iter().flatten() {
+        table.add_row([
+            text(&cluster["cluster_name"]).into(),
+            text(&cluster["provider"]).into(),
+            state(&cluster["state"]),
+            text(&cluster["kubernetes_version"]).into(),
+            text(&cluster["nodes"]).into(),
+            text(&cluster["pods"]).into(),
+            age(&cluster["last_heartbeat"]).into(),
+            text(&cluster["cluster_id"]).into(),
+        ]);
+    }
+    table
+}
+
+fn show(cluster: &Value) -> comfy_table::Table {
+    let mut table = fields(cluster);
+    for step in cluster["next_steps"].as_array().into_iter().flatten() {
+        let done = if step["done"] == true { "done" } else { "to do" };
+        table.add_row([
+            format!("next: {}", text(&step["step"])),
+            format!("{done}: {}", text(&step["detail"])),
+        ]);
+    }
+    table
+}
+
+/// Every field that is one value.
+fn fields(answer: &Value) -> comfy_table::Table {
+    let mut table = table(["FIELD", "VALUE"]);
+    for (name, value) in answer.as_object().into_iter().flatten() {
+        match value {
+            Value::Array(_) => {}
+            Value::Object(inner) => {
+                for (part, value) in inner.iter().filter(|(_, value)| !value.is_array() && !value.is_object())
+                {
+                    table.add_row([format!("{name}.{part}"), text(value)]);
+                }
+            }
+            value => drop(table.add_row([name.clone(), text(value)])),
+        }
+    }
+    table
+}

@@ -1,0 +1,48 @@
+//! Why the client could not do what was asked, and with which exit code it ends.
+
+use std::{io, process::ExitCode, time::Duration};
+
+use contracts::ErrorCode;
+use thiserror::Error;
+use web::ProblemDocument;
+
+#[derive(Debug, Error)]
+pub(crate) enum ClientError {
+    /// Nothing says whom to ask.
+    #[error("{0}")]
+    Usage(String),
+    #[error("the profiles in {path}: {problem}")]
+    Profiles { path: String, problem: String },
+    #[error("{url} cannot be reached: {reason}")]
+    Unreachable { url: String, reason: String },
+    #[error("{} ({}; request {})", .0.detail, .0.code, .0.request_id)]
+    Problem(Box<ProblemDocument>),
+    #[error("{url} answered {status}, not as Kubesage does")]
+    NotKubesage { url: String, status: u16 },
+    #[error("you have no cluster {0}; see: kubesage clusters")]
+    NoSuchCluster(String),
+    #[error("the cluster did not connect within {} s: {why}", .after.as_secs())]
+    NotConnected { after: Duration, why: String },
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl ClientError {
+    /// The codes of [`EXIT_CODES`](super::EXIT_CODES).
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_) | Self::Profiles { .. } => 2,
+            Self::NoSuchCluster(_) => 4,
+            Self::Unreachable { .. } => 5,
+            Self::NotConnected { .. } => 6,
+            Self::NotKubesage { .. } | Self::Io(_) => 1,
+            Self::Problem(problem) => match problem.code {
+                ErrorCode::Unauthenticated | ErrorCode::Forbidden => 3,
+                ErrorCode::NotFound => 4,
+                ErrorCode::RateLimited => 5,
+                _ if problem.status >= 500 => 5,
+                _ => 1,
+            },
+        })
+    }
+}

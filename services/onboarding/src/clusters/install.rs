@@ -1,0 +1,148 @@
+//! From the token of an install script to the agent's key.
+
+use std::collections::BTreeSet;
+
+use contracts::{
+    ErrorCode, Timestamp, Token, TokenKind,
+    auth::UserData,
+    events::{Event, EventType},
+};
+use serde_json::json;
+use store::StoreError;
+use thiserror::Error;
+use uuid::Uuid;
+use web::Problem;
+
+use super::{ClusterError, Clusters, Installation, unused_until};
+use crate::{
+    install::Feature,
+    provider::Provider,
+    store::{InstallToken, MAX_KEYS, NewKey},
+};
+
+/// What a token of an install script gives.
+pub(crate) struct Grant {
+    pub(crate) cluster_id: String,
+    pub(crate) provider: Provider,
+    pub(crate) features: BTreeSet<Feature>,
+    pub(crate) key: GrantedKey,
+}
+
+/// The agent's key: itself, once, and after that only its hash.
+pub(crate) enum GrantedKey {
+    New(Token),
+    GivenBefore { hash: String },
+}
+
+/// Why a token of an install script gives nothing.
+#[derive(Debug, Error)]
+pub(crate) enum InstallError {
+    #[error(
+        "this install script is not good for this agent: it was replaced by a newer one, or its cluster was deleted"
+    )]
+    Unknown,
+    #[error("this install script was not run within 24 hours and has expired; make a new one")]
+    Expired,
+    #[error("the agent of this cluster has two keys already; revoke one and run the script again")]
+    TooManyKeys,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<InstallError> for Problem {
+    fn from(error: InstallError) -> Self {
+        match error {
+            InstallError::Unknown | InstallError::Expired => Self::unauthenticated(error.to_string()),
+            InstallError::TooManyKeys => Self::new(ErrorCode::Conflict, error.to_string()),
+            InstallError::Store(error) => ClusterError::Store(error).into(),
+        }
+    }
+}
+
+impl Clusters {
+    /// Makes a new token for the install script of a cluster; one that was not used before ends.
+    pub(crate) async fn reinstall(
+        &self,
+        user: &UserData,
+        cluster_id: &str,
+        now: Timestamp,
+    ) -> Result<Installation, ClusterError> {
+        let cluster = self.get(user, cluster_id, now).await?;
+        let installation = Installation {
+            provider: Provider::read(&cluster.provider),
+            features: read_features(&cluster.features),
+            cluster_id: cluster.id,
+            cluster_name: cluster.name,
+            agent_id: cluster.agent_id,
+            token: Token::generate(TokenKind::InstallToken, &mut rand::rng()),
+            expires_at: unused_until(now),
+        };
+        let Installation { token, expires_at, .. } = &installation;
+        let stored = async {
+            let mut transaction = self.key_transaction(cluster_id).await?;
+            self.database.insert_install_token(&mut transaction, cluster_id, token, now, *expires_at).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.bounded(stored).await?;
+        Ok(installation)
+    }
+
+    /// What the token gives to the agent: a new key, once.
+    pub(crate) async fn grant(
+        &self,
+        token: &Token,
+        agent_id: &str,
+        now: Timestamp,
+    ) -> Result<Grant, InstallError> {
+        let store = self.database.store();
+        store
+            .bounded(async {
+                // Two who fetch at once must not both be given a key.
+                let mut transaction = store.begin_exclusive(&format!("install {}", token.hash())).await?;
+                let found = self.database.install_token(&mut transaction, token).await?;
+                let found = found.filter(|found| found.agent_id == agent_id).ok_or(InstallError::Unknown)?;
+                let key = match (&found.key_hash, found.used_at) {
+                    (Some(hash), Some(_)) => GrantedKey::GivenBefore { hash: hash.clone() },
+                    _ if found.expires_at <= now.as_millis() => return Err(InstallError::Expired),
+                    _ => GrantedKey::New(self.make_key(&mut transaction, token, &found, now).await?),
+                };
+                transaction.commit().await?;
+                Ok(Grant {
+                    provider: Provider::read(&found.provider),
+                    features: read_features(&found.features),
+                    cluster_id: found.cluster_id,
+                    key,
+                })
+            })
+            .await
+    }
+
+    async fn make_key(
+        &self,
+        transaction: &mut store::Transaction,
+        token: &Token,
+        found: &InstallToken,
+        now: Timestamp,
+    ) -> Result<Token, InstallError> {
+        let InstallToken { cluster_id, agent_id, user_id, .. } = found;
+        if self.database.usable_keys(transaction, cluster_id, now).await?.len() >= MAX_KEYS {
+            return Err(InstallError::TooManyKeys);
+        }
+        let key = Token::generate(TokenKind::AgentKey, &mut rand::rng());
+        let id = Uuid::new_v4().to_string();
+        let new_key = NewKey { id: &id, cluster_id, token: &key, now, unused_until: unused_until(now) };
+        self.database.insert_key(transaction, &new_key).await?;
+        self.database.use_install_token(transaction, token, &id, now).await?;
+        let data = json!({"cluster_id": cluster_id, "agent_id": agent_id, "key_id": id});
+        // Nobody has signed in for this: the script has only the token.
+        transaction.emit(&Event::new(EventType::AgentKeyCreated, user_id, "", now, data)).await?;
+        Ok(key)
+    }
+}
+
+/// What the database keeps of the features. What an earlier version does not know any more is none.
+fn read_features(json: &str) -> BTreeSet<Feature> {
+    let known = |name| serde_json::from_value(name).ok();
+    let names: Vec<serde_json::Value> = serde_json::from_str(json).unwrap_or_default();
+    names.into_iter().filter_map(known).collect()
+}

@@ -1,0 +1,62 @@
+//! `connected → stale → disconnected`: what was heard of agents is written, and then who was silent for too long is noted.
+
+use std::time::Duration;
+
+use contracts::Timestamp;
+use store::StoreError;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    store::{Database, State},
+    vitals::VitalsRecorder,
+};
+
+/// How often it is written and looked.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How long an agent may be silent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// After so long its cluster is stale.
+    pub(crate) stale_after: Duration,
+    /// After so long, from the same beginning, it is disconnected.
+    pub(crate) disconnected_after: Duration,
+}
+
+/// Writes and looks until `shutdown`, and then writes what is left.
+pub(crate) async fn run(
+    recorder: VitalsRecorder,
+    database: Database,
+    patience: Patience,
+    shutdown: CancellationToken,
+) {
+    let started = Instant::now();
+    loop {
+        let stops = shutdown.run_until_cancelled(sleep(EVERY)).await.is_none();
+        let is_written = recorder.write(&database, Timestamp::now()).await;
+        if stops {
+            return;
+        }
+        // Who could not be heard because nobody listened, or whose heartbeat waits to be written, was not silent.
+        if is_written
+            && started.elapsed() >= patience.stale_after
+            && let Err(error) = look(&database, patience).await
+        {
+            tracing::warn!(%error, "silent agents not noted; trying again");
+        }
+    }
+}
+
+async fn look(database: &Database, patience: Patience) -> Result<(), StoreError> {
+    let Patience { stale_after, disconnected_after } = patience;
+    let now = Timestamp::now();
+    let before = |time: Duration| now.minus(time);
+    let stale = database.note_silence(State::Connected, State::Stale, before(stale_after), now).await?;
+    let gone =
+        database.note_silence(State::Stale, State::Disconnected, before(disconnected_after), now).await?;
+    if stale > 0 || gone > 0 {
+        tracing::warn!(stale, disconnected = gone, "agents were silent for too long");
+    }
+    Ok(())
+}

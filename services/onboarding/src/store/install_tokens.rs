@@ -1,0 +1,83 @@
+//! Rows of `install_tokens`.
+
+use contracts::{Timestamp, Token};
+use sqlx::FromRow;
+use store::{StoreError, Transaction};
+
+use super::Database;
+
+/// A token that was found, and whose agent it installs.
+#[derive(Clone, Debug, FromRow)]
+pub(crate) struct InstallToken {
+    pub(crate) cluster_id: String,
+    pub(crate) agent_id: String,
+    pub(crate) user_id: String,
+    pub(crate) provider: String,
+    /// JSON.
+    pub(crate) features: String,
+    pub(crate) expires_at: i64,
+    pub(crate) used_at: Option<i64>,
+    /// Of the key that its use has made.
+    pub(crate) key_hash: Option<String>,
+}
+
+impl Database {
+    /// Keeps a new token; earlier ones of the cluster that were not used end.
+    pub(crate) async fn insert_install_token(
+        &self,
+        transaction: &mut Transaction,
+        cluster_id: &str,
+        token: &Token,
+        now: Timestamp,
+        expires_at: i64,
+    ) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM install_tokens WHERE cluster_id = $1 AND used_at IS NULL")
+            .bind(cluster_id)
+            .execute(&mut **transaction)
+            .await?;
+        sqlx::query(
+            "INSERT INTO install_tokens (hash, cluster_id, created_at, expires_at) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(token.hash())
+        .bind(cluster_id)
+        .bind(now.as_millis())
+        .bind(expires_at)
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
+    }
+
+    /// The token, unless its cluster was deleted.
+    pub(crate) async fn install_token(
+        &self,
+        transaction: &mut Transaction,
+        token: &Token,
+    ) -> Result<Option<InstallToken>, StoreError> {
+        let found = sqlx::query_as(
+            "SELECT c.id AS cluster_id, c.agent_id, c.user_id, c.provider, c.features, t.expires_at, t.used_at, \
+             k.hash AS key_hash FROM install_tokens t JOIN clusters c ON c.id = t.cluster_id \
+             LEFT JOIN agent_keys k ON k.id = t.key_id WHERE t.hash = $1 AND c.deleted_at IS NULL",
+        )
+        .bind(token.hash())
+        .fetch_optional(&mut **transaction)
+        .await?;
+        Ok(found)
+    }
+
+    /// Notes that the token has made this key.
+    pub(crate) async fn use_install_token(
+        &self,
+        transaction: &mut Transaction,
+        token: &Token,
+        key_id: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE install_tokens SET used_at = $2, key_id = $3 WHERE hash = $1")
+            .bind(token.hash())
+            .bind(now.as_millis())
+            .bind(key_id)
+            .execute(&mut **transaction)
+            .await?;
+        Ok(())
+    }
+}

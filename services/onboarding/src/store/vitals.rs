@@ -1,0 +1,143 @@
+//! What sessions learn of their clusters, in the rows of `clusters`.
+
+use contracts::Timestamp;
+use sqlx::FromRow;
+use store::{StoreError, Transaction};
+
+use super::{
+    Database, State,
+    lifecycle::{Change, Changed},
+};
+
+/// What a session has learnt of its cluster; what it has not learnt stays as it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Vitals {
+    pub(crate) agent_version: Option<String>,
+    pub(crate) kubernetes_version: Option<String>,
+    pub(crate) connected_at: Option<Timestamp>,
+    pub(crate) last_heartbeat: Option<Timestamp>,
+    pub(crate) nodes: Option<u64>,
+    pub(crate) pods: Option<u64>,
+    pub(crate) detected_provider: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) simulated: Option<bool>,
+    /// The agent was refused.
+    pub(crate) refused: Option<Incident>,
+    /// A session of the agent has ended.
+    pub(crate) ended: Option<Incident>,
+}
+
+/// Something that went wrong, for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Incident {
+    pub(crate) at: Timestamp,
+    pub(crate) why: String,
+}
+
+impl Vitals {
+    /// Takes over what is newer.
+    pub(crate) fn update(&mut self, newer: Self) {
+        self.agent_version = newer.agent_version.or(self.agent_version.take());
+        self.kubernetes_version = newer.kubernetes_version.or(self.kubernetes_version.take());
+        self.connected_at = newer.connected_at.or(self.connected_at);
+        self.last_heartbeat = newer.last_heartbeat.or(self.last_heartbeat);
+        self.nodes = newer.nodes.or(self.nodes);
+        self.pods = newer.pods.or(self.pods);
+        self.detected_provider = newer.detected_provider.or(self.detected_provider.take());
+        self.region = newer.region.or(self.region.take());
+        self.simulated = newer.simulated.or(self.simulated);
+        self.refused = newer.refused.or(self.refused.take());
+        self.ended = newer.ended.or(self.ended.take());
+    }
+
+    /// Whether the agent was there.
+    fn shows_life(&self) -> bool {
+        self.connected_at.is_some() || self.last_heartbeat.is_some()
+    }
+}
+
+/// A row as it is after a write.
+#[derive(FromRow)]
+struct Written {
+    id: String,
+    user_id: String,
+    name: String,
+    agent_id: String,
+    last_heartbeat: Option<i64>,
+    state_before: String,
+}
+
+impl Database {
+    /// Writes what sessions have learnt, all or nothing, and tells of clusters that are connected now and were not.
+    pub(crate) async fn record_vitals(
+        &self,
+        vitals: &[(String, Vitals)],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.store.bounded(self.try_record_vitals(vitals, now)).await
+    }
+
+    async fn try_record_vitals(&self, vitals: &[(String, Vitals)], now: Timestamp) -> Result<(), StoreError> {
+        let mut transaction = self.store.begin().await?;
+        for (cluster_id, learnt) in vitals {
+            write(&mut transaction, cluster_id, learnt).await?;
+            if learnt.shows_life() {
+                self.note_life(&mut transaction, cluster_id, now).await?;
+            }
+        }
+        transaction.commit().await
+    }
+
+    /// The cluster is connected from now on, unless it was.
+    async fn note_life(
+        &self,
+        transaction: &mut Transaction,
+        cluster_id: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let found: Option<Written> = sqlx::query_as(
+            "SELECT id, user_id, name, agent_id, last_heartbeat, state AS state_before FROM clusters \
+             WHERE id = $1 AND state <> 'connected' AND deleted_at IS NULL",
+        )
+        .bind(cluster_id)
+        .fetch_optional(&mut **transaction)
+        .await?;
+        let Some(Written { id, user_id, name, agent_id, last_heartbeat, state_before }) = found else {
+            return Ok(());
+        };
+        let changed = Changed { id, user_id, name, agent_id, last_heartbeat };
+        let change = Change { from: State::read(&state_before), to: State::Connected, silent_since: None };
+        self.change_state(transaction, &changed, change, now).await
+    }
+}
+
+async fn write(transaction: &mut Transaction, cluster_id: &str, learnt: &Vitals) -> Result<(), StoreError> {
+    let count = |count: Option<u64>| count.and_then(|count| i64::try_from(count).ok());
+    let (refused, ended) = (learnt.refused.as_ref(), learnt.ended.as_ref());
+    sqlx::query(
+        "UPDATE clusters SET agent_version = COALESCE($2, agent_version), \
+         kubernetes_version = COALESCE($3, kubernetes_version), \
+         connected_at = COALESCE($4, connected_at), last_heartbeat = COALESCE($5, last_heartbeat), \
+         nodes = COALESCE($6, nodes), pods = COALESCE($7, pods), simulated = COALESCE($8, simulated), \
+         detected_provider = COALESCE($9, detected_provider), region = COALESCE($10, region), \
+         refused_at = COALESCE($11, refused_at), refused_why = COALESCE($12, refused_why), \
+         ended_at = COALESCE($13, ended_at), ended_why = COALESCE($14, ended_why) WHERE id = $1",
+    )
+    .bind(cluster_id)
+    .bind(learnt.agent_version.as_deref())
+    .bind(learnt.kubernetes_version.as_deref())
+    .bind(learnt.connected_at.map(Timestamp::as_millis))
+    .bind(learnt.last_heartbeat.map(Timestamp::as_millis))
+    .bind(count(learnt.nodes))
+    .bind(count(learnt.pods))
+    .bind(learnt.simulated.map(i64::from))
+    .bind(learnt.detected_provider.as_deref())
+    .bind(learnt.region.as_deref())
+    .bind(refused.map(|refused| refused.at.as_millis()))
+    .bind(refused.map(|refused| refused.why.as_str()))
+    .bind(ended.map(|ended| ended.at.as_millis()))
+    .bind(ended.map(|ended| ended.why.as_str()))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
