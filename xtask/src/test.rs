@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that must hold before a change is merged.
 
 use std::{
+    ffi::OsString,
     process::Command,
     time::{Duration, Instant},
 };
@@ -11,6 +12,7 @@ use crate::{
     command::{cargo, run as run_command, succeeds},
     schemas,
     servers::{self, Urls},
+    tools,
 };
 
 /// A step, in the order in which they run.
@@ -30,6 +32,20 @@ pub(crate) enum Step {
     Dependencies,
 }
 
+/// What tests find.
+#[derive(Default)]
+struct Surroundings {
+    urls: Urls,
+    path: Option<OsString>,
+}
+
+impl Surroundings {
+    fn given_to(&self, mut command: Command) -> Command {
+        command.envs(&self.urls).envs(self.path.iter().map(|path| ("PATH", path)));
+        command
+    }
+}
+
 /// How a step ended.
 enum Outcome {
     Passed,
@@ -46,11 +62,11 @@ pub(crate) fn run(only: &[Step]) -> anyhow::Result<()> {
     let steps: Vec<Step> = steps.filter(|step| only.is_empty() || only.contains(step)).collect();
 
     // First, so that a missing server is known before minutes of compiling.
-    let urls = if steps.iter().any(|step| step.needs_servers()) {
-        println!("=== servers ===");
-        servers::ensure()?
+    let surroundings = if steps.iter().any(|step| step.needs_servers()) {
+        println!("=== servers and tools ===");
+        Surroundings { urls: servers::ensure()?, path: Some(tools::ensure_all()) }
     } else {
-        Urls::new()
+        Surroundings::default()
     };
 
     let mut summary = Vec::new();
@@ -58,7 +74,7 @@ pub(crate) fn run(only: &[Step]) -> anyhow::Result<()> {
     for step in steps {
         println!("\n=== {} ===", step.name());
         let begun = Instant::now();
-        let result = step.run(&urls);
+        let result = step.run(&surroundings);
         let took = seconds(begun.elapsed());
         let line = match &result {
             Ok(Outcome::Passed) => format!("passed  {took}"),
@@ -91,15 +107,17 @@ impl Step {
         matches!(self, Self::Tests | Self::Doctests)
     }
 
-    fn run(self, urls: &Urls) -> anyhow::Result<Outcome> {
+    fn run(self, surroundings: &Surroundings) -> anyhow::Result<Outcome> {
         match self {
             Self::Format => run_command(&mut cargo(&["fmt", "--all", "--check"]))?,
             Self::Lint => {
                 run_command(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny=warnings"]))?
             }
             Self::Schemas => schemas::check(&schemas::directory())?,
-            Self::Tests => run_command(tests().envs(urls))?,
-            Self::Doctests => run_command(cargo(&["test", "--workspace", "--doc"]).envs(urls))?,
+            Self::Tests => run_command(&mut surroundings.given_to(tests()))?,
+            Self::Doctests => {
+                run_command(&mut surroundings.given_to(cargo(&["test", "--workspace", "--doc"])))?;
+            }
             Self::Dependencies => {
                 if !succeeds(&mut cargo(&["deny", "--version"])) {
                     return Ok(Outcome::Skipped("no cargo-deny: cargo install cargo-deny --locked"));

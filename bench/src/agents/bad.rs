@@ -88,6 +88,8 @@ pub(super) async fn serve(mut session: Session, how: Harm) -> Result<()> {
                 pods: Some(1),
                 provider: None,
                 region: None,
+                cpu_millis: None,
+                memory_bytes: None,
                 at: Timestamp::now(),
             };
             session.send(&AgentFrame::Heartbeat(heartbeat)).await?;

@@ -107,7 +107,7 @@ impl Session {
                 },
                 () = sleep_until(beat) => {
                     beat += self.heartbeat;
-                    let heartbeat = Heartbeat { nodes: Some(1), pods: Some(1), provider: None, region: None, at: Timestamp::now() };
+                    let heartbeat = Heartbeat { nodes: Some(1), pods: Some(1), provider: None, region: None, cpu_millis: None, memory_bytes: None, at: Timestamp::now() };
                     self.send(&AgentFrame::Heartbeat(heartbeat)).await?;
                     if manner == Manner::Talkative {
                         self.send(&response(Uuid::new_v4())?).await?;

@@ -184,6 +184,12 @@ pub struct Heartbeat {
     /// The cloud's region in which most nodes are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// Thousandths of a processor that all nodes have together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_millis: Option<u64>,
+    /// Bytes of memory that all nodes have together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
     /// When, by the agent's clock.
     pub at: Timestamp,
 }

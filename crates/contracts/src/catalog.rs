@@ -38,6 +38,7 @@ pub fn messages() -> Vec<Message> {
         message::<resources::ServiceList>("result-services"),
         message::<resources::ResourceCounts>("result-resources"),
         message::<resources::PodLogs>("result-logs"),
+        message::<resources::Allocation>("result-allocation"),
     ]
 }
 

@@ -26,6 +26,8 @@ pub enum Command {
     GetClusterResources,
     /// → [`PodLogs`](crate::resources::PodLogs).
     GetPodLogs,
+    /// → [`Allocation`](crate::resources::Allocation).
+    GetAllocation,
     /// → nothing yet: a command of a newer version, which an older agent refuses.
     #[serde(untagged)]
     Other(String),
@@ -33,7 +35,7 @@ pub enum Command {
 
 impl Command {
     /// Every command of this version.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::GetNamespaces,
         Self::GetNodes,
         Self::GetPods,
@@ -41,6 +43,7 @@ impl Command {
         Self::GetServices,
         Self::GetClusterResources,
         Self::GetPodLogs,
+        Self::GetAllocation,
     ];
 
     /// The command as it is written on the wire.
@@ -53,6 +56,7 @@ impl Command {
             Self::GetServices => "get-services",
             Self::GetClusterResources => "get-cluster-resources",
             Self::GetPodLogs => "get-pod-logs",
+            Self::GetAllocation => "get-allocation",
             Self::Other(name) => name,
         }
     }

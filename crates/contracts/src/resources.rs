@@ -232,3 +232,47 @@ pub struct PodLogs {
     #[serde(flatten)]
     pub provenance: Provenance,
 }
+
+/// The result of `get-allocation`: what nodes have, and what of it workloads hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
+pub struct Allocation {
+    /// What each node has.
+    pub nodes: Vec<NodeCapacity>,
+    /// What workloads hold of the nodes, by namespace, workload and node.
+    pub workloads: Vec<WorkloadShare>,
+    /// Whether usage was known: what is held is the larger of request and usage then, else the request.
+    pub usage_known: bool,
+    /// How many shares there are.
+    pub total_count: usize,
+    /// Where the answer comes from.
+    #[serde(flatten)]
+    pub provenance: Provenance,
+}
+
+/// What a node has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+pub struct NodeCapacity {
+    /// Its name.
+    pub name: String,
+    /// Thousandths of a processor.
+    pub cpu_millis: u64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+}
+
+/// What the pods of a workload hold of a node: those that are on it and have not ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+pub struct WorkloadShare {
+    /// Its namespace.
+    pub namespace: String,
+    /// What controls the pods, as `Kind/name`; a pod that nothing controls is `Pod/name`.
+    pub workload: String,
+    /// The node.
+    pub node: String,
+    /// How many pods.
+    pub pods: u64,
+    /// Thousandths of a processor.
+    pub cpu_millis: u64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+}

@@ -5,9 +5,11 @@ mod cleanup;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod metrics;
+mod moto;
 mod own_broker;
 mod process;
 mod proxy;
+mod replayed_sts;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,9 +22,11 @@ pub use cleanup::Cleanup;
 #[cfg(feature = "cluster")]
 pub use cluster::{Caller, Cluster};
 pub use metrics::{Metrics, series_value};
+pub use moto::Moto;
 pub use own_broker::{Channels, OwnBroker, Queue};
 pub use process::{Process, program};
 pub use proxy::Proxy;
+pub use replayed_sts::ReplayedSts;
 
 /// The RabbitMQ that tests use: `TEST_AMQP_URL`, else the standard port on localhost.
 pub fn amqp_url() -> String {

@@ -78,6 +78,9 @@ pub(crate) struct UpArgs {
     pub(crate) queries: cluster::QueryArgs,
 
     #[command(flatten)]
+    pub(crate) aws: onboarding::AwsArgs,
+
+    #[command(flatten)]
     pub(crate) rate_limit: RateLimitArgs,
 
     #[command(flatten)]

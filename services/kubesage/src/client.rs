@@ -4,6 +4,7 @@ mod api;
 mod args;
 mod clusters;
 mod connect;
+mod costs;
 mod error;
 mod keys;
 mod output;
@@ -43,6 +44,7 @@ async fn dispatch(command: ClientCommand) -> Result<(), ClientError> {
         ClientCommand::Nodes(args) => queries::nodes(args).await,
         ClientCommand::Pods(args) => queries::pods(args).await,
         ClientCommand::Logs(args) => queries::logs(args).await,
+        ClientCommand::Costs(args) => costs::run(args).await,
         ClientCommand::Keys(args) => keys::run(args).await,
         ClientCommand::Profiles(args) => profiles::run(args.command.unwrap_or_default()),
     }

@@ -62,6 +62,8 @@ impl Services {
             rate_limit: rate_limit.clone(),
             agents: agent_args(&addresses.public),
             timing: SessionTiming::default(),
+            aws: args.aws.sts().await,
+            aws_principal: args.aws.aws_trusted_principal.clone(),
         };
         let onboarding = Onboarding::start(parts, shutdown).await?;
         let cluster = cluster::routes(cluster::Parts {

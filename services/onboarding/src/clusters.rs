@@ -17,6 +17,7 @@ use uuid::Uuid;
 use web::Problem;
 
 use crate::{
+    costs::Rates,
     install::Feature,
     provider::Provider,
     session::{Registry, SessionHandle},
@@ -138,6 +139,23 @@ impl Clusters {
         now: Timestamp,
     ) -> Result<Cluster, ClusterError> {
         self.database.cluster_of(&user.id, id, now).await?.ok_or(ClusterError::NotFound)
+    }
+
+    /// Takes over what the cluster's resources cost.
+    pub(crate) async fn enter_costs(
+        &self,
+        user: &UserData,
+        id: &str,
+        rates: &Rates,
+        now: Timestamp,
+    ) -> Result<(), ClusterError> {
+        self.get(user, id, now).await?;
+        let entered = async {
+            let mut transaction = self.database.store().begin().await?;
+            self.database.set_rates(&mut transaction, id, rates, now).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.bounded(entered).await
     }
 
     /// Deletes a cluster, revokes its agent's keys and closes its session.

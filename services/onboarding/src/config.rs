@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use aws_access::{Sts, StsOptions};
 use clap::{ArgAction, Args, Parser};
+use secrecy::SecretString;
 use semver::Version;
+use thiserror::Error;
 use url::Url;
-use web::config::{AuthArgs, BusArgs, DatabaseArgs, LogArgs, RateLimitArgs, ServerArgs, boolean};
+use web::config::{AuthArgs, BusArgs, DatabaseArgs, LogArgs, RateLimitArgs, ServerArgs, boolean, secret};
 
-use crate::lifecycle::Patience;
+use crate::{
+    alerts::{InvalidSecret, Webhook},
+    lifecycle::Patience,
+};
 
 /// Install scripts, the sessions of agents, and the relay of queries to them.
 #[derive(Clone, Debug, Parser)]
@@ -26,6 +32,8 @@ pub struct Config {
     pub rate_limit: RateLimitArgs,
     #[command(flatten)]
     pub agents: AgentArgs,
+    #[command(flatten)]
+    pub aws: AwsArgs,
     #[command(flatten)]
     pub log: LogArgs,
 }
@@ -54,6 +62,10 @@ pub struct AgentArgs {
     #[arg(long, env = "DISCONNECTED_AFTER_SECONDS", default_value = "600", value_parser = clap::value_parser!(u64).range(1..=604_800))]
     pub disconnected_after_seconds: u64,
 
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "it is the settings of its name")]
+    pub alerts: AlertArgs,
+
     /// The oldest version of an agent that is supported; older ones are told so and flagged
     #[arg(long, env = "OLDEST_AGENT_VERSION", default_value = "1.0.0")]
     pub oldest_agent_version: Version,
@@ -75,6 +87,54 @@ pub struct AgentArgs {
     #[arg(long, env = "SHARE_ANSWERS", default_value = "true", value_parser = boolean,
           action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub share_answers: bool,
+}
+
+/// Who is called when a cluster falls silent.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Alerts")]
+pub struct AlertArgs {
+    /// Called by POST when a cluster is stale, disconnected, or back: https://…, signed as Standard Webhooks says
+    #[arg(long, env = "ALERT_WEBHOOK_URL", value_parser = http_url, requires = "alert_webhook_secret")]
+    pub alert_webhook_url: Option<Url>,
+
+    /// What calls are signed with: whsec_ and 24 to 64 bytes in Base64
+    #[arg(long, env = "ALERT_WEBHOOK_SECRET", hide_env_values = true, value_parser = secret)]
+    pub alert_webhook_secret: Option<SecretString>,
+}
+
+/// A setting of alerts that cannot be used.
+#[derive(Debug, Error)]
+#[error("ALERT_WEBHOOK_SECRET {0}")]
+pub(crate) struct InvalidAlerts(InvalidSecret);
+
+impl AlertArgs {
+    /// Whom to call, if anybody.
+    pub(crate) fn webhook(&self) -> Result<Option<Webhook>, InvalidAlerts> {
+        let Some(url) = &self.alert_webhook_url else { return Ok(None) };
+        let secret = self.alert_webhook_secret.as_ref().ok_or(InvalidAlerts(InvalidSecret))?;
+        Webhook::new(url, secret).map(Some).map_err(InvalidAlerts)
+    }
+}
+
+/// How the roles that users hand over are assumed. Kubesage's own credentials and region come from where AWS's tools look
+/// for them.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "AWS")]
+pub struct AwsArgs {
+    /// Another place than AWS's own, for a stand-in
+    #[arg(long, env = "AWS_ENDPOINT_URL", value_parser = http_url)]
+    pub aws_endpoint_url: Option<Url>,
+
+    /// Who roles are told to trust, such as arn:aws:iam::123456789012:root; without it: whoever Kubesage is for AWS
+    #[arg(long, env = "AWS_TRUSTED_PRINCIPAL")]
+    pub aws_trusted_principal: Option<String>,
+}
+
+impl AwsArgs {
+    /// How to ask AWS.
+    pub async fn sts(&self) -> Sts {
+        Sts::new(&StsOptions { endpoint_url: self.aws_endpoint_url.clone(), credentials: None }).await
+    }
 }
 
 impl Default for AgentArgs {

@@ -83,13 +83,40 @@ pub(crate) struct NextStep {
 pub(crate) enum Step {
     /// Run the install script where kubectl reaches the cluster.
     RunScript,
+    /// Enter what the cluster's resources cost.
+    EnterCosts,
+    /// Hand over a read-only role, where the cluster is on EKS.
+    ConnectAwsRole,
 }
 
 /// The steps for this cluster, done or not.
 pub(crate) fn next_steps(cluster: &Cluster, is_connected: bool, now: Timestamp) -> Vec<NextStep> {
+    let id = &cluster.id;
     let detail =
         if is_connected { "the agent is connected".to_owned() } else { why_absent(cluster, now).detail };
-    vec![NextStep { step: Step::RunScript, done: cluster.connected_at.is_some() || is_connected, detail }]
+    let mut steps = vec![NextStep {
+        step: Step::RunScript,
+        done: cluster.connected_at.is_some() || is_connected,
+        detail,
+    }];
+    let (done, detail) = match cluster.costs_entered_at {
+        Some(_) if !cluster.rates().are_unknown() => (true, format!("see GET /api/v1/clusters/{id}/costs")),
+        _ => (false, format!("POST /api/v1/clusters/{id}/resource-costs with cpu_cost and memory_cost")),
+    };
+    steps.push(NextStep { step: Step::EnterCosts, done, detail });
+    if is_on_eks(cluster) {
+        let (done, detail) = match &cluster.aws_role_arn {
+            Some(role) => (true, role.clone()),
+            None => (false, format!("GET /api/v1/clusters/{id}/aws-role tells how to make the role")),
+        };
+        steps.push(NextStep { step: Step::ConnectAwsRole, done, detail });
+    }
+    steps
+}
+
+fn is_on_eks(cluster: &Cluster) -> bool {
+    let detected = cluster.detected_provider.as_deref().unwrap_or(&cluster.provider);
+    detected == Provider::Eks.as_str()
 }
 
 /// Where the nodes tell of another provider than the user chose.

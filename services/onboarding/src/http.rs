@@ -1,13 +1,17 @@
 //! The HTTP API: one file a resource.
 
 mod agent_keys;
+mod alerts;
+mod aws_role;
 mod clusters;
 mod connect;
+mod costs;
 mod install;
 mod install_script;
 
 use std::sync::Arc;
 
+use aws_access::Sessions;
 use url::Url;
 use utoipa_axum::router::OpenApiRouter;
 use web::{
@@ -15,14 +19,23 @@ use web::{
     auth::{Verifier, protect},
 };
 
-use crate::{agent_version::OldestAgent, clusters::Clusters, session::Sessions, store::Database};
+use crate::{agent_version::OldestAgent, agents::Agents, clusters::Clusters, session, store::Database};
 
 /// What handlers share.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) clusters: Clusters,
+    pub(crate) agents: Agents,
+    pub(crate) aws: Arc<Aws>,
     pub(crate) install: Arc<InstallSettings>,
     pub(crate) oldest_agent: OldestAgent,
+}
+
+/// How roles are assumed.
+pub(crate) struct Aws {
+    pub(crate) sessions: Sessions,
+    /// Who roles are told to trust; `None`: whoever Kubesage is for AWS.
+    pub(crate) principal: Option<String>,
 }
 
 /// What install scripts are made with.
@@ -39,13 +52,16 @@ pub(crate) fn routes<V: Verifier>(
     api: Api,
     verifier: V,
     limit: RateLimit,
-    sessions: Arc<Sessions>,
+    sessions: Arc<session::Sessions>,
     database: Database,
 ) -> OpenApiRouter {
     let users = OpenApiRouter::new()
         .merge(install_script::routes())
         .merge(clusters::routes())
         .merge(agent_keys::routes())
+        .merge(alerts::routes())
+        .merge(aws_role::routes())
+        .merge(costs::routes())
         .with_state(api.clone());
     let scripts = install::routes().with_state(api);
     protect(users, verifier, limit).merge(scripts).merge(connect::routes(sessions, database))

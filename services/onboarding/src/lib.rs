@@ -4,9 +4,13 @@
 //! session of its agent, and its answer goes back the same way ([`relay`]).
 
 mod agent_version;
+mod agents;
+mod alerts;
+mod aws_role;
 mod clusters;
 mod config;
 mod connection;
+mod costs;
 mod http;
 mod install;
 mod lifecycle;
@@ -21,6 +25,7 @@ mod vitals;
 use std::sync::Arc;
 
 use ::store::{Store, StoreError};
+use aws_access::Sts;
 use bus::Bus;
 use contracts::{Timestamp, Token, auth::UserData};
 use tokio::sync::Semaphore;
@@ -29,15 +34,17 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 use web::{RateLimit, Shutdown, auth::Verifier};
 
-pub use config::{AgentArgs, Config};
+pub use config::{AgentArgs, AlertArgs, AwsArgs, Config};
 pub use install::{Feature, role_rules};
 pub use provider::Provider;
 pub use run::run;
 pub use session::SessionTiming;
 
 use agent_version::OldestAgent;
+use agents::Agents;
+use alerts::Deliverer;
 use clusters::{ClusterError, Clusters};
-use http::{Api, InstallSettings};
+use http::{Api, Aws, InstallSettings};
 use relay::Relay;
 use session::{Bounds, Budget, Registry, SessionSettings, Sessions};
 use store::Database;
@@ -60,6 +67,10 @@ pub struct Parts<V> {
     pub agents: AgentArgs,
     /// For how long their sessions wait.
     pub timing: SessionTiming,
+    /// How it assumes the roles that users hand over.
+    pub aws: Sts,
+    /// Who they are told to trust; `None`: whoever Kubesage is for AWS.
+    pub aws_principal: Option<String>,
 }
 
 /// The running service.
@@ -75,8 +86,10 @@ impl Onboarding {
     /// # Errors
     /// When the database cannot be used.
     pub async fn start<V: Verifier>(parts: Parts<V>, shutdown: &Shutdown) -> Result<Self, StoreError> {
-        let Parts { store, bus, verifier, rate_limit, agents, timing } = parts;
-        let database = Database::open(store).await?;
+        let Parts { store, bus, verifier, rate_limit, agents, timing, aws, aws_principal } = parts;
+        let webhook =
+            agents.alerts.webhook().map_err(|error| StoreError::Configuration(error.to_string()))?;
+        let database = Database::open(store, webhook.is_some()).await?;
         let registry = Arc::new(Registry::default());
         let recorder = VitalsRecorder::default();
         let sessions = Sessions {
@@ -107,15 +120,27 @@ impl Onboarding {
         shutdown.spawn_service("connected agents", connected_agents);
         let heartbeats = lifecycle::run(recorder.clone(), database.clone(), agents.patience(), token.clone());
         shutdown.spawn_service("heartbeats", heartbeats);
+        let agents_of_all = Agents { bus: bus.clone() };
         let store = database.store().clone();
         shutdown.spawn_endless("events", async move {
             store.relay_events(|event| bus.publish_event(event)).await
         });
+        if let Some(webhook) = webhook {
+            let deliverer = Deliverer { database: database.clone(), webhook };
+            shutdown.spawn_service("alerts", deliverer.run(token.clone()));
+        }
         shutdown.spawn(end_of_sessions(sessions.tasks.clone(), token));
 
         let install = InstallSettings { public_url: agents.public_url, agent_image: agents.agent_image };
         let oldest_agent = OldestAgent(agents.oldest_agent_version);
-        let api = Api { clusters: clusters.clone(), install: Arc::new(install), oldest_agent };
+        let aws = Arc::new(Aws { sessions: aws_access::Sessions::new(aws), principal: aws_principal });
+        let api = Api {
+            clusters: clusters.clone(),
+            agents: agents_of_all,
+            aws,
+            install: Arc::new(install),
+            oldest_agent,
+        };
         let routes = http::routes(api, verifier, rate_limit, Arc::new(sessions), database);
         Ok(Self { routes, clusters })
     }

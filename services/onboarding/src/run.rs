@@ -27,6 +27,8 @@ pub async fn run(config: Config) -> Result<Outcome, Failure> {
         bus: bus.clone(),
         agents: config.agents,
         timing: SessionTiming::default(),
+        aws: config.aws.sts().await,
+        aws_principal: config.aws.aws_trusted_principal,
     };
     let onboarding = Onboarding::start(parts, &shutdown).await?;
     let readiness =

@@ -1,11 +1,14 @@
 //! Clusters, their agents and the agents' keys in the database.
 
+mod alerts;
+mod aws_roles;
 mod clusters;
 mod install_tokens;
 mod keys;
 mod lifecycle;
 mod vitals;
 
+pub(crate) use alerts::Alert;
 pub(crate) use clusters::{Cluster, NewCluster};
 pub(crate) use install_tokens::InstallToken;
 pub(crate) use keys::{AgentIdentity, AgentKey, MAX_KEYS, NewKey, Refusal, UNUSED_LIFETIME};
@@ -22,13 +25,15 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 #[derive(Clone)]
 pub(crate) struct Database {
     store: Store,
+    /// Whether somebody is called when a cluster falls silent.
+    alerts: bool,
 }
 
 impl Database {
     /// Brings the tables up to date.
-    pub(crate) async fn open(store: Store) -> Result<Self, StoreError> {
+    pub(crate) async fn open(store: Store, alerts: bool) -> Result<Self, StoreError> {
         store.migrate(&MIGRATIONS).await?;
-        Ok(Self { store })
+        Ok(Self { store, alerts })
     }
 
     pub(crate) fn store(&self) -> &Store {

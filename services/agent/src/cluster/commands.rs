@@ -6,7 +6,7 @@ use contracts::{
     ErrorCode,
     agent::INLINE_RESULT_BYTES,
     query::{Command, Params},
-    resources::{self, ListMeta, PodLogs, Provenance, ResourceCounts, Source},
+    resources::{self, Allocation, ListMeta, PodLogs, Provenance, ResourceCounts, Source},
 };
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -20,8 +20,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::{
-    Cluster, ListQuery, QueryError, cache::Snapshot, counts::Counted, is_whole, list, list::Views, logs,
-    params, views,
+    Cluster, ListQuery, QueryError, allocation, cache::Snapshot, counts::Counted, is_whole, list,
+    list::Views, logs, params, views,
 };
 
 const DEFAULT_LOG_LINES: u32 = 100;
@@ -58,6 +58,7 @@ pub(crate) enum Answer {
     },
     Resources(ResourceCounts),
     Logs(PodLogs),
+    Allocation(Allocation),
 }
 
 /// The objects of a list.
@@ -141,6 +142,7 @@ impl Cluster {
             }
             Command::GetClusterResources => self.resource_counts(params).await.map(Answer::Resources),
             Command::GetPodLogs => self.pod_logs(params).await.map(Answer::Logs),
+            Command::GetAllocation => self.allocation().await.map(Answer::Allocation),
             Command::Other(name) => Err(QueryError::new(
                 ErrorCode::BadRequest,
                 format!("this agent does not know the command {name:?}"),
@@ -178,6 +180,11 @@ impl Cluster {
         let provenance = self.provenance().await?;
         let resources = counted.of_each_kind().await?;
         Ok(ResourceCounts { total_count: resources.len(), resources, provenance })
+    }
+
+    async fn allocation(&self) -> Result<Allocation, QueryError> {
+        let provenance = self.provenance().await?;
+        allocation::of_cluster(&self.server, provenance).await
     }
 
     async fn pod_logs(&self, params: &Params) -> Result<PodLogs, QueryError> {

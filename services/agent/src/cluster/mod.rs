@@ -6,6 +6,7 @@ use kube::{Api, core::PartialObjectMeta};
 
 use crate::{config::Timing, proxy::Proxy};
 
+mod allocation;
 mod cache;
 mod client;
 mod commands;
@@ -17,6 +18,7 @@ mod params;
 mod places;
 mod pod_status;
 mod provider;
+mod requests;
 mod views;
 
 use cache::{Cache, Followed};
@@ -27,6 +29,7 @@ pub(crate) use error::QueryError;
 pub(crate) use list::too_large;
 use list::{ListQuery, count, list};
 pub(crate) use provider::Location;
+use requests::Amount;
 
 /// Answers queries about the cluster.
 pub(crate) struct Cluster {
@@ -42,6 +45,8 @@ pub(crate) struct Census {
     pub(crate) nodes: Option<u64>,
     pub(crate) pods: Option<u64>,
     pub(crate) location: Location,
+    /// What all nodes have together.
+    pub(crate) capacity: Option<Amount>,
 }
 
 impl Cluster {
@@ -79,8 +84,12 @@ impl Cluster {
     /// Counts nodes and pods for a heartbeat.
     pub(crate) async fn census(&self) -> Census {
         let (nodes, pods) = tokio::join!(self.count_nodes(), self.count_pods());
-        let location = self.nodes.look(self.timing.cache_max_age, |nodes| provider::locate(nodes.values()));
-        Census { nodes, pods, location: location.unwrap_or_default() }
+        let seen = self.nodes.look(self.timing.cache_max_age, |nodes| {
+            let capacity = nodes.values().map(|node| Amount::written(&node.capacity));
+            (provider::locate(nodes.values()), capacity.fold(Amount::default(), Amount::plus))
+        });
+        let (location, capacity) = seen.unzip();
+        Census { nodes, pods, location: location.unwrap_or_default(), capacity }
     }
 
     async fn count_nodes(&self) -> Option<u64> {

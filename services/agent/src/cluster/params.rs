@@ -8,6 +8,9 @@ use super::QueryError;
 pub(crate) fn check_applicable(command: &Command, params: &Params) -> Result<(), QueryError> {
     let field = match command {
         Command::GetNamespaces | Command::GetNodes if params.namespace.is_some() => "namespace",
+        Command::GetAllocation if *params != Params { fresh: params.fresh, ..Params::default() } => {
+            "a parameter"
+        }
         Command::GetClusterResources if params.limit.is_some() => "limit",
         Command::GetClusterResources if params.continue_token.is_some() => "continue",
         _ => return Ok(()),

@@ -45,9 +45,17 @@ async fn send(outbox: &Outbox, mut census: watch::Receiver<Census>, period: Dura
             // The first census is told at once: the next heartbeat may be minutes away.
             Ok(()) = census.changed(), if !is_counted => is_counted = true,
         }
-        let Census { nodes, pods, location } = census.borrow().clone();
+        let Census { nodes, pods, location, capacity } = census.borrow().clone();
         let provider = location.provider.map(str::to_owned);
-        let heartbeat = Heartbeat { nodes, pods, provider, region: location.region, at: Timestamp::now() };
+        let heartbeat = Heartbeat {
+            nodes,
+            pods,
+            provider,
+            region: location.region,
+            cpu_millis: capacity.map(|capacity| capacity.cpu_millis),
+            memory_bytes: capacity.map(|capacity| capacity.memory_bytes),
+            at: Timestamp::now(),
+        };
         match socket::text(&heartbeat) {
             Ok(message) => outbox.send(message).await,
             Err(error) => tracing::error!(%error, "a heartbeat could not be serialised"),

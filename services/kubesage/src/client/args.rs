@@ -31,6 +31,8 @@ pub(crate) enum ClientCommand {
     Pods(PodsArgs),
     /// The last lines of a pod's log
     Logs(LogsArgs),
+    /// What a cluster costs, by namespace; and enter what its resources cost
+    Costs(CostsArgs),
     /// The keys of a cluster's agent: list, create and revoke them
     Keys(KeysArgs),
     /// Which Kubesage is asked, with which key: list, set, use and remove profiles
@@ -209,6 +211,41 @@ pub(crate) enum KeysCommand {
     Revoke {
         /// Its id
         key: String,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct CostsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<CostsCommand>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArg,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Subcommand, Default)]
+pub(crate) enum CostsCommand {
+    /// By namespace (the default)
+    #[default]
+    Show,
+    /// Enter what resources cost, in dollars; what is left out is unknown
+    Set {
+        /// A processor for an hour
+        #[arg(long)]
+        cpu: Option<f64>,
+        /// A GiB of memory for an hour
+        #[arg(long)]
+        memory: Option<f64>,
+        /// A GiB of storage for an hour
+        #[arg(long)]
+        storage: Option<f64>,
+        /// A GiB of incoming traffic
+        #[arg(long)]
+        ingress: Option<f64>,
+        /// A GiB of outgoing traffic
+        #[arg(long)]
+        egress: Option<f64>,
     },
 }
 

@@ -16,9 +16,20 @@ pub(crate) struct Started {
 impl Started {
     /// Starts on a free port with its data in `directory`, and waits for what it prints last.
     pub(crate) async fn new(directory: &Path, more: &[&str]) -> Result<Self> {
+        Self::with(directory, more, &[]).await
+    }
+
+    /// The same with further variables.
+    pub(crate) async fn with(
+        directory: &Path,
+        more: &[&str],
+        variables: &[(&'static str, &str)],
+    ) -> Result<Self> {
         let data_dir = directory.display().to_string();
         let arguments = [&["up", "--port", "0", "--data-dir", &data_dir], more].concat();
-        let process = Process::start("kubesage", arguments, [("LOG_FORMAT", "json".to_owned())])?;
+        let variables = variables.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let variables = variables.chain([("LOG_FORMAT", "json".to_owned())]);
+        let process = Process::start("kubesage", arguments, variables)?;
         process.output_with(|output| output.contains("Stop it with Ctrl-C").then_some(())).await?;
         let text = std::fs::read_to_string(directory.join("dev.env"))?;
         let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));

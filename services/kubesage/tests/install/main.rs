@@ -8,6 +8,8 @@
 #[expect(dead_code, reason = "the other tests use more of it")]
 mod started;
 
+mod aws;
+mod client;
 mod manifests;
 mod scripts;
 mod site;
@@ -21,7 +23,8 @@ use site::Test;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let trials = scripts::TESTS.iter().chain(manifests::TESTS).map(trial).collect();
+    let themes = [scripts::TESTS, client::TESTS, manifests::TESTS, aws::TESTS];
+    let trials = themes.into_iter().flatten().map(trial).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

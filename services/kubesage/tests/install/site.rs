@@ -73,9 +73,14 @@ impl From<Output> for Said {
 
 impl Site {
     pub(crate) async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with further variables.
+    pub(crate) async fn start_with(variables: &[(&'static str, &str)]) -> Result<Self> {
         let directory = TempDir::new()?;
-        let kubesage =
-            Started::new(directory.path(), &["--rate-limit-requests-per-minute", "100000"]).await?;
+        let more = ["--rate-limit-requests-per-minute", "100000"];
+        let kubesage = Started::with(directory.path(), &more, variables).await?;
         Ok(Self { kubesage, directory })
     }
 

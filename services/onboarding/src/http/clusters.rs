@@ -10,6 +10,7 @@ use web::{Caller, Json, Path, Problem};
 use super::Api;
 use crate::{
     connection::{NextStep, Reason, mismatch, next_steps, why_absent},
+    costs::{Cost, Money, of_capacity},
     store::{self, Cluster},
 };
 
@@ -55,6 +56,13 @@ struct ClusterView {
     pods: Option<i64>,
     /// Who runs the cluster and where, as its nodes tell.
     detected: Detected,
+    /// In dollars, as the user has entered it.
+    #[schema(value_type = Option<f64>)]
+    cpu_cost_per_hour: Option<Money>,
+    #[schema(value_type = Option<f64>)]
+    memory_cost_per_hour: Option<Money>,
+    /// What all nodes cost; absent while that is not known.
+    cost: Option<Cost>,
     /// What the user does next, done or not.
     next_steps: Vec<NextStep>,
     /// Present and true when the cluster is a simulated one.
@@ -106,11 +114,14 @@ impl Api {
 
     fn view(&self, cluster: Cluster, now: Timestamp) -> ClusterView {
         let (cluster, connected) = self.current(cluster);
-        let version = cluster.agent_version.as_deref();
+        let (version, rates) = (cluster.agent_version.as_deref(), cluster.rates());
         ClusterView {
             state: state(&cluster, connected),
             connected,
             detected: detected(&cluster),
+            cpu_cost_per_hour: rates.cpu_cost,
+            memory_cost_per_hour: rates.memory_cost,
+            cost: of_capacity(&rates, cluster.cpu_millis, cluster.memory_bytes),
             next_steps: next_steps(&cluster, connected, now),
             agent_outdated: version.is_some_and(|version| self.oldest_agent.is_older(version)),
             cluster_id: cluster.id,

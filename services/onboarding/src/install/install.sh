@@ -67,7 +67,7 @@ options() {
 kube() { "$KUBECTL" ${context:+"--context=$context"} "$@"; }
 in_namespace() { kube --namespace "$NAMESPACE" "$@"; }
 # Not with client-side apply, which keeps a copy of a Secret in an annotation.
-apply() { kube apply --server-side --force-conflicts --field-manager=kubesage -f - "$@"; }
+apply() { kube apply --server-side --force-conflicts --field-manager=kubesage -f -; }
 
 # How a person gets the rights of an administrator, and a context for the cluster.
 advice() {

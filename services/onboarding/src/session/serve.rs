@@ -146,6 +146,8 @@ impl<'a> Session<'a> {
             pods: heartbeat.pods,
             detected_provider: heartbeat.provider.as_deref().map(presentable),
             region: heartbeat.region.as_deref().map(presentable),
+            cpu_millis: heartbeat.cpu_millis,
+            memory_bytes: heartbeat.memory_bytes,
             ..Vitals::default()
         };
         self.sessions.learn(self.shared, vitals);

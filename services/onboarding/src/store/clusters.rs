@@ -5,6 +5,7 @@ use sqlx::FromRow;
 use store::{StoreError, Transaction};
 
 use super::{Database, Vitals, is_id};
+use crate::costs::{Money, Rates};
 
 /// A cluster and what its agent has told last.
 #[derive(Clone, Debug, FromRow)]
@@ -31,6 +32,16 @@ pub(crate) struct Cluster {
     pub(crate) refused_why: Option<String>,
     pub(crate) ended_at: Option<i64>,
     pub(crate) ended_why: Option<String>,
+    pub(crate) cpu_cost_per_hour: Option<i64>,
+    pub(crate) memory_cost_per_hour: Option<i64>,
+    pub(crate) storage_cost_per_hour: Option<i64>,
+    pub(crate) ingress_cost: Option<i64>,
+    pub(crate) egress_cost: Option<i64>,
+    pub(crate) costs_entered_at: Option<i64>,
+    pub(crate) aws_role_arn: Option<String>,
+    /// What the nodes have together.
+    pub(crate) cpu_millis: Option<i64>,
+    pub(crate) memory_bytes: Option<i64>,
     /// When the newest install script ends, or has ended, unless it was run; and when it was run.
     pub(crate) script_expires_at: Option<i64>,
     pub(crate) script_run_at: Option<i64>,
@@ -45,6 +56,17 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
+    /// What its resources cost, as its user has entered it.
+    pub(crate) fn rates(&self) -> Rates {
+        Rates {
+            cpu_cost: self.cpu_cost_per_hour.map(Money),
+            memory_cost: self.memory_cost_per_hour.map(Money),
+            ingress_cost: self.ingress_cost.map(Money),
+            egress_cost: self.egress_cost.map(Money),
+            storage_cost: self.storage_cost_per_hour.map(Money),
+        }
+    }
+
     /// The row with what a session has learnt since it was written.
     pub(crate) fn with(self, learnt: Vitals) -> Self {
         let count = |count: Option<u64>| count.and_then(|count| i64::try_from(count).ok());
@@ -57,6 +79,8 @@ impl Cluster {
             pods: count(learnt.pods).or(self.pods),
             detected_provider: learnt.detected_provider.or(self.detected_provider),
             region: learnt.region.or(self.region),
+            cpu_millis: count(learnt.cpu_millis).or(self.cpu_millis),
+            memory_bytes: count(learnt.memory_bytes).or(self.memory_bytes),
             simulated: learnt.simulated.map_or(self.simulated, i64::from),
             ..self
         }
@@ -77,7 +101,9 @@ pub(crate) struct NewCluster<'a> {
 /// `$1` is the time now.
 const SELECT: &str = "SELECT c.id, c.name, c.provider, c.features, c.agent_id, c.created_at, c.state, c.state_since, \
      c.agent_version, c.kubernetes_version, c.connected_at, c.last_heartbeat, c.nodes, c.pods, c.detected_provider, \
-     c.region, c.refused_at, c.refused_why, c.ended_at, c.ended_why, c.simulated, \
+     c.region, c.refused_at, c.refused_why, c.ended_at, c.ended_why, c.simulated, c.cpu_cost_per_hour, \
+     c.memory_cost_per_hour, c.storage_cost_per_hour, c.ingress_cost, c.egress_cost, c.costs_entered_at, c.aws_role_arn, \
+     c.cpu_millis, c.memory_bytes, \
      (SELECT MAX(t.expires_at) FROM install_tokens t WHERE t.cluster_id = c.id) AS script_expires_at, \
      (SELECT MAX(t.used_at) FROM install_tokens t WHERE t.cluster_id = c.id) AS script_run_at, \
      (SELECT COUNT(*) FROM agent_keys k WHERE k.cluster_id = c.id AND k.revoked_at IS NULL \
@@ -165,6 +191,31 @@ impl Database {
                 .bind(agent_id)
                 .fetch_optional(self.store.pool());
         self.read(owner).await
+    }
+
+    /// Writes what the cluster's resources cost.
+    pub(crate) async fn set_rates(
+        &self,
+        transaction: &mut Transaction,
+        cluster_id: &str,
+        rates: &Rates,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let units = |rate: Option<Money>| rate.map(|Money(units)| units);
+        sqlx::query(
+            "UPDATE clusters SET cpu_cost_per_hour = $2, memory_cost_per_hour = $3, storage_cost_per_hour = $4, \
+             ingress_cost = $5, egress_cost = $6, costs_entered_at = $7 WHERE id = $1",
+        )
+        .bind(cluster_id)
+        .bind(units(rates.cpu_cost))
+        .bind(units(rates.memory_cost))
+        .bind(units(rates.storage_cost))
+        .bind(units(rates.ingress_cost))
+        .bind(units(rates.egress_cost))
+        .bind(now.as_millis())
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
     }
 
     /// Deletes a cluster and revokes its keys; false when it is deleted already.

@@ -136,6 +136,11 @@ impl Database {
             "last_heartbeat": changed.last_heartbeat.and_then(Timestamp::from_millis),
         });
         // Nobody has done this, so there is no name.
-        transaction.emit(&Event::new(event_type, &changed.user_id, "", now, data)).await
+        let event = Event::new(event_type, &changed.user_id, "", now, data);
+        // Nobody is called because a cluster is there for the first time.
+        if from != State::Pending {
+            self.alert(transaction, &changed.id, &event).await?;
+        }
+        transaction.emit(&event).await
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Vitals {
     pub(crate) pods: Option<u64>,
     pub(crate) detected_provider: Option<String>,
     pub(crate) region: Option<String>,
+    pub(crate) cpu_millis: Option<u64>,
+    pub(crate) memory_bytes: Option<u64>,
     pub(crate) simulated: Option<bool>,
     /// The agent was refused.
     pub(crate) refused: Option<Incident>,
@@ -45,6 +47,8 @@ impl Vitals {
         self.pods = newer.pods.or(self.pods);
         self.detected_provider = newer.detected_provider.or(self.detected_provider.take());
         self.region = newer.region.or(self.region.take());
+        self.cpu_millis = newer.cpu_millis.or(self.cpu_millis);
+        self.memory_bytes = newer.memory_bytes.or(self.memory_bytes);
         self.simulated = newer.simulated.or(self.simulated);
         self.refused = newer.refused.or(self.refused.take());
         self.ended = newer.ended.or(self.ended.take());
@@ -121,7 +125,8 @@ async fn write(transaction: &mut Transaction, cluster_id: &str, learnt: &Vitals)
          nodes = COALESCE($6, nodes), pods = COALESCE($7, pods), simulated = COALESCE($8, simulated), \
          detected_provider = COALESCE($9, detected_provider), region = COALESCE($10, region), \
          refused_at = COALESCE($11, refused_at), refused_why = COALESCE($12, refused_why), \
-         ended_at = COALESCE($13, ended_at), ended_why = COALESCE($14, ended_why) WHERE id = $1",
+         ended_at = COALESCE($13, ended_at), ended_why = COALESCE($14, ended_why), \
+         cpu_millis = COALESCE($15, cpu_millis), memory_bytes = COALESCE($16, memory_bytes) WHERE id = $1",
     )
     .bind(cluster_id)
     .bind(learnt.agent_version.as_deref())
@@ -137,6 +142,8 @@ async fn write(transaction: &mut Transaction, cluster_id: &str, learnt: &Vitals)
     .bind(refused.map(|refused| refused.why.as_str()))
     .bind(ended.map(|ended| ended.at.as_millis()))
     .bind(ended.map(|ended| ended.why.as_str()))
+    .bind(count(learnt.cpu_millis))
+    .bind(count(learnt.memory_bytes))
     .execute(&mut **transaction)
     .await?;
     Ok(())

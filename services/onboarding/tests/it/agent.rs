@@ -112,7 +112,16 @@ impl Agent {
 
     pub(crate) async fn beat(&mut self, nodes: u64, pods: u64) -> Result<()> {
         let at = Timestamp::from_millis(0).context("a time")?;
-        self.send(&Heartbeat { nodes: Some(nodes), pods: Some(pods), provider: None, region: None, at }).await
+        self.send(&Heartbeat {
+            nodes: Some(nodes),
+            pods: Some(pods),
+            provider: None,
+            region: None,
+            cpu_millis: None,
+            memory_bytes: None,
+            at,
+        })
+        .await
     }
 
     pub(crate) async fn go_away(&mut self) -> Result<()> {

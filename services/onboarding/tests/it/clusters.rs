@@ -44,8 +44,11 @@ store::test_on_both! {
             "state_since": seen["state_since"], "created_at": seen["created_at"],
             "agent_version": "1.2.3", "kubernetes_version": "v1.36.1", "connected_at": seen["connected_at"],
             "last_heartbeat": seen["last_heartbeat"], "nodes": 3, "pods": 40, "detected": nowhere,
-            "next_steps": [{"step": "run_script", "done": true, "detail": "the agent is connected"}]});
+            "cpu_cost_per_hour": null, "memory_cost_per_hour": null, "cost": null, "next_steps": seen["next_steps"]});
         assert_eq!(seen, told);
+        let steps: Vec<_> = seen["next_steps"].as_array().into_iter().flatten()
+            .map(|step| (step["step"].clone(), step["done"].clone())).collect();
+        assert_eq!(json!(steps), json!([["run_script", true], ["enter_costs", false], ["connect_aws_role", false]]));
         let list = world.get(User::Ada, CLUSTERS).await?;
         assert_eq!(list.json(200)?, &json!({"clusters": [told], "total_count": 1}));
         let verified = json!({"connected": true, "agent_version": "1.2.3", "last_heartbeat": seen["last_heartbeat"],

@@ -4,7 +4,10 @@
 mod access;
 mod admission;
 mod agent;
+mod alerts;
+mod aws_role;
 mod clusters;
+mod costs;
 mod deadlines;
 mod events;
 mod faults;

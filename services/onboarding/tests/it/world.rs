@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use aws_access::{Sts, StsOptions};
 use bus::{Answer as Answered, Bus, BusOptions, PublishError, RequestError, RequestOptions};
 use contracts::{
     ErrorCode, Timestamp,
@@ -35,6 +36,8 @@ pub(crate) struct Setup {
     pub(crate) database: Options,
     pub(crate) agents: AgentArgs,
     pub(crate) timing: SessionTiming,
+    /// Where AWS is; by default nowhere.
+    pub(crate) aws_url: String,
 }
 
 impl Setup {
@@ -50,6 +53,7 @@ impl Setup {
             // Tests ask the same again and again, and tell the questions apart.
             agents: AgentArgs { share_answers: false, ..AgentArgs::default() },
             timing: SessionTiming::default(),
+            aws_url: "http://127.0.0.1:9".to_owned(),
         }
     }
 
@@ -69,6 +73,12 @@ impl Setup {
             }),
             agents: self.agents.clone(),
             timing: self.timing,
+            aws: Sts::new(&StsOptions {
+                endpoint_url: Some(self.aws_url.parse()?),
+                credentials: Some(("AKIAEXAMPLE".to_owned(), "secret".to_owned().into())),
+            })
+            .await,
+            aws_principal: None,
         };
         let service = Onboarding::start(parts, &shutdown).await?;
         let server = Server::bind(&ServerConfig::new("127.0.0.1", 0)).await?;

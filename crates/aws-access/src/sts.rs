@@ -1,0 +1,137 @@
+//! The Security Token Service.
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_credential_types::Credentials;
+use aws_sdk_sts::Client;
+use aws_smithy_http_client::{Builder, tls};
+use secrecy::SecretString;
+use url::Url;
+
+use crate::{AwsError, RoleArn};
+
+/// Under this name sessions stand in the customer's CloudTrail.
+const SESSION_NAME: &str = "SpotOptimizerMonitoring";
+/// How long a session lasts, in seconds: what every role allows.
+const SESSION_SECONDS: i32 = 3600;
+/// STS answers in a fraction of a second; three tries of it.
+const PATIENCE: Duration = Duration::from_secs(15);
+const TRIES: u32 = 3;
+
+/// Where STS is, and who asks it.
+#[derive(Clone, Debug, Default)]
+pub struct StsOptions {
+    /// Another place than AWS's own, for a stand-in.
+    pub endpoint_url: Option<Url>,
+    /// Access key and secret; without them the usual places are looked at (environment, profile, role of the pod or machine).
+    pub credentials: Option<(String, SecretString)>,
+}
+
+/// Asks STS. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Sts {
+    client: Client,
+}
+
+/// What a role allows for an hour.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// For the clients of other services. Their `Debug` hides the secret.
+    pub credentials: Credentials,
+    /// When they end.
+    pub expires: SystemTime,
+    /// `arn:aws:sts::…:assumed-role/…`
+    pub assumed_role_arn: String,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The account.
+    pub account_id: String,
+    /// The user or role.
+    pub arn: String,
+}
+
+/// What became of the attempt to prove a role.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// It can be assumed with the external id, and not without.
+    Proven(Session),
+    /// It can be assumed without the external id: whoever knows its name could have us use it for them
+    /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html>).
+    Unguarded,
+}
+
+impl Sts {
+    /// Finds region and credentials; asks nobody yet. The region is that of `AWS_REGION` or the profile, else `us-east-1`.
+    pub async fn new(options: &StsOptions) -> Self {
+        let http = Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring));
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http.build_https())
+            .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
+            .timeout_config(TimeoutConfig::builder().operation_timeout(PATIENCE).build());
+        if let Some(url) = &options.endpoint_url {
+            loader = loader.endpoint_url(url.as_str());
+        }
+        if let Some((id, secret)) = &options.credentials {
+            use secrecy::ExposeSecret;
+            let credentials = Credentials::new(id, secret.expose_secret(), None, None, "settings");
+            loader = loader.credentials_provider(credentials);
+        }
+        let config = loader.load().await;
+        let region = config.region().cloned().unwrap_or_else(|| Region::from_static("us-east-1"));
+        let config = aws_sdk_sts::config::Builder::from(&config).region(region).build();
+        Self { client: Client::from_conf(config) }
+    }
+
+    /// Who we are for AWS.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn identity(&self) -> Result<Identity, AwsError> {
+        let answered = self.client.get_caller_identity().send().await;
+        let identity = answered.map_err(|error| AwsError::of_call(&error))?;
+        Ok(Identity {
+            account_id: identity.account().unwrap_or_default().to_owned(),
+            arn: identity.arn().unwrap_or_default().to_owned(),
+        })
+    }
+
+    /// Assumes a role for an hour.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn assume(&self, role: &RoleArn, external_id: Option<&str>) -> Result<Session, AwsError> {
+        let request = self.client.assume_role().role_arn(role.as_str()).role_session_name(SESSION_NAME);
+        let request =
+            request.duration_seconds(SESSION_SECONDS).set_external_id(external_id.map(str::to_owned));
+        let answered = request.send().await.map_err(|error| AwsError::of_call(&error))?;
+        let incomplete = || AwsError::Unreachable("the answer holds no credentials".to_owned());
+        let granted = answered.credentials().ok_or_else(incomplete)?;
+        let expires = SystemTime::try_from(*granted.expiration()).map_err(|_| incomplete())?;
+        let credentials = Credentials::new(
+            granted.access_key_id(),
+            granted.secret_access_key(),
+            Some(granted.session_token().to_owned()),
+            Some(expires),
+            "AssumeRole",
+        );
+        let assumed = answered.assumed_role_user().map(|user| user.arn().to_owned());
+        Ok(Session { credentials, expires, assumed_role_arn: assumed.unwrap_or_default() })
+    }
+
+    /// Assumes the role with the external id, and sees to it that it cannot be assumed without.
+    ///
+    /// # Errors
+    /// [`AwsError`] when it cannot be assumed, or nothing is known of the attempt without.
+    pub async fn prove(&self, role: &RoleArn, external_id: &str) -> Result<Proof, AwsError> {
+        let session = self.assume(role, Some(external_id)).await?;
+        match self.assume(role, None).await {
+            Ok(_) => Ok(Proof::Unguarded),
+            Err(AwsError::Denied) => Ok(Proof::Proven(session)),
+            Err(other) => Err(other),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The read-only role by which Kubesage looks at the AWS account of a cluster: what its owner pastes to make it.
+
+use serde_json::{Value, json};
+use serde_saphyr::SerializeError;
+
+/// The name that the template gives to the role.
+const ROLE_NAME: &str = "KubesageReader";
+
+/// All that the role may do. Nothing of it changes anything.
+const ACTIONS: [&str; 7] = [
+    "ec2:Describe*",
+    "eks:Describe*",
+    "eks:List*",
+    "autoscaling:Describe*",
+    "cloudwatch:GetMetricStatistics",
+    "cloudwatch:ListMetrics",
+    "pricing:GetProducts",
+];
+
+/// Who may assume the role, and with what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trust<'a> {
+    /// Kubesage's own account, user or role.
+    pub(crate) principal: &'a str,
+    /// Made for one cluster, so that nobody can have Kubesage use the role for another one
+    /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html>).
+    pub(crate) external_id: &'a str,
+}
+
+impl Trust<'_> {
+    /// The role's trust policy.
+    pub(crate) fn policy(&self) -> Value {
+        json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow",
+                "Principal": { "AWS": self.principal },
+                "Action": "sts:AssumeRole",
+                "Condition": { "StringEquals": { "sts:ExternalId": self.external_id } },
+            }],
+        })
+    }
+
+    /// A CloudFormation template of the role, as YAML.
+    pub(crate) fn template(&self) -> Result<String, SerializeError> {
+        let template = json!({
+            "AWSTemplateFormatVersion": "2010-09-09",
+            "Description": "Read-only access of Kubesage to this account",
+            "Resources": {
+                "Role": {
+                    "Type": "AWS::IAM::Role",
+                    "Properties": {
+                        "RoleName": ROLE_NAME,
+                        "MaxSessionDuration": 3600,
+                        "AssumeRolePolicyDocument": self.policy(),
+                        "Policies": [{ "PolicyName": "Read", "PolicyDocument": permissions() }],
+                    },
+                },
+            },
+            "Outputs": { "RoleArn": { "Value": { "Fn::GetAtt": ["Role", "Arn"] } } },
+        });
+        serde_saphyr::to_string(&template)
+    }
+}
+
+/// The role's permissions policy.
+pub(crate) fn permissions() -> Value {
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{ "Effect": "Allow", "Action": ACTIONS, "Resource": "*" }],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_holds_both_policies() {
+        let trust = Trust { principal: "arn:aws:iam::123456789012:root", external_id: "ks-1" };
+        let yaml = trust.template().unwrap();
+        let template: Value = serde_saphyr::from_str(&yaml).unwrap();
+        let role = &template["Resources"]["Role"]["Properties"];
+        assert_eq!(role["AssumeRolePolicyDocument"], trust.policy());
+        assert_eq!(role["Policies"][0]["PolicyDocument"], permissions());
+        let condition = &trust.policy()["Statement"][0]["Condition"]["StringEquals"];
+        assert_eq!(condition["sts:ExternalId"], "ks-1");
+    }
+
+    #[test]
+    fn the_role_only_reads() {
+        for action in ACTIONS {
+            let verb = action.split_once(':').unwrap().1;
+            assert!(["Describe", "List", "Get"].iter().any(|reads| verb.starts_with(reads)), "{action}");
+        }
+    }
+}
