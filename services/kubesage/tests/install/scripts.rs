@@ -15,6 +15,7 @@ tests! {
     who_lacks_rights_is_told_which_and_nothing_changes needs ["kubectl", "curl"],
     a_script_that_is_too_old_says_so needs ["kubectl", "curl"],
     a_key_that_ended_unused_is_refused_and_a_new_script_helps needs ["kubectl", "curl"],
+    settings_of_the_cluster_come_with_the_agent needs ["kubectl", "curl"],
     the_key_is_nowhere_to_be_seen needs ["kubectl", "curl"],
     what_is_missing_is_said needs [],
     scripts_have_no_fault_that_shellcheck_knows needs ["shellcheck"],
@@ -80,6 +81,11 @@ async fn the_agent_may_do_all_that_it_is_asked_for() -> Result<()> {
     let pod = pods["pods"][0]["name"].as_str().context(pods.to_string())?;
     let logs = ask(&format!("pods/spot-optimizer-system/{pod}/logs?lines=5")).await?;
     assert!(logs["total_count"].as_u64().is_some_and(|count| count > 0), "{logs}");
+
+    let rates = json!({"cpu_cost": 0.04, "memory_cost": 0.01});
+    site.post(&format!("/api/v1/clusters/{}/resource-costs", installation.cluster_id), &rates).await?;
+    let costs = site.get(&format!("/api/v1/clusters/{}/costs", installation.cluster_id)).await?;
+    assert!(costs["total"]["monthly"].as_f64().is_some_and(|dollars| dollars > 100.0), "{costs}");
 
     // It is one agent of two on the same cluster, and counts what kubectl counts.
     let verified = testkit::eventually("the counts", async || {
@@ -201,6 +207,45 @@ async fn a_key_that_ended_unused_is_refused_and_a_new_script_helps() -> Result<(
     let renewed = Installation::read(&site.post(&path, &Value::Null).await?)?;
     let said = run(&renewed.script, &site.admin(), &[]).await?;
     ensure!(said.succeeded && is_connected(said.last_line(), "prod", &installation), "{}", said.text);
+    Ok(())
+}
+
+/// Options become objects that the Deployment mounts and reads; the agent's own tests show that it heeds them.
+async fn settings_of_the_cluster_come_with_the_agent() -> Result<()> {
+    let site = Site::start().await?;
+    let installation = site.cluster("eks", "prod", &[]).await?;
+    let certificate = site.directory.path().join("ca.pem");
+    fs::write(&certificate, "-----BEGIN CERTIFICATE-----\n")?;
+    let certificate = certificate.display().to_string();
+    let options = [
+        "--https-proxy",
+        "http://ada:secret@proxy:3128",
+        "--no-proxy",
+        "127.0.0.1,.svc",
+        "--ca-file",
+        &certificate,
+    ];
+    let said = run(&installation.script, &site.admin(), &options).await?;
+    ensure!(said.succeeded && !said.text.contains("ada:secret"), "{}", said.text);
+    let get = |kind: &'static str, name: &'static str, path: &'static str| {
+        let arguments = vec!["get", kind, name, "-n", "spot-optimizer-system", "-o", path];
+        let admin = site.admin();
+        async move { kubectl(&admin, &arguments, "").await }
+    };
+    let proxy =
+        get("secret", "spot-optimizer-agent-settings", "go-template={{.data.HTTPS_PROXY | base64decode}}")
+            .await?;
+    assert_eq!(proxy, "http://ada:secret@proxy:3128");
+    let authority = get("configmap", "spot-optimizer-agent-ca", "jsonpath={.data.ca\\.crt}").await?;
+    assert!(authority.starts_with("-----BEGIN"), "{authority}");
+    // Again with another proxy: the agent starts anew.
+    let before =
+        get("pods", "--selector=app=spot-optimizer-agent", "jsonpath={.items[*].metadata.name}").await?;
+    let said = run(&installation.script, &site.admin(), &["--no-proxy", "127.0.0.1"]).await?;
+    ensure!(said.succeeded, "{}", said.text);
+    let after =
+        get("pods", "--selector=app=spot-optimizer-agent", "jsonpath={.items[*].metadata.name}").await?;
+    assert_ne!(before, after);
     Ok(())
 }
 

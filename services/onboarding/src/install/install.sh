@@ -160,11 +160,17 @@ apply_settings() {
   kube get namespace "$NAMESPACE" >/dev/null 2>&1 || kube create namespace "$NAMESPACE"
   if [ -n "$https_proxy$no_proxy$allow_insecure" ]; then
     {
-      say "{apiVersion: v1, kind: Secret, metadata: {name: $AGENT-settings, namespace: $NAMESPACE}, stringData: {"
-      [ -z "$https_proxy" ] || say "HTTPS_PROXY: '$https_proxy',"
-      [ -z "$no_proxy" ] || say "NO_PROXY: '$no_proxy',"
-      [ -z "$allow_insecure" ] || say "ALLOW_INSECURE_ENDPOINT: 'true',"
-      say "}}"
+      cat <<YAML
+apiVersion: v1
+kind: Secret
+metadata:
+  name: $AGENT-settings
+  namespace: $NAMESPACE
+stringData:
+YAML
+      [ -z "$https_proxy" ] || say "  HTTPS_PROXY: '$https_proxy'"
+      [ -z "$no_proxy" ] || say "  NO_PROXY: '$no_proxy'"
+      [ -z "$allow_insecure" ] || say "  ALLOW_INSECURE_ENDPOINT: 'true'"
     } | apply
   fi
   if [ -n "$ca_file" ]; then
