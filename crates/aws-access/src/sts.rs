@@ -6,7 +6,7 @@ use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutCo
 use aws_credential_types::Credentials;
 use aws_sdk_sts::Client;
 use aws_smithy_http_client::{Builder, tls};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::{AwsError, RoleArn};
@@ -59,7 +59,7 @@ pub struct Identity {
 pub enum Proof {
     /// It can be assumed with the external id, and not without.
     Proven(Session),
-    /// It can be assumed without the external id: whoever knows its name could have us use it for them
+    /// It can be assumed without the external id, or with any: whoever knows its name could have us use it for them
     /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html>).
     Unguarded,
 }
@@ -76,7 +76,6 @@ impl Sts {
             loader = loader.endpoint_url(url.as_str());
         }
         if let Some((id, secret)) = &options.credentials {
-            use secrecy::ExposeSecret;
             let credentials = Credentials::new(id, secret.expose_secret(), None, None, "settings");
             loader = loader.credentials_provider(credentials);
         }
@@ -122,16 +121,20 @@ impl Sts {
         Ok(Session { credentials, expires, assumed_role_arn: assumed.unwrap_or_default() })
     }
 
-    /// Assumes the role with the external id, and sees to it that it cannot be assumed without.
+    /// Assumes the role with the external id, and sees to it that it can be assumed neither without nor with another one.
     ///
     /// # Errors
     /// [`AwsError`] when it cannot be assumed, or nothing is known of the attempt without.
     pub async fn prove(&self, role: &RoleArn, external_id: &str) -> Result<Proof, AwsError> {
         let session = self.assume(role, Some(external_id)).await?;
-        match self.assume(role, None).await {
-            Ok(_) => Ok(Proof::Unguarded),
-            Err(AwsError::Denied) => Ok(Proof::Proven(session)),
-            Err(other) => Err(other),
+        let another: String = external_id.chars().rev().collect();
+        for other in [None, Some(another.as_str())] {
+            match self.assume(role, other).await {
+                Ok(_) => return Ok(Proof::Unguarded),
+                Err(AwsError::Denied) => {}
+                Err(other) => return Err(other),
+            }
         }
+        Ok(Proof::Proven(session))
     }
 }

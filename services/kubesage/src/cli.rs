@@ -22,6 +22,7 @@ pub(crate) struct Cli {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them")]
 pub(crate) enum Command {
     /// Run every service in one process, with an agent on a simulated or a real cluster (the default)
     Up(UpArgs),
@@ -76,6 +77,9 @@ pub(crate) struct UpArgs {
 
     #[command(flatten)]
     pub(crate) queries: cluster::QueryArgs,
+
+    #[command(flatten)]
+    pub(crate) agents: onboarding::AgentArgs,
 
     #[command(flatten)]
     pub(crate) aws: onboarding::AwsArgs,

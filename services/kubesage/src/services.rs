@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bus::{Bus, BusOptions};
 use contracts::{Timestamp, TokenKind, auth::UserData, queues::Service};
-use onboarding::{AgentArgs, Onboarding, SessionTiming};
+use onboarding::{Onboarding, SessionTiming};
 use secrecy::{ExposeSecret, SecretString};
 use store::Store;
 use url::Url;
@@ -60,7 +60,8 @@ impl Services {
             bus: bus.clone(),
             verifier: RemoteVerifier::start(&bus, Service::Onboarding, &auth)?,
             rate_limit: rate_limit.clone(),
-            agents: agent_args(&addresses.public),
+            own_url: addresses.public.clone(),
+            agents: args.agents.clone(),
             timing: SessionTiming::default(),
             aws: args.aws.sts().await,
             aws_principal: args.aws.aws_trusted_principal.clone(),
@@ -123,8 +124,4 @@ fn auth_args(url: &Url, service_token: &SecretString) -> AuthArgs {
         service_token: Some(service_token.clone()),
         ..AuthArgs::default()
     }
-}
-
-fn agent_args(url: &Url) -> AgentArgs {
-    AgentArgs { public_url: url.clone(), ..AgentArgs::default() }
 }

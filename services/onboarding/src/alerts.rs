@@ -8,4 +8,5 @@ mod deliver;
 mod webhook;
 
 pub(crate) use deliver::Deliverer;
-pub(crate) use webhook::{InvalidSecret, Webhook};
+pub use webhook::InvalidSecret;
+pub(crate) use webhook::Webhook;

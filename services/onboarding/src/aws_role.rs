@@ -3,9 +3,6 @@
 use serde_json::{Value, json};
 use serde_saphyr::SerializeError;
 
-/// The name that the template gives to the role.
-const ROLE_NAME: &str = "KubesageReader";
-
 /// All that the role may do. Nothing of it changes anything.
 const ACTIONS: [&str; 7] = [
     "ec2:Describe*",
@@ -16,6 +13,18 @@ const ACTIONS: [&str; 7] = [
     "cloudwatch:ListMetrics",
     "pricing:GetProducts",
 ];
+
+/// Whom a role is to trust that we ask as this. A session ends; the role that it is of cannot be told from its name, because the
+/// path is missing there, so its account is trusted, which says by its own policies who of it may assume roles.
+pub(crate) fn lasting_principal(arn: &str) -> String {
+    let mut parts = arn.split(':');
+    let (_, partition, service, _, account) =
+        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next());
+    match (partition, service, account) {
+        (Some(partition), Some("sts"), Some(account)) => format!("arn:{partition}:iam::{account}:root"),
+        _ => arn.to_owned(),
+    }
+}
 
 /// Who may assume the role, and with what.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +59,6 @@ impl Trust<'_> {
                 "Role": {
                     "Type": "AWS::IAM::Role",
                     "Properties": {
-                        "RoleName": ROLE_NAME,
                         "MaxSessionDuration": 3600,
                         "AssumeRolePolicyDocument": self.policy(),
                         "Policies": [{ "PolicyName": "Read", "PolicyDocument": permissions() }],
@@ -85,6 +93,14 @@ mod tests {
         assert_eq!(role["Policies"][0]["PolicyDocument"], permissions());
         let condition = &trust.policy()["Statement"][0]["Condition"]["StringEquals"];
         assert_eq!(condition["sts:ExternalId"], "ks-1");
+    }
+
+    #[test]
+    fn a_session_is_trusted_by_its_account() {
+        let session = "arn:aws-us-gov:sts::123456789012:assumed-role/kubesage/i-0123";
+        assert_eq!(lasting_principal(session), "arn:aws-us-gov:iam::123456789012:root");
+        let user = "arn:aws:iam::123456789012:user/kubesage";
+        assert_eq!(lasting_principal(user), user);
     }
 
     #[test]

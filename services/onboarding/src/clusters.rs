@@ -11,7 +11,7 @@ use contracts::{
     events::{Event, EventType},
 };
 use serde_json::{Value, json};
-use store::{StoreError, Transaction};
+use store::StoreError;
 use thiserror::Error;
 use uuid::Uuid;
 use web::Problem;
@@ -24,7 +24,7 @@ use crate::{
     store::{AgentKey, Cluster, Database, MAX_KEYS, NewCluster, NewKey, UNUSED_LIFETIME},
 };
 
-pub(crate) use install::{Grant, GrantedKey};
+pub(crate) use install::{Grant, GrantedKey, read_features};
 
 /// The user's clusters, and the keys of their agents. Cheap to clone.
 #[derive(Clone)]
@@ -141,6 +141,23 @@ impl Clusters {
         self.database.cluster_of(&user.id, id, now).await?.ok_or(ClusterError::NotFound)
     }
 
+    /// Changes what was said of the cluster; what is not given stays.
+    pub(crate) async fn change(
+        &self,
+        user: &UserData,
+        id: &str,
+        provider: Option<Provider>,
+        features: Option<&BTreeSet<Feature>>,
+        now: Timestamp,
+    ) -> Result<Cluster, ClusterError> {
+        let cluster = self.get(user, id, now).await?;
+        let provider = provider.map_or(cluster.provider.as_str(), |provider| provider.as_str());
+        let features =
+            features.map_or_else(|| cluster.features.clone(), |features| json!(features).to_string());
+        self.database.change_cluster(id, provider, &features).await?;
+        self.get(user, id, now).await
+    }
+
     /// Takes over what the cluster's resources cost.
     pub(crate) async fn enter_costs(
         &self,
@@ -189,7 +206,7 @@ impl Clusters {
         let new_key = NewKey { id: &id, cluster_id, token: &key, now, unused_until };
         let data = json!({"cluster_id": cluster_id, "agent_id": cluster.agent_id, "key_id": id});
         let stored = async {
-            let mut transaction = self.key_transaction(cluster_id).await?;
+            let mut transaction = self.database.begin_keys(cluster_id).await?;
             if self.database.usable_keys(&mut transaction, cluster_id, now).await?.len() >= MAX_KEYS {
                 return Err(ClusterError::TooManyKeys);
             }
@@ -228,7 +245,7 @@ impl Clusters {
         let cluster = self.get(user, cluster_id, now).await?;
         let data = json!({"cluster_id": cluster_id, "agent_id": cluster.agent_id, "key_id": key_id});
         let revoked = async {
-            let mut transaction = self.key_transaction(cluster_id).await?;
+            let mut transaction = self.database.begin_keys(cluster_id).await?;
             if !self.database.revoke_key(&mut transaction, cluster_id, key_id, now).await? {
                 return Err(ClusterError::NoSuchKey);
             }
@@ -257,15 +274,10 @@ impl Clusters {
                 (made.cluster_id, made.agent_id)
             }
         };
-        let mut transaction = self.key_transaction(&cluster_id).await?;
+        let mut transaction = self.database.begin_keys(&cluster_id).await?;
         self.database.use_only_key(&mut transaction, &cluster_id, key, now).await?;
         transaction.commit().await?;
         Ok((cluster_id, agent_id))
-    }
-
-    /// Two at once must not both find room for one more key.
-    async fn key_transaction(&self, cluster_id: &str) -> Result<Transaction, ClusterError> {
-        Ok(self.database.store().begin_exclusive(&format!("agent keys {cluster_id}")).await?)
     }
 
     /// Gives work with the database a bounded time, also when the database fell silent in the midst of it.

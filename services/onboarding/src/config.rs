@@ -42,9 +42,10 @@ pub struct Config {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Agents")]
 pub struct AgentArgs {
-    /// Where agents reach this service: http(s)://…; goes into install scripts
-    #[arg(long, env = "PUBLIC_URL", default_value = "http://127.0.0.1:8009", value_parser = http_url)]
-    pub public_url: Url,
+    /// Where agents reach this service: http(s)://…; goes into install scripts. Without it: this machine, as the service itself
+    /// does
+    #[arg(long, env = "PUBLIC_URL", value_parser = http_url)]
+    pub public_url: Option<Url>,
 
     /// Image of the agent; goes into install scripts
     #[arg(long, env = "AGENT_IMAGE", default_value = "kubesage/agent:1.0.0", value_parser = image)]
@@ -102,17 +103,26 @@ pub struct AlertArgs {
     pub alert_webhook_secret: Option<SecretString>,
 }
 
-/// A setting of alerts that cannot be used.
+/// A setting that cannot be used; it is named, and the text never holds a secret.
 #[derive(Debug, Error)]
-#[error("ALERT_WEBHOOK_SECRET {0}")]
-pub(crate) struct InvalidAlerts(InvalidSecret);
+pub enum InvalidSetting {
+    /// Nothing can be signed with it.
+    #[error("ALERT_WEBHOOK_SECRET {0}")]
+    AlertSecret(InvalidSecret),
+    /// An agent that is well would count as stale between two of its heartbeats.
+    #[error("STALE_AFTER_SECONDS must be at least one and a half times HEARTBEAT_SECONDS, so {0}")]
+    Stale(u64),
+    /// A cluster is stale first.
+    #[error("DISCONNECTED_AFTER_SECONDS must be more than STALE_AFTER_SECONDS, which is {0}")]
+    Disconnected(u64),
+}
 
 impl AlertArgs {
     /// Whom to call, if anybody.
-    pub(crate) fn webhook(&self) -> Result<Option<Webhook>, InvalidAlerts> {
+    pub(crate) fn webhook(&self) -> Result<Option<Webhook>, InvalidSetting> {
         let Some(url) = &self.alert_webhook_url else { return Ok(None) };
-        let secret = self.alert_webhook_secret.as_ref().ok_or(InvalidAlerts(InvalidSecret))?;
-        Webhook::new(url, secret).map(Some).map_err(InvalidAlerts)
+        let secret = self.alert_webhook_secret.as_ref().ok_or(InvalidSetting::AlertSecret(InvalidSecret))?;
+        Webhook::new(url, secret).map(Some).map_err(InvalidSetting::AlertSecret)
     }
 }
 
@@ -154,11 +164,19 @@ impl AgentArgs {
         Duration::from_secs(self.heartbeat_seconds)
     }
 
-    pub(crate) fn patience(&self) -> Patience {
-        Patience {
+    /// How long agents may be silent.
+    pub(crate) fn patience(&self) -> Result<Patience, InvalidSetting> {
+        let least = self.heartbeat_seconds.saturating_mul(3).div_ceil(2);
+        if self.stale_after_seconds < least {
+            return Err(InvalidSetting::Stale(least));
+        }
+        if self.disconnected_after_seconds <= self.stale_after_seconds {
+            return Err(InvalidSetting::Disconnected(self.stale_after_seconds));
+        }
+        Ok(Patience {
             stale_after: Duration::from_secs(self.stale_after_seconds),
             disconnected_after: Duration::from_secs(self.disconnected_after_seconds),
-        }
+        })
     }
 }
 

@@ -46,11 +46,13 @@ pub(crate) fn why_absent(cluster: &Cluster, now: Timestamp) -> Reason {
     let (code, detail) = if let Some(refused) = refused {
         let why = cluster.refused_why.as_deref().unwrap_or_default();
         (ReasonCode::Refused, format!("the agent was refused at {}: {why}", at(refused)))
-    } else if cluster.usable_keys == 0 && cluster.revoked_keys > 0 && cluster.expired_keys == 0 {
+    } else if cluster.usable_keys == 0 && cluster.revoked_keys > 0 {
         (ReasonCode::Revoked, "every key of the agent was revoked: make a new install script".to_owned())
     } else if State::read(&cluster.state) != State::Pending {
         let seen = cluster.last_heartbeat.or(cluster.connected_at).map(at).unwrap_or_default();
-        let why = cluster.ended_why.as_deref().unwrap_or("nothing more was heard");
+        // Of an earlier session it says nothing.
+        let is_of_the_last = cluster.ended_at >= cluster.connected_at;
+        let why = cluster.ended_why.as_deref().filter(|_| is_of_the_last).unwrap_or("nothing more was heard");
         (ReasonCode::Gone, format!("the agent was last seen at {seen}; {why}"))
     } else if cluster.usable_keys > 0 {
         let run = cluster.script_run_at.map(|run| format!("the install script was run at {}; ", at(run)));

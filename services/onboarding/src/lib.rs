@@ -28,13 +28,16 @@ use ::store::{Store, StoreError};
 use aws_access::Sts;
 use bus::Bus;
 use contracts::{Timestamp, Token, auth::UserData};
+use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use url::Url;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 use web::{RateLimit, Shutdown, auth::Verifier};
 
-pub use config::{AgentArgs, AlertArgs, AwsArgs, Config};
+pub use alerts::InvalidSecret;
+pub use config::{AgentArgs, AlertArgs, AwsArgs, Config, InvalidSetting};
 pub use install::{Feature, role_rules};
 pub use provider::Provider;
 pub use run::run;
@@ -63,6 +66,8 @@ pub struct Parts<V> {
     pub verifier: V,
     /// How often each key may call.
     pub rate_limit: RateLimit,
+    /// Where agents reach it, unless a setting says otherwise.
+    pub own_url: Url,
     /// How agents connect.
     pub agents: AgentArgs,
     /// For how long their sessions wait.
@@ -71,6 +76,17 @@ pub struct Parts<V> {
     pub aws: Sts,
     /// Who they are told to trust; `None`: whoever Kubesage is for AWS.
     pub aws_principal: Option<String>,
+}
+
+/// Why the service does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// The running service.
@@ -84,11 +100,10 @@ impl Onboarding {
     /// Brings the database up to date and starts the service's tasks; they end with `shutdown`.
     ///
     /// # Errors
-    /// When the database cannot be used.
-    pub async fn start<V: Verifier>(parts: Parts<V>, shutdown: &Shutdown) -> Result<Self, StoreError> {
-        let Parts { store, bus, verifier, rate_limit, agents, timing, aws, aws_principal } = parts;
-        let webhook =
-            agents.alerts.webhook().map_err(|error| StoreError::Configuration(error.to_string()))?;
+    /// When a setting contradicts another one, or the database cannot be used.
+    pub async fn start<V: Verifier>(parts: Parts<V>, shutdown: &Shutdown) -> Result<Self, StartError> {
+        let Parts { store, bus, verifier, rate_limit, own_url, agents, timing, aws, aws_principal } = parts;
+        let (webhook, patience) = (agents.alerts.webhook()?, agents.patience()?);
         let database = Database::open(store, webhook.is_some()).await?;
         let registry = Arc::new(Registry::default());
         let recorder = VitalsRecorder::default();
@@ -118,7 +133,7 @@ impl Onboarding {
         shutdown.spawn_service("queries", queries);
         let connected_agents = queue::connected_agents(bus.clone(), relay, token.clone());
         shutdown.spawn_service("connected agents", connected_agents);
-        let heartbeats = lifecycle::run(recorder.clone(), database.clone(), agents.patience(), token.clone());
+        let heartbeats = lifecycle::run(recorder.clone(), database.clone(), patience, token.clone());
         shutdown.spawn_service("heartbeats", heartbeats);
         let agents_of_all = Agents { bus: bus.clone() };
         let store = database.store().clone();
@@ -129,9 +144,12 @@ impl Onboarding {
             let deliverer = Deliverer { database: database.clone(), webhook };
             shutdown.spawn_service("alerts", deliverer.run(token.clone()));
         }
-        shutdown.spawn(end_of_sessions(sessions.tasks.clone(), token));
+        shutdown.spawn(end_of_sessions(sessions.tasks.clone(), recorder, database.clone(), token));
 
-        let install = InstallSettings { public_url: agents.public_url, agent_image: agents.agent_image };
+        let install = InstallSettings {
+            public_url: agents.public_url.unwrap_or(own_url),
+            agent_image: agents.agent_image,
+        };
         let oldest_agent = OldestAgent(agents.oldest_agent_version);
         let aws = Arc::new(Aws { sessions: aws_access::Sessions::new(aws), principal: aws_principal });
         let api = Api {
@@ -178,9 +196,15 @@ pub struct KnownCluster {
     pub agent_id: String,
 }
 
-/// Sessions say goodbye to their agents when the process stops; it waits for that.
-async fn end_of_sessions(sessions: TaskTracker, shutdown: CancellationToken) {
+/// Sessions say goodbye to their agents when the process stops; it waits for that, and has written how they ended.
+async fn end_of_sessions(
+    sessions: TaskTracker,
+    recorder: VitalsRecorder,
+    database: Database,
+    shutdown: CancellationToken,
+) {
     shutdown.cancelled().await;
     sessions.close();
     sessions.wait().await;
+    recorder.write(&database, Timestamp::now()).await;
 }

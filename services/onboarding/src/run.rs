@@ -1,7 +1,10 @@
 //! The service as a process of its own.
 
+use std::net::SocketAddr;
+
 use contracts::queues::Service;
 use store::{Sealer, Store};
+use url::Url;
 use web::{
     App, Outcome, RateLimit, Readiness, Server, Shutdown,
     auth::RemoteVerifier,
@@ -25,6 +28,7 @@ pub async fn run(config: Config) -> Result<Outcome, Failure> {
         rate_limit: RateLimit::new(&config.rate_limit),
         store: store.clone(),
         bus: bus.clone(),
+        own_url: own_url(server.local_addr(), config.server.tls.use_ssl)?,
         agents: config.agents,
         timing: SessionTiming::default(),
         aws: config.aws.sts().await,
@@ -37,4 +41,10 @@ pub async fn run(config: Config) -> Result<Outcome, Failure> {
         .routes(onboarding.routes)
         .readiness(readiness);
     Ok(process::serve(server, app, shutdown).await)
+}
+
+/// The address by which this machine reaches the service.
+fn own_url(address: SocketAddr, uses_tls: bool) -> Result<Url, url::ParseError> {
+    let scheme = if uses_tls { "https" } else { "http" };
+    Url::parse(&format!("{scheme}://127.0.0.1:{}", address.port()))
 }

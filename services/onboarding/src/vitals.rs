@@ -12,6 +12,9 @@ use contracts::Timestamp;
 
 use crate::store::{Database, Vitals};
 
+/// So many are written in one transaction, which has seconds for it.
+const AT_ONCE: usize = 500;
+
 /// Where sessions leave what they learn. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct VitalsRecorder {
@@ -24,24 +27,25 @@ impl VitalsRecorder {
         self.lock().entry(cluster_id.to_owned()).or_default().update(learnt);
     }
 
-    /// Writes what was learnt; whether the database knows everything now.
+    /// Writes what was learnt, some clusters at a time; whether the database knows everything now.
     pub(crate) async fn write(&self, database: &Database, now: Timestamp) -> bool {
-        let learnt: Vec<(String, Vitals)> = self.lock().drain().collect();
-        if learnt.is_empty() {
-            return true;
-        }
-        match database.record_vitals(&learnt, now).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, clusters = learnt.len(), "heartbeats not written; trying again");
-                self.keep(learnt);
-                false
+        let mut learnt: Vec<(String, Vitals)> = self.lock().drain().collect();
+        // In one order, so that replicas which write the same rows do not wait for each other in a circle.
+        learnt.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        while !learnt.is_empty() {
+            let rest = learnt.split_off(learnt.len().min(AT_ONCE));
+            if let Err(error) = database.record_vitals(&learnt, now).await {
+                tracing::warn!(%error, clusters = learnt.len() + rest.len(), "heartbeats not written; trying again");
+                self.keep(learnt.into_iter().chain(rest));
+                return false;
             }
+            learnt = rest;
         }
+        true
     }
 
     /// Puts back what could not be written, under what was learnt meanwhile.
-    fn keep(&self, unwritten: Vec<(String, Vitals)>) {
+    fn keep(&self, unwritten: impl Iterator<Item = (String, Vitals)>) {
         let mut waiting = self.lock();
         for (cluster_id, mut older) in unwritten {
             if let Some(newer) = waiting.remove(&cluster_id) {

@@ -1,21 +1,23 @@
-//! What of its nodes the workloads of a cluster hold: for each pod the larger of what it asks for and what it uses
+//! What of its nodes the workloads of a cluster hold: of each container the larger of what it asks for and what it uses
 //! (<https://opencost.io/docs/specification/>, "Workload Costs").
 
 use std::collections::{BTreeMap, HashMap};
 
-use contracts::{
-    ErrorCode,
-    resources::{Allocation, NodeCapacity, Provenance, WorkloadShare},
-};
+use contracts::resources::{Allocation, NodeCapacity, Provenance, WorkloadShare};
 use http::Request;
+use http_body_util::{BodyExt, Limited};
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::{Api, ResourceExt};
+use kube::{Api, ResourceExt, client::Body};
 use serde::{Deserialize, Serialize};
 
 use super::{
     ApiServer, ListQuery, QueryError, list,
-    requests::{self, Amount},
+    places::Places,
+    requests::{Amount, PodRequests},
 };
+
+/// What is read of a metrics server's answer at most: some 300 bytes a container.
+const MAX_METRICS_BYTES: usize = 32 * 1024 * 1024;
 
 /// What is kept of a pod.
 #[derive(Serialize)]
@@ -25,7 +27,7 @@ struct Held {
     workload: String,
     node: String,
     #[serde(skip)]
-    asked: Amount,
+    requests: PodRequests,
 }
 
 /// What a metrics server tells of pods (`metrics.k8s.io/v1beta1`).
@@ -50,25 +52,24 @@ struct Name {
 
 #[derive(Deserialize)]
 struct ContainerMetrics {
+    name: String,
     usage: BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>,
 }
 
-/// What pods use, by namespace and name.
-type Usage = HashMap<(String, String), Amount>;
+/// What containers use, by namespace, pod and container.
+type Usage = HashMap<(String, String, String), Amount>;
 
 /// Asks for nodes, pods and, where there is one, a metrics server.
 pub(crate) async fn of_cluster(server: &ApiServer, provenance: Provenance) -> Result<Allocation, QueryError> {
-    let (nodes, pods) = (Api::<Node>::all(server.client()), Api::<Pod>::all(server.client()));
     let everything = ListQuery::default();
-    let (nodes, pods, usage) = tokio::join!(
-        list(server, &nodes, &everything, capacity),
-        list(server, &pods, &everything, held),
-        usage(server)
-    );
-    let usage = usage?;
-    let workloads = shares(pods?.items.into_views().flatten(), usage.as_ref());
+    // One after the other: each list has its place in memory only while it is read.
+    let nodes = list(server, &Api::<Node>::all(server.client()), &everything, capacity).await?;
+    let nodes = nodes.items.into_views().collect();
+    let usage = usage(server).await?;
+    let pods = list(server, &Api::<Pod>::all(server.client()), &everything, held).await?;
+    let workloads = shares(pods.items.into_views().flatten(), usage.as_ref());
     Ok(Allocation {
-        nodes: nodes?.items.into_views().collect(),
+        nodes,
         total_count: workloads.len(),
         workloads,
         usage_known: usage.is_some(),
@@ -92,8 +93,8 @@ fn held(pod: Pod) -> Option<Held> {
     let workload = workload(&pod);
     let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
     let spec = pod.spec?;
-    let asked = requests::of_pod(&spec);
-    Some(Held { namespace, pod: name, workload, node: spec.node_name?, asked })
+    let requests = PodRequests::of(&spec);
+    Some(Held { namespace, pod: name, workload, node: spec.node_name?, requests })
 }
 
 /// What a person takes for the pod's workload: a Deployment for its ReplicaSet, a CronJob for its Job. Both names end with what
@@ -117,35 +118,48 @@ fn workload(pod: &Pod) -> String {
     }
 }
 
-/// What pods use just now; `None` where nobody measures, or the agent may not read it.
+/// What containers use just now; `None` where nobody measures, or the agent may not read it.
 async fn usage(server: &ApiServer) -> Result<Option<Usage>, QueryError> {
-    let request =
-        Request::get("/apis/metrics.k8s.io/v1beta1/pods").body(Vec::new()).map_err(QueryError::internal)?;
-    let answered = server.call(server.client().request::<PodMetricsList>(request)).await;
-    match answered {
-        Ok(metrics) => Ok(Some(metrics.items.into_iter().map(used).collect())),
-        Err(error)
-            if matches!(error.code, ErrorCode::NotFound | ErrorCode::Forbidden | ErrorCode::Unavailable) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
+    // It comes in one piece, which is a large one.
+    let mut places = Places::first().await;
+    places.grow().await;
+    let request = Request::get("/apis/metrics.k8s.io/v1beta1/pods").body(Body::empty());
+    let request = request.map_err(kube::Error::HttpError)?;
+    let answered = server.call(async {
+        let response = server.client().send(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_METRICS_BYTES).collect().await;
+        Ok((status, body.map_err(kube::Error::Service)?.to_bytes()))
+    });
+    let (status, body) = answered.await?;
+    match status.as_u16() {
+        200 => {}
+        // Nobody serves it, nobody may read it, or who serves it is away.
+        403 | 404 | 503 => return Ok(None),
+        other => return Err(QueryError::unreachable(format!("the metrics server answers {other}"))),
     }
+    let metrics: PodMetricsList = serde_json::from_slice(&body).map_err(QueryError::internal)?;
+    Ok(Some(metrics.items.into_iter().flat_map(used).collect()))
 }
 
-fn used(pod: PodMetrics) -> ((String, String), Amount) {
-    let containers = pod.containers.iter().map(|container| Amount::read(Some(&container.usage)));
-    ((pod.metadata.namespace, pod.metadata.name), containers.fold(Amount::default(), Amount::plus))
+fn used(pod: PodMetrics) -> impl Iterator<Item = ((String, String, String), Amount)> {
+    let Name { name, namespace } = pod.metadata;
+    pod.containers.into_iter().map(move |container| {
+        ((namespace.clone(), name.clone(), container.name), Amount::read(Some(&container.usage)))
+    })
 }
 
 /// Adds pods up by namespace, workload and node.
 fn shares(pods: impl Iterator<Item = Held>, usage: Option<&Usage>) -> Vec<WorkloadShare> {
     let mut added = BTreeMap::<(String, String, String), (u64, Amount)>::new();
-    for Held { namespace, pod, workload, node, asked } in pods {
-        let used = usage.and_then(|usage| usage.get(&(namespace.clone(), pod)).copied()).unwrap_or_default();
+    for Held { namespace, pod, workload, node, requests } in pods {
+        let held_by_it = requests.held(|container| {
+            let key = (namespace.clone(), pod.clone(), container.to_owned());
+            usage.and_then(|usage| usage.get(&key).copied()).unwrap_or_default()
+        });
         let (pods, held) = added.entry((namespace, workload, node)).or_default();
         *pods += 1;
-        *held = held.plus(asked.max(used));
+        *held = held.plus(held_by_it);
     }
     let share = |((namespace, workload, node), (pods, held)): (_, (u64, Amount))| WorkloadShare {
         namespace,
@@ -197,13 +211,13 @@ mod tests {
     }
 
     #[test]
-    fn the_larger_of_request_and_usage_counts_pod_by_pod() {
+    fn the_larger_of_request_and_usage_counts() {
         let metrics: PodMetricsList = serde_json::from_value(json!({ "items": [
             { "metadata": { "name": "p-1", "namespace": "n" }, "timestamp": "x", "window": "30s",
               "containers": [{ "name": "c", "usage": { "cpu": "250000000n", "memory": "512Ki" } }] },
         ] }))
         .unwrap();
-        let usage: Usage = metrics.items.into_iter().map(used).collect();
+        let usage: Usage = metrics.items.into_iter().flat_map(used).collect();
         let held = || held(pod(&owner("StatefulSet", "db"), &json!({}))).into_iter();
         let with = shares(held(), Some(&usage));
         assert_eq!((with[0].cpu_millis, with[0].memory_bytes), (250, 1024 * 1024));

@@ -59,31 +59,64 @@ fn whole(amount: f64) -> u64 {
     (amount - 1e-6).ceil().max(0.0) as u64
 }
 
-/// What the scheduler sets aside for a pod (`PodRequests` of `k8s.io/component-helpers/resource`): what its containers ask
-/// for together, or an init container where that is more; sidecars run beside both.
-pub(crate) fn of_pod(spec: &PodSpec) -> Amount {
-    let of = |container: &Container| {
-        Amount::read(container.resources.as_ref().and_then(|resources| resources.requests.as_ref()))
-    };
-    let (mut sidecars, mut init) = (Amount::default(), Amount::default());
-    for container in spec.init_containers.iter().flatten() {
-        if container.restart_policy.as_deref() == Some("Always") {
-            sidecars = sidecars.plus(of(container));
-            init = init.max(sidecars);
-        } else {
-            init = init.max(sidecars.plus(of(container)));
+/// What a pod asks of its node, part by part.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PodRequests {
+    /// Of each container that runs, sidecars among them.
+    containers: Vec<(String, Amount)>,
+    /// The most that is asked for before they run.
+    init: Amount,
+    /// What is asked for the pod as a whole, in place of its containers'.
+    whole_pod: Amount,
+    /// What its sandbox takes besides.
+    overhead: Amount,
+}
+
+impl PodRequests {
+    pub(crate) fn of(spec: &PodSpec) -> Self {
+        let asked = |container: &Container| {
+            Amount::read(container.resources.as_ref().and_then(|resources| resources.requests.as_ref()))
+        };
+        let (mut containers, mut sidecars, mut init) = (Vec::new(), Amount::default(), Amount::default());
+        for container in spec.init_containers.iter().flatten() {
+            if container.restart_policy.as_deref() == Some("Always") {
+                sidecars = sidecars.plus(asked(container));
+                init = init.max(sidecars);
+                containers.push((container.name.clone(), asked(container)));
+            } else {
+                init = init.max(sidecars.plus(asked(container)));
+            }
+        }
+        containers.extend(spec.containers.iter().map(|container| (container.name.clone(), asked(container))));
+        let whole_pod = spec.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+        Self {
+            containers,
+            init,
+            whole_pod: Amount::read(whole_pod),
+            overhead: Amount::read(spec.overhead.as_ref()),
         }
     }
-    let main = spec.containers.iter().map(of).fold(sidecars, Amount::plus);
-    let of_containers = main.max(init);
-    // What is asked for the pod as a whole takes the place of its containers', resource by resource.
-    let whole_pod = spec.resources.as_ref().and_then(|resources| resources.requests.as_ref());
-    let own = Amount::read(whole_pod);
-    let asked = Amount {
-        cpu_millis: if own.cpu_millis > 0 { own.cpu_millis } else { of_containers.cpu_millis },
-        memory_bytes: if own.memory_bytes > 0 { own.memory_bytes } else { of_containers.memory_bytes },
-    };
-    asked.plus(Amount::read(spec.overhead.as_ref()))
+
+    /// What the pod holds of its node: of each container the larger of what it asks for and what it uses, or what an init
+    /// container has asked for where that is more (`PodRequests` of `k8s.io/component-helpers/resource`, and for usage the
+    /// specification of OpenCost: at the lowest level, then added up).
+    pub(crate) fn held(&self, used: impl Fn(&str) -> Amount) -> Amount {
+        let (mut held, mut used_together) = (Amount::default(), Amount::default());
+        for (name, asked) in &self.containers {
+            held = held.plus(asked.max(used(name)));
+            used_together = used_together.plus(used(name));
+        }
+        let (held, of_whole) = (held.max(self.init), self.whole_pod.max(used_together));
+        let held = Amount {
+            cpu_millis: if self.whole_pod.cpu_millis > 0 { of_whole.cpu_millis } else { held.cpu_millis },
+            memory_bytes: if self.whole_pod.memory_bytes > 0 {
+                of_whole.memory_bytes
+            } else {
+                held.memory_bytes
+            },
+        };
+        held.plus(self.overhead)
+    }
 }
 
 #[cfg(test)]
@@ -94,7 +127,7 @@ mod tests {
 
     fn requests(spec: Value) -> (u64, u64) {
         let spec: PodSpec = serde_json::from_value(spec).unwrap();
-        let Amount { cpu_millis, memory_bytes } = of_pod(&spec);
+        let Amount { cpu_millis, memory_bytes } = PodRequests::of(&spec).held(|_| Amount::default());
         (cpu_millis, memory_bytes)
     }
 
@@ -125,6 +158,16 @@ mod tests {
         let spec =
             json!({ "containers": [container("1", "1Gi")], "resources": { "requests": { "cpu": "500m" } } });
         assert_eq!(requests(spec), (500, 1024 * 1024 * 1024));
+    }
+
+    #[test]
+    fn the_larger_of_request_and_usage_counts_container_by_container() {
+        let mut spec = json!({ "containers": [container("100m", "0"), { "name": "b" }] });
+        let used = |name: &str| Amount { cpu_millis: if name == "b" { 100 } else { 10 }, memory_bytes: 1 };
+        let held = |spec: &Value| PodRequests::of(&serde_json::from_value(spec.clone()).unwrap()).held(used);
+        assert_eq!((held(&spec).cpu_millis, held(&spec).memory_bytes), (200, 2));
+        spec["resources"] = json!({ "requests": { "cpu": "150m" } });
+        assert_eq!(held(&spec).cpu_millis, 150);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::{
     Client, Method, RequestBuilder,
     header::{HeaderValue, RETRY_AFTER},
+    redirect::Policy,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -12,13 +13,16 @@ use serde_json::Value;
 use url::Url;
 use web::{ProblemDocument, error_chain};
 
-use super::{ClientError, args::ClusterArg, profile::Profile};
+use super::{ClientError, args::ClusterArg, output, profile::Profile};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than Kubesage itself waits for an agent.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Who asks too often is told when to come back, and does so by itself if that is soon.
 const LONGEST_PAUSE: Duration = Duration::from_secs(61);
+
+/// Then it is given up.
+const MAX_TRIES: usize = 3;
 
 const CLUSTERS: &str = "/api/v1/clusters";
 
@@ -41,13 +45,16 @@ pub(crate) struct Cluster {
     pub(crate) cluster_id: String,
     pub(crate) cluster_name: String,
     pub(crate) agent_id: String,
+    pub(crate) connected_at: Option<String>,
 }
 
 impl Api {
     pub(crate) fn new(profile: Profile) -> Result<Self, ClientError> {
         // An error means that there is one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT);
+        // Not redirected: the key is for this place alone.
+        let client =
+            Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).redirect(Policy::none());
         let client = client.user_agent(concat!("kubesage/", env!("CARGO_PKG_VERSION"))).build();
         let client = client.map_err(|error| ClientError::Usage(error_chain(&error)))?;
         Ok(Self { client, profile })
@@ -73,6 +80,11 @@ impl Api {
             if body.is_null() { request } else { request.json(body) }
         })
         .await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<(), ClientError> {
+        let url = self.url(Service::Onboarding, path)?;
+        self.bytes(&url, |client| client.request(Method::PATCH, url.clone()).json(body)).await.map(drop)
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Result<(), ClientError> {
@@ -117,6 +129,11 @@ impl Api {
         Ok(known.clusters)
     }
 
+    /// Where the onboarding service is, for a person.
+    pub(crate) fn onboarding(&self) -> &str {
+        self.profile.onboarding_url.as_ref().unwrap_or(&self.profile.url).as_str().trim_end_matches('/')
+    }
+
     fn url(&self, service: Service, path: &str) -> Result<Url, ClientError> {
         let base = match service {
             Service::Cluster => &self.profile.url,
@@ -142,11 +159,18 @@ impl Api {
         url: &Url,
         request: impl Fn(&Client) -> RequestBuilder,
     ) -> Result<Vec<u8>, ClientError> {
-        loop {
+        for _ in 0..MAX_TRIES {
             match self.once(url, request(&self.client)).await? {
                 Attempt::Done(answer) => return answer,
-                Attempt::TooOften(pause) => tokio::time::sleep(pause).await,
+                Attempt::TooOften(pause) => {
+                    output::tell(&format!("… asked too often; again in {} s", pause.as_secs()));
+                    tokio::time::sleep(pause).await;
+                }
             }
+        }
+        match self.once(url, request(&self.client)).await? {
+            Attempt::Done(answer) => answer,
+            Attempt::TooOften(_) => Err(ClientError::NotKubesage { url: host(url), status: 429 }),
         }
     }
 

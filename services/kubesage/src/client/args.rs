@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use url::Url;
 use web::config::secret;
 
-/// The exit codes, for `--help` and `docs/cli.md`.
+/// The exit codes, for `--help`.
 pub(crate) const EXIT_CODES: &str = "Exit codes of the commands that ask a running Kubesage:
   0  done
   1  something else failed
@@ -59,6 +59,10 @@ pub(crate) struct ClientArgs {
     #[arg(long, env = "KUBESAGE_API_KEY", hide_env_values = true, value_parser = secret, global = true)]
     pub(crate) api_key: Option<SecretString>,
 
+    /// Ask without TLS another machine than this one: the key can then be read on the way
+    #[arg(long, env = "KUBESAGE_ALLOW_INSECURE", global = true)]
+    pub(crate) allow_insecure: bool,
+
     /// A table for people, or JSON for programs
     #[arg(long, short, value_enum, default_value_t, global = true)]
     pub(crate) output: Format,
@@ -108,7 +112,7 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_parser = ["eks", "aks", "gke", "openshift", "kops", "other"])]
     pub(crate) provider: String,
 
-    /// What you call the cluster; one of this name that is not connected gets a new script
+    /// What you call the cluster; one of this name that is there already gets a new script
     #[arg(long)]
     pub(crate) name: String,
 

@@ -1,17 +1,24 @@
 //! `kubesage connect`.
 
 use std::{
-    fs::OpenOptions,
+    future::pending,
     io::{self, IsTerminal, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::fd::AsFd,
     path::Path,
+    pin::pin,
     time::Duration,
 };
 
 use contracts::ErrorCode;
+use futures_util::future::{FusedFuture, FutureExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    io::Interest,
+    net::unix::pipe,
+    select,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     ClientError,
@@ -19,10 +26,13 @@ use super::{
     args::{ConnectArgs, Format},
     output::{self, text},
 };
+use crate::data_dir::write_private;
 
 const GENERATE: &str = "/api/v1/clusters/generate-install-script";
 /// A key may ask 60 times a minute by default.
 const ASK_EVERY: Duration = Duration::from_secs(2);
+/// The script ends when the agent is ready; what it has counted follows.
+const AFTER_SCRIPT: Duration = Duration::from_secs(10);
 
 /// What connecting a cluster answers.
 #[derive(Deserialize)]
@@ -33,12 +43,13 @@ struct Installation {
 
 pub(crate) async fn run(args: ConnectArgs) -> Result<(), ClientError> {
     let (api, out) = args.client.open()?;
-    let Installation { cluster_id, script } = installation(&api, &args).await?;
-    hand_over(&args, &script)?;
+    let (Installation { cluster_id, script }, before) = installation(&api, &args).await?;
+    let is_pipe = hand_over(&args, &script)?;
     if args.timeout == 0 {
         return Ok(());
     }
-    let verified = await_agent(&api, &cluster_id, Duration::from_secs(args.timeout)).await?;
+    let awaited = Awaited { api: &api, cluster_id: &cluster_id, before };
+    let verified = awaited.agent(Duration::from_secs(args.timeout), is_pipe).await?;
     if out.format == Format::Json && args.script.is_some() {
         return out.print_json(&verified);
     }
@@ -47,21 +58,26 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<(), ClientError> {
     Ok(())
 }
 
-/// A new cluster, or a new script for one of this name that is there already.
-async fn installation(api: &Api, args: &ConnectArgs) -> Result<Installation, ClientError> {
+/// A new cluster, or a new script for one of this name that is there already; and when that was connected last.
+async fn installation(api: &Api, args: &ConnectArgs) -> Result<(Installation, Option<String>), ClientError> {
     let request = json!({"provider": args.provider, "cluster_name": args.name, "features": args.features});
     match api.post(GENERATE, &request).await {
         Err(ClientError::Problem(problem)) if problem.code == ErrorCode::Conflict => {
             let cluster = api.cluster(&args.name).await?;
             output::tell(&format!("{} is known already; this is a new script for it.", args.name));
-            api.post(&format!("/api/v1/clusters/{}/install-script", cluster.cluster_id), &Value::Null).await
+            let path = format!("/api/v1/clusters/{}", cluster.cluster_id);
+            let change = json!({"provider": args.provider, "features": args.features});
+            api.patch(&path, &change).await?;
+            let renewed = api.post(&format!("{path}/install-script"), &Value::Null).await?;
+            Ok((renewed, cluster.connected_at))
         }
-        made => made,
+        made => Ok((made?, None)),
     }
 }
 
 /// Gives the script to a file, to the program at the other end of the pipe, or, where a person looks, to a file as well.
-fn hand_over(args: &ConnectArgs, script: &str) -> Result<(), ClientError> {
+/// Answers whether it went through a pipe.
+fn hand_over(args: &ConnectArgs, script: &str) -> Result<bool, ClientError> {
     let in_this_directory = format!("connect-{}.sh", file_name(&args.name));
     let path = match &args.script {
         Some(path) => Some(path.as_path()),
@@ -71,12 +87,13 @@ fn hand_over(args: &ConnectArgs, script: &str) -> Result<(), ClientError> {
     let Some(path) = path else {
         let mut out = io::stdout().lock();
         // `sh` at the other end runs the script's last line as soon as it is there, and does not wait for the end of the pipe.
-        return Ok(out.write_all(script.as_bytes()).and_then(|()| out.flush())?);
+        out.write_all(script.as_bytes()).and_then(|()| out.flush())?;
+        return Ok(true);
     };
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o700).open(path)?;
-    file.write_all(script.as_bytes())?;
+    // It holds a token: whatever had this name before is replaced, for its owner alone.
+    write_private(path, script)?;
     output::tell(&format!("Run this where kubectl reaches the cluster:\n\n  sh {}\n", path.display()));
-    Ok(())
+    Ok(false)
 }
 
 /// What a shell takes as one word.
@@ -84,29 +101,73 @@ fn file_name(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect()
 }
 
-/// Follows the cluster until its agent is there and has counted; tells each change.
-async fn await_agent(api: &Api, cluster_id: &str, patience: Duration) -> Result<Value, ClientError> {
-    let path = format!("/api/v1/clusters/{cluster_id}/verify-connection");
-    let started = Instant::now();
-    let mut told = String::new();
-    loop {
-        let verified: Value = api.post(&path, &Value::Null).await?;
-        let is_connected = verified["connected"] == true;
-        if is_connected && verified["pods_discovered"].is_number() {
-            return Ok(verified);
+/// A cluster whose agent is waited for.
+struct Awaited<'a> {
+    api: &'a Api,
+    cluster_id: &'a str,
+    /// When it was connected before the script was made: an agent of that time is not the one that is waited for.
+    before: Option<String>,
+}
+
+impl Awaited<'_> {
+    /// Follows the cluster until its agent is there and has counted; tells each change. Through a pipe, the end of the script
+    /// is the end of waiting, but for a moment.
+    async fn agent(&self, patience: Duration, is_pipe: bool) -> Result<Value, ClientError> {
+        let started = Instant::now();
+        let mut ends_at = started + patience;
+        let mut script = pin!(end_of_script(is_pipe).fuse());
+        let mut told = String::new();
+        loop {
+            let says = match self.verify().await? {
+                Ok(verified) => return Ok(verified),
+                Err(says) => says,
+            };
+            if Instant::now() >= ends_at {
+                return Err(ClientError::NotConnected { after: started.elapsed(), why: says });
+            }
+            if told != says {
+                output::tell(&format!("… {says}"));
+                told = says;
+            }
+            select! {
+                () = sleep_until(ends_at.min(Instant::now() + ASK_EVERY)) => {}
+                () = &mut script, if !script.is_terminated() => {
+                    ends_at = ends_at.min(Instant::now() + AFTER_SCRIPT);
+                }
+            }
         }
-        let says = if is_connected {
-            "the agent is connected, and counts nodes and pods".to_owned()
-        } else {
-            text(&verified["reason"]["detail"])
-        };
-        if started.elapsed() >= patience {
-            return Err(ClientError::NotConnected { after: patience, why: says });
-        }
-        if told != says {
-            output::tell(&format!("… {says}"));
-            told = says;
-        }
-        sleep(ASK_EVERY.min(patience.saturating_sub(started.elapsed()))).await;
     }
+
+    /// The connected cluster, or what keeps it. Kubesage may be away for a while.
+    async fn verify(&self) -> Result<Result<Value, String>, ClientError> {
+        let path = format!("/api/v1/clusters/{}/verify-connection", self.cluster_id);
+        let verified: Value = match self.api.post(&path, &Value::Null).await {
+            Ok(verified) => verified,
+            Err(error @ ClientError::Unreachable { .. }) => return Ok(Err(error.to_string())),
+            Err(ClientError::Problem(problem)) if problem.status >= 500 => {
+                return Ok(Err(problem.detail.clone()));
+            }
+            Err(other) => return Err(other),
+        };
+        let is_new = self.before.as_deref() != verified["connected_at"].as_str();
+        Ok(match (verified["connected"] == true, is_new, verified["pods_discovered"].is_number()) {
+            (true, true, true) => Ok(verified),
+            (true, true, false) => Err("the agent is connected, and counts nodes and pods".to_owned()),
+            (true, false, _) => {
+                Err("the agent of before is connected; the script has not been run yet".to_owned())
+            }
+            (false, ..) => Err(text(&verified["reason"]["detail"])),
+        })
+    }
+}
+
+/// Waits until nobody reads from the pipe any more; for ever where there is none.
+async fn end_of_script(is_pipe: bool) {
+    let sender = || pipe::Sender::from_owned_fd(io::stdout().as_fd().try_clone_to_owned()?);
+    if is_pipe && let Ok(stdout) = sender() {
+        // Whatever is said of it, it is over.
+        let _ = stdout.ready(Interest::ERROR).await;
+        return;
+    }
+    pending().await
 }

@@ -1,6 +1,7 @@
 //! `kubesage keys`.
 
 use serde_json::Value;
+use url::form_urlencoded::byte_serialize;
 
 use super::{
     ClientError,
@@ -28,8 +29,13 @@ pub(crate) async fn run(args: KeysArgs) -> Result<(), ClientError> {
             ));
             output::say(&text(&made["key"]))
         }
+        KeysCommand::Revoke { key } if key.contains('.') => {
+            Err(ClientError::Usage(format!("{key} is no id of a key; see: kubesage keys")))
+        }
         KeysCommand::Revoke { key } => {
-            api.delete(&format!("{path}/{key}")).await?;
+            // Not a path of its own.
+            let encoded: String = byte_serialize(key.as_bytes()).collect();
+            api.delete(&format!("{path}/{encoded}")).await?;
             output::tell(&format!("Revoked {key}."));
             Ok(())
         }

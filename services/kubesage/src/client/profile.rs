@@ -12,7 +12,7 @@ use std::{
 use etcetera::BaseStrategy;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
-use url::Url;
+use url::{Host, Url};
 
 use super::{ClientArgs, ClientError};
 use crate::data_dir::write_private;
@@ -79,7 +79,7 @@ impl Profiles {
     }
 }
 
-/// Whom to ask.
+/// Whom to ask. Address and key are of one source, so that no key is sent to an address that it is not for.
 pub(crate) fn chosen(args: &ClientArgs) -> Result<Profile, ClientError> {
     let found = match (&args.url, &args.api_key) {
         (Some(url), Some(key)) => Some(Profile {
@@ -87,7 +87,11 @@ pub(crate) fn chosen(args: &ClientArgs) -> Result<Profile, ClientError> {
             onboarding_url: args.onboarding_url.clone(),
             api_key: key.clone(),
         }),
-        _ => kept(args)?,
+        (None, None) => kept(args)?,
+        _ => {
+            let both = "KUBESAGE_URL and KUBESAGE_API_KEY belong together: give both or neither";
+            return Err(ClientError::Usage(both.to_owned()));
+        }
     };
     let missing = || {
         let how = "set KUBESAGE_URL and KUBESAGE_API_KEY, make a profile (kubesage profiles set NAME --url URL), or start one \
@@ -95,13 +99,30 @@ pub(crate) fn chosen(args: &ClientArgs) -> Result<Profile, ClientError> {
         ClientError::Usage(format!("no Kubesage is known: {how}"))
     };
     let profile = found.ok_or_else(missing)?;
-    Ok(Profile {
-        url: args.url.clone().unwrap_or(profile.url),
-        onboarding_url: args.onboarding_url.clone().or(profile.onboarding_url),
-        api_key: args.api_key.clone().unwrap_or(profile.api_key),
-    })
+    for url in [Some(&profile.url), profile.onboarding_url.as_ref()].into_iter().flatten() {
+        check_encrypted(url, args.allow_insecure)?;
+    }
+    Ok(profile)
 }
 
+/// The key travels with each request.
+fn check_encrypted(url: &Url, is_allowed: bool) -> Result<(), ClientError> {
+    let is_own_machine = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if url.scheme() == "https" || is_own_machine || is_allowed {
+        return Ok(());
+    }
+    let why = format!(
+        "{url} is not encrypted: use https://, or --allow-insecure if nobody else can listen on the way"
+    );
+    Err(ClientError::Usage(why))
+}
+
+/// A profile of the config file, else the process that was started in this directory.
 fn kept(args: &ClientArgs) -> Result<Option<Profile>, ClientError> {
     let profiles = Profiles::load(&Profiles::path()?)?;
     match args.profile.as_ref().or(profiles.current.as_ref()) {

@@ -11,7 +11,7 @@ tests! {
     a_role_that_moto_gives_to_anybody_is_refused needs ["moto_server"],
 }
 
-/// moto models no trust policies: every role of it can be assumed without the external id.
+/// moto models no trust policies: every role of it can be assumed without this external id.
 async fn a_role_that_moto_gives_to_anybody_is_refused() -> Result<()> {
     let moto = Moto::start().await?;
     let site = Site::start_with(&[
@@ -27,7 +27,7 @@ async fn a_role_that_moto_gives_to_anybody_is_refused() -> Result<()> {
     let role = json!({"role_arn": "arn:aws:iam::123456789012:role/Reader"});
     let (status, refused) = site.call(Method::POST, &path, &role).await?;
     ensure!(
-        status == 422 && refused.to_string().contains("can be assumed without the external id"),
+        status == 422 && refused.to_string().contains("can be assumed without this external id"),
         "{refused}"
     );
     Ok(())

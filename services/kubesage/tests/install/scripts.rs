@@ -132,6 +132,7 @@ async fn who_lacks_rights_is_told_which_and_nothing_changes() -> Result<()> {
     // May make everything, but not grant what they may not do themselves.
     let rules = json!([
         {"apiGroups": [""], "resources": ["namespaces", "serviceaccounts", "secrets"], "verbs": ["*"]},
+        {"apiGroups": [""], "resources": ["pods", "nodes", "services"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["*"]},
         {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["create", "patch"]},
     ]);
@@ -152,7 +153,9 @@ async fn who_lacks_rights_is_told_which_and_nothing_changes() -> Result<()> {
 
     let said = run(&installation.script, &path, &[]).await?;
     assert!(!said.succeeded && said.text.contains("NOT CONNECTED: you lack rights"), "{}", said.text);
-    for missing in ["create clusterrolebindings", "list pods", "get pods/log", "watch jobs.batch"] {
+    for missing in
+        ["create clusterrolebindings", "get pods --all-namespaces --subresource=log", "watch jobs.batch"]
+    {
         assert!(said.text.contains(&format!("- {missing}")), "{missing}: {}", said.text);
     }
     assert!(
@@ -254,7 +257,10 @@ fn watched(directory: &TempDir) -> Result<String> {
     for name in ["kubectl", "curl"] {
         let path = directory.path().join(name);
         let log = directory.path().join("calls").display().to_string();
-        fs::write(&path, format!("#!/bin/sh\necho \"$*\" >>{log}\nPATH=${{PATH#*:}} exec {name} \"$@\"\n"))?;
+        let text = format!(
+            "#!/bin/sh\nprintf '%s\\n' \"$* https_proxy=$https_proxy\" >>{log}\nunset https_proxy\nPATH=${{PATH#*:}} exec {name} \"$@\"\n"
+        );
+        fs::write(&path, text)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
     }
     Ok(format!("{}:{}", directory.path().display(), std::env::var("PATH")?))
@@ -266,11 +272,14 @@ async fn the_key_is_nowhere_to_be_seen() -> Result<()> {
     assert!(!installation.script.contains("ka_"), "{}", installation.script);
     let directory = TempDir::new()?;
     let path = watched(&directory)?;
-    let script = format!("PATH='{path}'\nexport PATH\n{}", installation.script);
+    let script =
+        format!("PATH='{path}' https_proxy=http://own\nexport PATH https_proxy\n{}", installation.script);
     let said = run(&script, &site.admin(), &[]).await?;
     ensure!(said.succeeded, "{}", said.text);
     let calls = fs::read_to_string(directory.path().join("calls"))?;
     assert!(calls.contains("--server-side") && calls.contains("--config -"), "{calls}");
+    // The proxy of whoever runs it stays theirs.
+    assert!(calls.lines().all(|call| call.ends_with("https_proxy=http://own")), "{calls}");
     for place in [&calls, &said.text, &site.kubesage.process.log()] {
         assert!(!place.contains("ka_") && !place.contains(installation.token()?), "{place}");
     }
@@ -309,6 +318,11 @@ async fn what_is_missing_is_said() -> Result<()> {
     fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755))?;
     let said = run(&alone(&installation.script), &nothing, &[]).await?;
     assert!(!said.succeeded && said.last_line().contains("curl is missing"), "{}", said.text);
+
+    // Whatever ends it, the last line is a verdict.
+    let broken = installation.script.replace("  check_cluster\n", "  false\n");
+    let said = run(&broken, &nothing, &[]).await?;
+    assert!(!said.succeeded && said.last_line().starts_with("NOT CONNECTED: "), "{}", said.text);
 
     for (options, says) in [
         (&["--timeout"][..], "--timeout needs a value"),

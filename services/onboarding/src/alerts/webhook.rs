@@ -35,7 +35,7 @@ impl fmt::Debug for Webhook {
 #[error(
     "must be whsec_ and 24 to 64 bytes in Base64, such as of: echo whsec_$(head -c 32 /dev/urandom | base64)"
 )]
-pub(crate) struct InvalidSecret;
+pub struct InvalidSecret;
 
 /// Why a call was not taken.
 #[derive(Debug, Error)]

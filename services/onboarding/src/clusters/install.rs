@@ -8,7 +8,8 @@ use contracts::{
     events::{Event, EventType},
 };
 use serde_json::json;
-use store::StoreError;
+use sqlx::AnyConnection;
+use store::{StoreError, Transaction};
 use thiserror::Error;
 use uuid::Uuid;
 use web::Problem;
@@ -26,6 +27,17 @@ pub(crate) struct Grant {
     pub(crate) provider: Provider,
     pub(crate) features: BTreeSet<Feature>,
     pub(crate) key: GrantedKey,
+}
+
+impl Grant {
+    fn of(found: &InstallToken, key: GrantedKey) -> Self {
+        Self {
+            cluster_id: found.cluster_id.clone(),
+            provider: Provider::read(&found.provider),
+            features: read_features(&found.features),
+            key,
+        }
+    }
 }
 
 /// The agent's key: itself, once, and after that only its hash.
@@ -79,7 +91,7 @@ impl Clusters {
         };
         let Installation { token, expires_at, .. } = &installation;
         let stored = async {
-            let mut transaction = self.key_transaction(cluster_id).await?;
+            let mut transaction = self.database.begin_keys(cluster_id).await?;
             self.database.insert_install_token(&mut transaction, cluster_id, token, now, *expires_at).await?;
             Ok(transaction.commit().await?)
         };
@@ -94,32 +106,49 @@ impl Clusters {
         agent_id: &str,
         now: Timestamp,
     ) -> Result<Grant, InstallError> {
-        let store = self.database.store();
-        store
+        self.database
+            .store()
             .bounded(async {
-                // Two who fetch at once must not both be given a key.
-                let mut transaction = store.begin_exclusive(&format!("install {}", token.hash())).await?;
-                let found = self.database.install_token(&mut transaction, token).await?;
-                let found = found.filter(|found| found.agent_id == agent_id).ok_or(InstallError::Unknown)?;
-                let key = match (&found.key_hash, found.used_at) {
-                    (Some(hash), Some(_)) => GrantedKey::GivenBefore { hash: hash.clone() },
-                    _ if found.expires_at <= now.as_millis() => return Err(InstallError::Expired),
-                    _ => GrantedKey::New(self.make_key(&mut transaction, token, &found, now).await?),
+                // Anybody may show a token, so nothing is locked for one that is not good.
+                let mut connection =
+                    self.database.store().pool().acquire().await.map_err(StoreError::from)?;
+                let found = self.find(&mut connection, token, agent_id, now).await?;
+                drop(connection);
+                if let Some(hash) = &found.key_hash {
+                    return Ok(Grant::of(&found, GrantedKey::GivenBefore { hash: hash.clone() }));
+                }
+                // Two who fetch at once must not both be given a key, nor must a cluster get a third one.
+                let mut transaction = self.database.begin_keys(&found.cluster_id).await?;
+                let found = self.find(&mut transaction, token, agent_id, now).await?;
+                let key = match &found.key_hash {
+                    Some(hash) => GrantedKey::GivenBefore { hash: hash.clone() },
+                    None => GrantedKey::New(self.make_key(&mut transaction, token, &found, now).await?),
                 };
                 transaction.commit().await?;
-                Ok(Grant {
-                    provider: Provider::read(&found.provider),
-                    features: read_features(&found.features),
-                    cluster_id: found.cluster_id,
-                    key,
-                })
+                Ok(Grant::of(&found, key))
             })
             .await
     }
 
+    /// The token, if it is good for this agent.
+    async fn find(
+        &self,
+        connection: &mut AnyConnection,
+        token: &Token,
+        agent_id: &str,
+        now: Timestamp,
+    ) -> Result<InstallToken, InstallError> {
+        let found = self.database.install_token(connection, token).await?;
+        let found = found.filter(|found| found.agent_id == agent_id).ok_or(InstallError::Unknown)?;
+        if found.key_hash.is_none() && found.expires_at <= now.as_millis() {
+            return Err(InstallError::Expired);
+        }
+        Ok(found)
+    }
+
     async fn make_key(
         &self,
-        transaction: &mut store::Transaction,
+        transaction: &mut Transaction,
         token: &Token,
         found: &InstallToken,
         now: Timestamp,
@@ -132,7 +161,9 @@ impl Clusters {
         let id = Uuid::new_v4().to_string();
         let new_key = NewKey { id: &id, cluster_id, token: &key, now, unused_until: unused_until(now) };
         self.database.insert_key(transaction, &new_key).await?;
-        self.database.use_install_token(transaction, token, &id, now).await?;
+        if !self.database.use_install_token(transaction, token, &id, now).await? {
+            return Err(InstallError::Unknown);
+        }
         let data = json!({"cluster_id": cluster_id, "agent_id": agent_id, "key_id": id});
         // Nobody has signed in for this: the script has only the token.
         transaction.emit(&Event::new(EventType::AgentKeyCreated, user_id, "", now, data)).await?;
@@ -141,7 +172,7 @@ impl Clusters {
 }
 
 /// What the database keeps of the features. What an earlier version does not know any more is none.
-fn read_features(json: &str) -> BTreeSet<Feature> {
+pub(crate) fn read_features(json: &str) -> BTreeSet<Feature> {
     let known = |name| serde_json::from_value(name).ok();
     let names: Vec<serde_json::Value> = serde_json::from_str(json).unwrap_or_default();
     names.into_iter().filter_map(known).collect()

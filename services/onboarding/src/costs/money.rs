@@ -8,6 +8,9 @@ pub(super) const HOURS_OF_A_MONTH: i128 = 730;
 /// Nothing costs more: a million dollars.
 const MOST: i64 = 1_000_000 * Money::DOLLAR;
 const GIB: i128 = 1 << 30;
+/// No cluster has more: a hundred million processors and an EiB.
+const MOST_CPU: i128 = 100_000_000_000;
+const MOST_MEMORY: i128 = 1 << 60;
 
 /// An amount in 1/10000 of a dollar; written in dollars, as a number with at most four decimals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,7 +109,7 @@ pub(crate) struct Cost {
 
 impl Cost {
     pub(super) fn rounded(exact: Exact) -> Self {
-        Self { hourly: Money(hourly(exact)), monthly: Money(monthly_cents(exact) * CENT) }
+        Self { hourly: Money(hourly(exact)), monthly: Money(monthly_cents(exact).saturating_mul(CENT)) }
     }
 }
 
@@ -132,7 +135,10 @@ pub(crate) fn of_capacity(rates: &Rates, cpu_millis: Option<i64>, memory_bytes: 
     if rates.are_unknown() {
         return None;
     }
-    Some(Cost::rounded(rates.of(cpu_millis?.into(), memory_bytes?.into())))
+    // Nothing vouches for what an agent says.
+    let (cpu, memory) =
+        (i128::from(cpu_millis?).clamp(0, MOST_CPU), i128::from(memory_bytes?).clamp(0, MOST_MEMORY));
+    Some(Cost::rounded(rates.of(cpu, memory)))
 }
 
 #[cfg(test)]
@@ -175,5 +181,7 @@ mod tests {
         assert_eq!((cost.hourly, cost.monthly), (Money(2200), Money(1_606_000)));
         assert_eq!(of_capacity(&Rates::default(), Some(1), Some(1)), None);
         assert_eq!(of_capacity(&rates, None, Some(1)), None);
+        let most = Rates { cpu_cost: Some(Money(MOST)), memory_cost: Some(Money(MOST)), ..Rates::default() };
+        assert!(of_capacity(&most, Some(i64::MAX), Some(i64::MAX)).is_some(), "nonsense is bounded");
     }
 }

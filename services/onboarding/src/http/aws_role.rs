@@ -12,7 +12,7 @@ use web::{Caller, Json, Path, Problem};
 
 use super::{Api, Aws};
 use crate::{
-    aws_role::{Trust, permissions},
+    aws_role::{Trust, lasting_principal, permissions},
     clusters::ClusterError,
     store::Cluster,
 };
@@ -109,8 +109,8 @@ async fn connect(
     }
     let proof = api.aws.sessions.sts().prove(&role, &external_id).await.map_err(|error| refusal(&error))?;
     let Proof::Proven(session) = proof else {
-        let message =
-            "can be assumed without the external id: add the condition sts:ExternalId to its trust policy";
+        let message = "can be assumed without this external id: its trust policy needs the condition sts:ExternalId, with this \
+                       value alone";
         return Err(Problem::invalid("role_arn", message));
     };
     api.clusters.database.set_role(&cluster.id, role.as_str(), now).await.map_err(ClusterError::Store)?;
@@ -136,7 +136,10 @@ impl Aws {
     async fn principal(&self) -> Result<String, Problem> {
         match &self.principal {
             Some(principal) => Ok(principal.clone()),
-            None => Ok(self.sessions.sts().identity().await.map_err(|error| refusal(&error))?.arn),
+            None => {
+                let identity = self.sessions.sts().identity().await.map_err(|error| refusal(&error))?;
+                Ok(lasting_principal(&identity.arn))
+            }
         }
     }
 }

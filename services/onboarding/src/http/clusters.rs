@@ -1,21 +1,26 @@
 //! `/api/v1/clusters`: the clusters that have, or will have, an agent.
 
+use std::collections::BTreeSet;
+
 use axum::{extract::State, http::StatusCode};
 use contracts::{Timestamp, auth::Scope};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{Caller, Json, Path, Problem};
 
 use super::Api;
+use crate::clusters::read_features;
 use crate::{
     connection::{NextStep, Reason, mismatch, next_steps, why_absent},
     costs::{Cost, Money, of_capacity},
+    install::Feature,
+    provider::Provider,
     store::{self, Cluster},
 };
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get, delete)).routes(routes!(verify))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get, change, delete)).routes(routes!(verify))
 }
 
 /// How a cluster's agent is doing.
@@ -39,6 +44,7 @@ struct ClusterView {
     cluster_id: String,
     cluster_name: String,
     provider: String,
+    features: BTreeSet<Feature>,
     agent_id: String,
     state: ClusterState,
     /// Whether the agent has a session now.
@@ -93,6 +99,8 @@ struct Verification {
     last_heartbeat: Option<Timestamp>,
     nodes_discovered: Option<i64>,
     pods_discovered: Option<i64>,
+    /// When the agent's last session began.
+    connected_at: Option<Timestamp>,
     kubernetes_version: Option<String>,
     detected: Detected,
     /// Why the agent has no session; absent while it has.
@@ -126,6 +134,7 @@ impl Api {
             agent_outdated: version.is_some_and(|version| self.oldest_agent.is_older(version)),
             cluster_id: cluster.id,
             cluster_name: cluster.name,
+            features: read_features(&cluster.features),
             provider: cluster.provider,
             agent_id: cluster.agent_id,
             state_since: cluster.state_since.and_then(Timestamp::from_millis),
@@ -190,6 +199,36 @@ async fn get(
     Ok(Json(api.view(cluster, now)))
 }
 
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ChangeRequest {
+    /// Who runs the cluster.
+    #[serde(default)]
+    provider: Option<Provider>,
+    /// What the agent may do beyond reading the basic kinds, once its install script is run again.
+    #[serde(default)]
+    features: Option<BTreeSet<Feature>>,
+}
+
+/// Change what was said of a cluster; its next install script heeds it
+///
+/// Needs the scope `operate`.
+#[utoipa::path(patch, path = "/api/v1/clusters/{cluster_id}", tag = "clusters",
+    params(("cluster_id" = String, Path, description = "The cluster's id")),
+    request_body = ChangeRequest, responses((status = 200, body = ClusterView)))]
+async fn change(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(request): Json<ChangeRequest>,
+) -> Result<Json<ClusterView>, Problem> {
+    caller.require(&Scope::Operate)?;
+    let now = Timestamp::now();
+    let ChangeRequest { provider, features } = request;
+    let cluster = api.clusters.change(&caller.user, &id, provider, features.as_ref(), now).await?;
+    Ok(Json(api.view(cluster, now)))
+}
+
 /// Delete a cluster: its agent's keys are revoked and its session is closed
 ///
 /// Needs the scope `operate`.
@@ -223,6 +262,7 @@ async fn verify(
         connected,
         reason: (!connected).then(|| why_absent(&cluster, now)),
         detected: detected(&cluster),
+        connected_at: cluster.connected_at.and_then(Timestamp::from_millis),
         kubernetes_version: cluster.kubernetes_version,
         agent_version: cluster.agent_version,
         simulated: cluster.simulated != 0,

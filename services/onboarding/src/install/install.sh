@@ -21,7 +21,8 @@ Usage: sh install.sh [OPTION…]        or, where it comes through a pipe:  … 
 
   --context NAME          the kubectl context; without it: the current one
   --ca-file FILE          trust these certificates (PEM) too, for a relay with a private authority
-  --https-proxy URL       the agent connects through this proxy
+  --https-proxy URL       the agent connects through this proxy; one with a password is better given in the variable
+                          AGENT_HTTPS_PROXY: arguments can be seen by other processes
   --no-proxy LIST         hosts, domains and networks that it reaches without the proxy
   --allow-insecure        connect although the relay's address is not encrypted
   --timeout SECONDS       how long to wait for the agent; 180 unless said otherwise
@@ -31,12 +32,17 @@ TEXT
 }
 
 say() { printf '%s\n' "$*"; }
+verdict=''
 fail() {
+  verdict=no
   printf 'NOT CONNECTED: %s\n' "$*" >&2
   exit 1
 }
+# Whatever ends the script, its last line says how it went.
+trap '[ -n "$verdict" ] || fail "this was interrupted, or a command failed; see above, and run this again"' EXIT
 
-context='' ca_file='' https_proxy='' no_proxy='' allow_insecure='' timeout=180 only_check=''
+# Not https_proxy and no_proxy: where these are exported they are curl's and kubectl's, which go their own way.
+context='' ca_file='' agent_proxy="${AGENT_HTTPS_PROXY:-}" agent_no_proxy='' allow_insecure='' timeout=180 only_check=''
 
 options() {
   while [ $# -gt 0 ]; do
@@ -46,21 +52,21 @@ options() {
         case $1 in
           --context) context=$2 ;;
           --ca-file) ca_file=$2 ;;
-          --https-proxy) https_proxy=$2 ;;
-          --no-proxy) no_proxy=$2 ;;
+          --https-proxy) agent_proxy=$2 ;;
+          --no-proxy) agent_no_proxy=$2 ;;
           --timeout) timeout=$2 ;;
         esac
         shift 2
         ;;
       --allow-insecure) allow_insecure=true && shift ;;
       --check) only_check=true && shift ;;
-      --help) usage && exit 0 ;;
+      --help) usage && verdict=none && exit 0 ;;
       *) usage >&2 && fail "there is no option $1" ;;
     esac
   done
   case $timeout in '' | *[!0-9]*) fail "--timeout must be a number of seconds" ;; esac
   # They are written into a manifest.
-  case $https_proxy$no_proxy in *[!]A-Za-z0-9.:/,*_~%@+=[-]*) fail "the proxy's settings hold a character that has no place there" ;; esac
+  case $agent_proxy$agent_no_proxy in *[!]A-Za-z0-9.:/,*_~%@+=[-]*) fail "the proxy's settings hold a character that has no place there" ;; esac
   [ -z "$ca_file" ] || [ -r "$ca_file" ] || fail "the certificates $ca_file cannot be read"
 }
 
@@ -109,20 +115,25 @@ check_cluster() {
 
 can() { [ "$(in_namespace auth can-i "$@" 2>/dev/null </dev/null || true)" = yes ]; }
 
+# One right, as `kubectl auth can-i` takes it: verb resource [--subresource=part].
+need() {
+  can "$@" || missing="$missing
+  - $*"
+}
+
 # What this script does, and what the role grants: nobody can grant what they may not do themselves.
 check_rights() {
   missing=''
-  for verb in create patch; do
-    for kind in namespaces serviceaccounts clusterroles.rbac.authorization.k8s.io \
-      clusterrolebindings.rbac.authorization.k8s.io secrets deployments.apps; do
-      can "$verb" "$kind" || missing="$missing
-  - $verb $kind"
-    done
+  for kind in namespaces serviceaccounts clusterroles.rbac.authorization.k8s.io \
+    clusterrolebindings.rbac.authorization.k8s.io secrets deployments.apps ${ca_file:+configmaps}; do
+    need create "$kind"
+    need patch "$kind"
   done
+  for verb in get list watch; do need "$verb" deployments.apps; done
+  need get secrets
   if ! can escalate clusterroles.rbac.authorization.k8s.io || ! can bind clusterroles.rbac.authorization.k8s.io; then
-    while read -r verb kind; do
-      can "$verb" "$kind" --all-namespaces || missing="$missing
-  - $verb $kind"
+    while read -r verb kind part; do
+      need "$verb" "$kind" --all-namespaces ${part:+"$part"}
     done <<'RIGHTS'
 {% for right in rights -%}
 {{ right }}
@@ -138,7 +149,7 @@ Ask an administrator of it, or become one: $(advice)"
 # standard input: arguments can be seen by other processes.
 fetch() {
   printf 'url = "%s"\n' "$1" |
-    curl --config - --silent --show-error --max-time 30 ${ca_file:+--cacert "$ca_file"} --write-out '\n%{http_code}'
+    curl -q --config - --silent --show-error --max-time 30 ${ca_file:+--cacert "$ca_file"} --write-out '\n%{http_code}'
 }
 
 fetch_manifest() {
@@ -156,9 +167,9 @@ fetch_manifest() {
 
 # Settings of this cluster come before the agent, so that it starts with them.
 apply_settings() {
-  [ -n "$https_proxy$no_proxy$ca_file$allow_insecure" ] || return 0
+  [ -n "$agent_proxy$agent_no_proxy$ca_file$allow_insecure" ] || return 0
   kube get namespace "$NAMESPACE" >/dev/null 2>&1 || kube create namespace "$NAMESPACE"
-  if [ -n "$https_proxy$no_proxy$allow_insecure" ]; then
+  if [ -n "$agent_proxy$agent_no_proxy$allow_insecure" ]; then
     {
       cat <<YAML
 apiVersion: v1
@@ -168,8 +179,8 @@ metadata:
   namespace: $NAMESPACE
 stringData:
 YAML
-      [ -z "$https_proxy" ] || say "  HTTPS_PROXY: '$https_proxy'"
-      [ -z "$no_proxy" ] || say "  NO_PROXY: '$no_proxy'"
+      [ -z "$agent_proxy" ] || say "  HTTPS_PROXY: '$agent_proxy'"
+      [ -z "$agent_no_proxy" ] || say "  NO_PROXY: '$agent_no_proxy'"
       [ -z "$allow_insecure" ] || say "  ALLOW_INSECURE_ENDPOINT: 'true'"
     } | apply
   fi
@@ -184,7 +195,8 @@ install() {
   apply_settings
   was_there=$(in_namespace get deployment "$AGENT" --ignore-not-found --output=name)
   printf '%s\n' "$manifest" | apply || fail "the objects of the agent were not all taken; see above, and run this again"
-  in_namespace get secret "$AGENT" --output=name >/dev/null 2>&1 ||
+  secret=$(in_namespace get secret "$AGENT" --ignore-not-found --output=name) || fail "the agent's Secret cannot be read; see above"
+  [ -n "$secret" ] ||
     fail "the agent's key was handed out before, and its Secret is gone: make a new script (kubesage connect, or POST $ENDPOINT/api/v1/clusters/$CLUSTER_ID/install-script)"
   [ -z "$settings_changed" ] || [ -z "$was_there" ] || in_namespace rollout restart "deployment/$AGENT"
 }
@@ -192,6 +204,7 @@ install() {
 await_agent() {
   # Ready means that the agent is connected and its cluster answers it.
   if in_namespace rollout status "deployment/$AGENT" --timeout="${timeout}s"; then
+    verdict=yes
     say "CONNECTED: the agent of cluster $CLUSTER ($CLUSTER_ID) is connected."
     return
   fi
@@ -210,6 +223,7 @@ main() {
   check_cluster
   check_rights
   if [ -n "$only_check" ]; then
+    verdict=none
     say "Nothing was changed."
     return
   fi

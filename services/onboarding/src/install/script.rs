@@ -58,7 +58,7 @@ fn quoted(text: &str) -> Result<String, Error> {
     Ok(quoted.into_owned())
 }
 
-/// The rules of a role, as `kubectl auth can-i` takes them: `verb resource[.group]`.
+/// The rules of a role, as `kubectl auth can-i` takes them: `verb resource[.group] [--subresource=part]`.
 fn rights(rules: &Value) -> Vec<String> {
     let texts = |rule: &Value, field: &str| -> Vec<String> {
         let texts = rule[field].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -68,11 +68,12 @@ fn rights(rules: &Value) -> Vec<String> {
     for rule in rules.as_array().into_iter().flatten() {
         for group in texts(rule, "apiGroups") {
             for resource in texts(rule, "resources") {
-                let resource = match (group.as_str(), resource.split_once('/')) {
-                    ("", _) => resource,
-                    (group, None) => format!("{resource}.{group}"),
-                    (group, Some((resource, part))) => format!("{resource}.{group}/{part}"),
-                };
+                // `pods/log` would be a pod called `log`.
+                let (resource, part) =
+                    resource.split_once('/').map_or((&*resource, None), |(name, part)| (name, Some(part)));
+                let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+                let part = part.map_or_else(String::new, |part| format!(" --subresource={part}"));
+                let resource = format!("{resource}{group}{part}");
                 rights.extend(texts(rule, "verbs").iter().map(|verb| format!("{verb} {resource}")));
             }
         }
@@ -92,7 +93,10 @@ mod tests {
             { "apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"] },
             { "apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"] },
         ]);
-        assert_eq!(rights(&rules), ["get deployments.apps", "list deployments.apps", "get pods/log"]);
+        assert_eq!(
+            rights(&rules),
+            ["get deployments.apps", "list deployments.apps", "get pods --subresource=log"]
+        );
     }
 
     #[test]

@@ -70,18 +70,23 @@ impl Sessions {
         let (mut socket, identity) = (Box::new(socket), Box::new(identity));
         async move {
             let (agent_id, cluster_id) = (identity.agent_id.clone(), identity.cluster_id.clone());
-            let end = match Box::pin(self.open(&mut socket, identity)).await {
+            let (end, was_open) = match Box::pin(self.open(&mut socket, identity)).await {
                 Ok(shared) => {
                     // Whoever waits for an answer learns that none will come before the agent is told why.
                     let end = Session::new(&self, &mut socket, &shared).serve().await;
                     self.forget(&shared, &end);
-                    end
+                    (end, true)
                 }
-                Err(end) => end,
+                Err(end) => (end, false),
             };
             tracing::info!(agent = agent_id, reason = end.reason(), "connection of an agent ended");
-            let ended = Incident { at: Timestamp::now(), why: end.reason() };
-            self.recorder.learn(&cluster_id, Vitals { ended: Some(ended), ..Vitals::default() });
+            let incident = Some(Incident { at: Timestamp::now(), why: end.reason() });
+            let learnt = if was_open {
+                Vitals { ended: incident, ..Vitals::default() }
+            } else {
+                Vitals { refused: incident, ..Vitals::default() }
+            };
+            self.recorder.learn(&cluster_id, learnt);
             Box::pin(end.carry_out(&mut socket, &self.settings)).await;
             drop(place);
         }

@@ -193,6 +193,20 @@ impl Database {
         self.read(owner).await
     }
 
+    pub(crate) async fn change_cluster(
+        &self,
+        cluster_id: &str,
+        provider: &str,
+        features: &str,
+    ) -> Result<(), StoreError> {
+        let written = sqlx::query("UPDATE clusters SET provider = $2, features = $3 WHERE id = $1")
+            .bind(cluster_id)
+            .bind(provider)
+            .bind(features)
+            .execute(self.store.pool());
+        self.read(written).await.map(drop)
+    }
+
     /// Writes what the cluster's resources cost.
     pub(crate) async fn set_rates(
         &self,

@@ -1,7 +1,7 @@
 //! Rows of `install_tokens`.
 
 use contracts::{Timestamp, Token};
-use sqlx::FromRow;
+use sqlx::{AnyConnection, FromRow};
 use store::{StoreError, Transaction};
 
 use super::Database;
@@ -16,7 +16,6 @@ pub(crate) struct InstallToken {
     /// JSON.
     pub(crate) features: String,
     pub(crate) expires_at: i64,
-    pub(crate) used_at: Option<i64>,
     /// Of the key that its use has made.
     pub(crate) key_hash: Option<String>,
 }
@@ -50,34 +49,34 @@ impl Database {
     /// The token, unless its cluster was deleted.
     pub(crate) async fn install_token(
         &self,
-        transaction: &mut Transaction,
+        connection: &mut AnyConnection,
         token: &Token,
     ) -> Result<Option<InstallToken>, StoreError> {
         let found = sqlx::query_as(
-            "SELECT c.id AS cluster_id, c.agent_id, c.user_id, c.provider, c.features, t.expires_at, t.used_at, \
-             k.hash AS key_hash FROM install_tokens t JOIN clusters c ON c.id = t.cluster_id \
+            "SELECT c.id AS cluster_id, c.agent_id, c.user_id, c.provider, c.features, t.expires_at, k.hash AS key_hash FROM install_tokens t JOIN clusters c ON c.id = t.cluster_id \
              LEFT JOIN agent_keys k ON k.id = t.key_id WHERE t.hash = $1 AND c.deleted_at IS NULL",
         )
         .bind(token.hash())
-        .fetch_optional(&mut **transaction)
+        .fetch_optional(connection)
         .await?;
         Ok(found)
     }
 
-    /// Notes that the token has made this key.
+    /// Notes that the token has made this key; false when it is gone or has made one before.
     pub(crate) async fn use_install_token(
         &self,
         transaction: &mut Transaction,
         token: &Token,
         key_id: &str,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        sqlx::query("UPDATE install_tokens SET used_at = $2, key_id = $3 WHERE hash = $1")
+    ) -> Result<bool, StoreError> {
+        let used = "UPDATE install_tokens SET used_at = $2, key_id = $3 WHERE hash = $1 AND used_at IS NULL";
+        let written = sqlx::query(used)
             .bind(token.hash())
             .bind(now.as_millis())
             .bind(key_id)
             .execute(&mut **transaction)
             .await?;
-        Ok(())
+        Ok(written.rows_affected() == 1)
     }
 }

@@ -82,6 +82,11 @@ struct KeyRow {
 }
 
 impl Database {
+    /// Begins a change of a cluster's keys: two at once must not both find room for one more.
+    pub(crate) async fn begin_keys(&self, cluster_id: &str) -> Result<Transaction, StoreError> {
+        self.store.begin_exclusive(&format!("agent keys {cluster_id}")).await
+    }
+
     pub(crate) async fn insert_key(
         &self,
         transaction: &mut Transaction,

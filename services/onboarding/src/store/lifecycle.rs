@@ -13,6 +13,10 @@ use super::Database;
 /// So many clusters change at once at most, so that a transaction is short.
 const MAX_CHANGES: i64 = 500;
 
+/// When it was last heard of the agent: an agent that has just come back has not sent a heartbeat yet.
+const LAST_HEARD: &str = "CASE WHEN last_heartbeat IS NULL OR connected_at > last_heartbeat THEN connected_at \
+     ELSE last_heartbeat END";
+
 /// What has been heard of the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -90,15 +94,16 @@ impl Database {
         self.store
             .bounded(async {
                 let mut transaction = self.store.begin().await?;
-                let silent: Vec<Changed> = sqlx::query_as(
+                let query = sqlx::AssertSqlSafe(format!(
                     "SELECT id, user_id, name, agent_id, last_heartbeat FROM clusters WHERE state = $1 \
-                 AND COALESCE(last_heartbeat, connected_at) < $2 AND deleted_at IS NULL LIMIT $3",
-                )
-                .bind(from.as_str())
-                .bind(since.as_millis())
-                .bind(MAX_CHANGES)
-                .fetch_all(&mut *transaction)
-                .await?;
+                     AND {LAST_HEARD} < $2 AND deleted_at IS NULL ORDER BY id LIMIT $3"
+                ));
+                let silent: Vec<Changed> = sqlx::query_as(query)
+                    .bind(from.as_str())
+                    .bind(since.as_millis())
+                    .bind(MAX_CHANGES)
+                    .fetch_all(&mut *transaction)
+                    .await?;
                 for changed in &silent {
                     self.change_state(&mut transaction, changed, change, now).await?;
                 }
@@ -116,17 +121,18 @@ impl Database {
         Change { from, to, silent_since }: Change,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let written = sqlx::query(
+        let query = sqlx::AssertSqlSafe(format!(
             "UPDATE clusters SET state = $3, state_since = $4 WHERE id = $1 AND state = $2 \
-             AND COALESCE(last_heartbeat, connected_at, 0) < $5",
-        )
-        .bind(&changed.id)
-        .bind(from.as_str())
-        .bind(to.as_str())
-        .bind(now.as_millis())
-        .bind(silent_since.map_or(i64::MAX, Timestamp::as_millis))
-        .execute(&mut **transaction)
-        .await?;
+             AND COALESCE({LAST_HEARD}, 0) < $5"
+        ));
+        let written = sqlx::query(query)
+            .bind(&changed.id)
+            .bind(from.as_str())
+            .bind(to.as_str())
+            .bind(now.as_millis())
+            .bind(silent_since.map_or(i64::MAX, Timestamp::as_millis))
+            .execute(&mut **transaction)
+            .await?;
         let Some(event_type) = to.event().filter(|_| written.rows_affected() == 1) else { return Ok(()) };
         let data = json!({
             "cluster_id": changed.id,

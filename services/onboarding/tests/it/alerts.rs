@@ -63,7 +63,8 @@ async fn silent(
     watcher: &Watcher,
 ) -> Result<(World, crate::world::Made)> {
     let mut setup = Setup::on(database);
-    setup.agents.stale_after_seconds = 1;
+    setup.agents.heartbeat_seconds = 1;
+    setup.agents.stale_after_seconds = 2;
     setup.agents.disconnected_after_seconds = 3600;
     setup.agents.alerts.alert_webhook_url = Some(watcher.url.parse()?);
     setup.agents.alerts.alert_webhook_secret = Some(SECRET.into());

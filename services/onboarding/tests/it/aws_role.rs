@@ -42,7 +42,8 @@ store::test_on_both! {
         for (request, field, says) in [
             (json!({"role_arn": "Reader"}), "role_arn", "must be the ARN of a role"),
             (json!({"role_arn": role("Guarded")["role_arn"], "external_id": others}), "external_id", "is not the one"),
-            (role("Unguarded"), "role_arn", "can be assumed without the external id"),
+            (role("Careless"), "role_arn", "can be assumed without this external id"),
+            (role("Unguarded"), "role_arn", "can be assumed without this external id"),
             (role("Denied"), "role_arn", "trust policy does not allow it"),
             (role("Unknown"), "role_arn", "there is no such role"),
         ] {

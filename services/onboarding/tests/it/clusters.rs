@@ -25,7 +25,7 @@ store::test_on_both! {
         let cluster = world.cluster(User::Ada, "a").await?;
         let nowhere = json!({"provider": null, "region": null});
         let nothing = json!({"connected": false, "agent_version": null, "last_heartbeat": null,
-            "nodes_discovered": null, "pods_discovered": null, "kubernetes_version": null, "detected": nowhere,
+            "nodes_discovered": null, "pods_discovered": null, "connected_at": null, "kubernetes_version": null, "detected": nowhere,
             "reason": {"code": "awaited", "detail": "the agent has a key and has not connected yet"}});
         let verify = cluster.path("/verify-connection");
         assert_eq!(world.post(User::Ada, &verify, Value::Null).await?.json(200)?, &nothing);
@@ -40,7 +40,7 @@ store::test_on_both! {
         let connected: Timestamp = serde_json::from_value(seen["connected_at"].clone())?;
         assert!(before <= connected && connected <= beaten, "{seen}");
         let told = json!({"cluster_id": cluster.cluster_id, "cluster_name": "a", "provider": "eks",
-            "agent_id": cluster.agent_id, "state": "connected", "connected": true,
+            "features": [], "agent_id": cluster.agent_id, "state": "connected", "connected": true,
             "state_since": seen["state_since"], "created_at": seen["created_at"],
             "agent_version": "1.2.3", "kubernetes_version": "v1.36.1", "connected_at": seen["connected_at"],
             "last_heartbeat": seen["last_heartbeat"], "nodes": 3, "pods": 40, "detected": nowhere,
@@ -52,12 +52,27 @@ store::test_on_both! {
         let list = world.get(User::Ada, CLUSTERS).await?;
         assert_eq!(list.json(200)?, &json!({"clusters": [told], "total_count": 1}));
         let verified = json!({"connected": true, "agent_version": "1.2.3", "last_heartbeat": seen["last_heartbeat"],
-                              "nodes_discovered": 3, "pods_discovered": 40, "kubernetes_version": "v1.36.1",
+                              "nodes_discovered": 3, "pods_discovered": 40, "connected_at": seen["connected_at"],
+                              "kubernetes_version": "v1.36.1",
                               "detected": nowhere});
         assert_eq!(world.post(User::Ada, &verify, Value::Null).await?.json(200)?, &verified);
 
         agent.beat(4, 41).await?;
         with_nodes(&world, &cluster, 4).await?;
+        Ok(())
+    }
+
+    async fn what_was_said_of_a_cluster_can_be_changed(database: TestDatabase) -> Result<()> {
+        let world = start(&database).await?;
+        let cluster = world.cluster(User::Ada, "a").await?;
+        let path = cluster.path("");
+        let change = |user, body| world.call(user, reqwest::Method::PATCH, &path, body);
+        change(User::Bob, json!({"provider": "gke"})).await?.problem(404, "not_found")?;
+        change(User::Ada, json!({"name": "b"})).await?.refuses_field("name")?;
+        let changed = change(User::Ada, json!({"provider": "gke"})).await?;
+        assert_eq!((&changed.json(200)?["provider"], &changed.body["features"]), (&json!("gke"), &json!([])));
+        let changed = change(User::Ada, json!({"features": ["usage", "logs"]})).await?;
+        assert_eq!((&changed.json(200)?["provider"], &changed.body["features"]), (&json!("gke"), &json!(["logs", "usage"])));
         Ok(())
     }
 

@@ -50,7 +50,7 @@ store::test_on_both! {
 
     async fn a_token_gives_the_key_once_and_then_the_rest(database: TestDatabase) -> Result<()> {
         let mut setup = Setup::on(&database);
-        setup.agents.public_url = "https://kubesage.example.com/base/".parse()?;
+        setup.agents.public_url = Some("https://kubesage.example.com/base/".parse()?);
         setup.agents.agent_image = "registry.example.com/agent:7".to_owned();
         let world = setup.start().await?;
         let made = world.post(User::Ada, GENERATE, json!({"provider": "eks", "cluster_name": "a"})).await?;

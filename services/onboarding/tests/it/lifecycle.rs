@@ -36,8 +36,9 @@ async fn absent(world: &World, cluster: &Made, code: &str) -> Result<String> {
 store::test_on_both! {
     async fn each_change_of_state_is_told_once(database: TestDatabase) -> Result<()> {
         let mut setup = Setup::on(&database);
-        setup.agents.stale_after_seconds = 1;
-        setup.agents.disconnected_after_seconds = 2;
+        setup.agents.heartbeat_seconds = 1;
+        setup.agents.stale_after_seconds = 2;
+        setup.agents.disconnected_after_seconds = 4;
         let world = setup.start().await?;
         let bus = world.another_bus().await?;
         let mut watch =

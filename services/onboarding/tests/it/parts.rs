@@ -102,6 +102,7 @@ async fn a_bomb_is_not_unpacked_to_its_end() -> Result<()> {
     let database = TestDatabase::sqlite();
     let mut setup = Setup::on(&database);
     setup.agents.heartbeat_seconds = 300;
+    setup.agents.stale_after_seconds = 450;
     let world = setup.start().await?;
     let cluster = world.cluster(User::Ada, "a").await?;
     let mut agent = Agent::open(&world, &cluster).await?;

@@ -71,6 +71,7 @@ impl Setup {
                 rate_limit_enabled: false,
                 rate_limit_requests_per_minute: std::num::NonZeroU32::MIN,
             }),
+            own_url: "http://127.0.0.1:8009".parse()?,
             agents: self.agents.clone(),
             timing: self.timing,
             aws: Sts::new(&StsOptions {
