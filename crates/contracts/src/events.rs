@@ -70,7 +70,9 @@ pub enum EventType {
     ClusterCreated,
     /// `{cluster_id, agent_id, cluster_name}`
     ClusterDeleted,
-    /// `{cluster_id, agent_id, cluster_name, state_before}`: the agent is there, for the first time or again.
+    /// `{cluster_id, agent_id, cluster_name, changed}`: what was said of it (`provider`, `features`), `costs` or `aws_role`.
+    ClusterUpdated,
+    /// `{cluster_id, agent_id, cluster_name, state_before, last_heartbeat}`: the agent is there, for the first time or again.
     ClusterConnected,
     /// `{cluster_id, agent_id, cluster_name, state_before, last_heartbeat}`: nothing was heard of the agent for a while.
     ClusterStale,

@@ -154,7 +154,13 @@ impl Clusters {
         let provider = provider.map_or(cluster.provider.as_str(), |provider| provider.as_str());
         let features =
             features.map_or_else(|| cluster.features.clone(), |features| json!(features).to_string());
-        self.database.change_cluster(id, provider, &features).await?;
+        let changed = async {
+            let mut transaction = self.database.store().begin().await?;
+            self.database.change_cluster(&mut transaction, id, provider, &features).await?;
+            transaction.emit(&updated(user, &cluster, &["provider", "features"], now)).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.bounded(changed).await?;
         self.get(user, id, now).await
     }
 
@@ -166,13 +172,31 @@ impl Clusters {
         rates: &Rates,
         now: Timestamp,
     ) -> Result<(), ClusterError> {
-        self.get(user, id, now).await?;
+        let cluster = self.get(user, id, now).await?;
         let entered = async {
             let mut transaction = self.database.store().begin().await?;
             self.database.set_rates(&mut transaction, id, rates, now).await?;
+            transaction.emit(&updated(user, &cluster, &["costs"], now)).await?;
             Ok(transaction.commit().await?)
         };
         self.bounded(entered).await
+    }
+
+    /// Keeps the role of the cluster's AWS account, or forgets it.
+    pub(crate) async fn set_role(
+        &self,
+        user: &UserData,
+        cluster: &Cluster,
+        role_arn: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), ClusterError> {
+        let kept = async {
+            let mut transaction = self.database.store().begin().await?;
+            self.database.set_role(&mut transaction, &cluster.id, role_arn, now).await?;
+            transaction.emit(&updated(user, cluster, &["aws_role"], now)).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.bounded(kept).await
     }
 
     /// Deletes a cluster, revokes its agent's keys and closes its session.
@@ -302,6 +326,12 @@ impl Clusters {
 fn unused_until(now: Timestamp) -> i64 {
     let lifetime = i64::try_from(UNUSED_LIFETIME.as_millis()).unwrap_or(i64::MAX);
     now.as_millis().saturating_add(lifetime)
+}
+
+fn updated(user: &UserData, cluster: &Cluster, changed: &[&str], now: Timestamp) -> Event {
+    let data = json!({"cluster_id": cluster.id, "agent_id": cluster.agent_id, "cluster_name": cluster.name,
+                      "changed": changed});
+    event(EventType::ClusterUpdated, user, data, now)
 }
 
 fn event(event_type: EventType, user: &UserData, data: Value, now: Timestamp) -> Event {

@@ -102,7 +102,7 @@ pub(crate) fn next_steps(cluster: &Cluster, is_connected: bool, now: Timestamp) 
         detail,
     }];
     let (done, detail) = match cluster.costs_entered_at {
-        Some(_) if !cluster.rates().are_unknown() => (true, format!("see GET /api/v1/clusters/{id}/costs")),
+        Some(_) if cluster.rates().are_known() => (true, format!("see GET /api/v1/clusters/{id}/costs")),
         _ => (false, format!("POST /api/v1/clusters/{id}/resource-costs with cpu_cost and memory_cost")),
     };
     steps.push(NextStep { step: Step::EnterCosts, done, detail });

@@ -80,8 +80,13 @@ async fn lists_are_tables_for_people_and_json_for_programs() -> Result<()> {
         "{}",
         clusters.text
     );
-    // Neither a pipe nor NO_COLOR gets colours.
+    // A pipe gets no colours, unless they are asked for and NO_COLOR does not say otherwise.
     ensure!(!clusters.text.contains('\u{1b}'), "{}", clusters.text);
+    let coloured: Said = client(&site, &["clusters"])?.env("CLICOLOR_FORCE", "1").output().await?.into();
+    ensure!(coloured.text.contains('\u{1b}'), "{}", coloured.text);
+    let plain: Said =
+        client(&site, &["clusters"])?.env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").output().await?.into();
+    ensure!(!plain.text.contains('\u{1b}'), "{}", plain.text);
     assert_eq!(json(&site, &["clusters"]).await?["clusters"][0]["cluster_name"], "demo");
     for (resource, field) in [("namespaces", "namespaces"), ("nodes", "nodes"), ("pods", "pods")] {
         let told = json(&site, &[resource]).await?;

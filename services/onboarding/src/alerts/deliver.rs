@@ -12,7 +12,7 @@ use crate::store::{Alert, Database};
 
 /// How often it is looked for what is due.
 const EVERY: Duration = Duration::from_secs(1);
-/// The pauses after each try that has failed, as Standard Webhooks proposes them; after the last one there is no other.
+/// The pauses after each try that has failed, those of Svix, whose Standard Webhooks are; after the last one there is no other.
 const PAUSES: [Duration; 7] = [
     Duration::from_secs(5),
     Duration::from_mins(5),
@@ -34,6 +34,9 @@ impl Deliverer {
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let work = async {
             loop {
+                if let Err(error) = self.database.forget_alerts(Timestamp::now()).await {
+                    tracing::warn!(%error, "old alerts not forgotten; trying again");
+                }
                 if let Err(error) = self.deliver_due().await {
                     tracing::warn!(%error, "alerts not delivered; trying again");
                 }

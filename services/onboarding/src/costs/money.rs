@@ -75,6 +75,11 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
+    /// Whether what nodes cost is known.
+    pub(crate) fn are_known(&self) -> bool {
+        self.cpu_cost.is_some() && self.memory_cost.is_some()
+    }
+
     /// Whether nothing can be worked out.
     pub(crate) fn are_unknown(&self) -> bool {
         self.cpu_cost.is_none() && self.memory_cost.is_none()
@@ -130,9 +135,9 @@ fn rounded(amount: i128, unit: i128) -> i64 {
     i64::try_from((amount + unit / 2).div_euclid(unit)).unwrap_or(i64::MAX)
 }
 
-/// What nodes that have so much together cost; `None` while no rate is known or the agent has told nothing.
+/// What nodes that have so much together cost; `None` while a rate is unknown or the agent has told nothing.
 pub(crate) fn of_capacity(rates: &Rates, cpu_millis: Option<i64>, memory_bytes: Option<i64>) -> Option<Cost> {
-    if rates.are_unknown() {
+    if !rates.are_known() {
         return None;
     }
     // Nothing vouches for what an agent says.

@@ -1,7 +1,7 @@
 //! `/api/v1/clusters/{id}/aws-role`: the read-only role by which Kubesage looks at the cluster's AWS account.
 
 use aws_access::{AwsError, Proof, RoleArn};
-use axum::extract::State;
+use axum::{extract::State, http::StatusCode};
 use contracts::{ErrorCode, Timestamp, auth::Scope};
 use rand::{RngExt, distr::Alphanumeric};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ use crate::{
 const EXTERNAL_ID_CHARS: usize = 32;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(show, connect))
+    OpenApiRouter::new().routes(routes!(show, connect, disconnect))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -113,7 +113,7 @@ async fn connect(
                        value alone";
         return Err(Problem::invalid("role_arn", message));
     };
-    api.clusters.database.set_role(&cluster.id, role.as_str(), now).await.map_err(ClusterError::Store)?;
+    api.clusters.set_role(&caller.user, &cluster, Some(role.as_str()), now).await?;
     Ok(Json(RoleConnected {
         success: true,
         account_id: role.account_id().to_owned(),
@@ -121,6 +121,27 @@ async fn connect(
         assumed_role_arn: session.assumed_role_arn,
         cluster_id: cluster.id,
     }))
+}
+
+/// Forget the role
+///
+/// It stays in your account until you delete it there. Needs the scope `operate`.
+#[utoipa::path(delete, path = "/api/v1/clusters/{cluster_id}/aws-role", tag = "aws role",
+    params(("cluster_id" = String, Path, description = "The cluster's id")),
+    responses((status = 204, description = "Forgotten")))]
+async fn disconnect(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    caller.require(&Scope::Operate)?;
+    let now = Timestamp::now();
+    let cluster = api.clusters.get(&caller.user, &id, now).await?;
+    if let Some(role) = cluster.aws_role_arn.as_deref().and_then(|arn| arn.parse().ok()) {
+        api.aws.sessions.forget(&role, &api.external_id(&cluster).await?).await;
+    }
+    api.clusters.set_role(&caller.user, &cluster, None, now).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 impl Api {

@@ -11,6 +11,8 @@ use super::{Database, is_id};
 
 /// Whoever has taken an alert has so long to deliver it; then another one may.
 const CLAIM: Duration = Duration::from_secs(60);
+/// For so long an alert is kept once it was delivered or is dead.
+const KEPT: Duration = Duration::from_hours(30 * 24);
 /// So many are listed at most, the newest.
 const MAX_LISTED: i64 = 200;
 
@@ -103,6 +105,14 @@ impl Database {
         .bind(pause.is_none().then_some(now.as_millis()))
         .execute(self.store.pool());
         self.read(written).await.map(drop)
+    }
+
+    /// Forgets alerts that are settled for long.
+    pub(crate) async fn forget_alerts(&self, now: Timestamp) -> Result<(), StoreError> {
+        let deleted = sqlx::query("DELETE FROM alerts WHERE delivered_at < $1 OR dead_at < $1")
+            .bind(now.minus(KEPT).as_millis())
+            .execute(self.store.pool());
+        self.read(deleted).await.map(drop)
     }
 
     /// The user's newest alerts; only dead ones where those are asked for.

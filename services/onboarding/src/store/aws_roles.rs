@@ -1,7 +1,7 @@
 //! The roles of AWS accounts, in the rows of `clusters`.
 
 use contracts::Timestamp;
-use store::StoreError;
+use store::{StoreError, Transaction};
 
 use super::Database;
 
@@ -17,19 +17,20 @@ impl Database {
         self.read(kept).await
     }
 
-    /// Keeps a role that was proven.
+    /// Keeps a role that was proven, or forgets it.
     pub(crate) async fn set_role(
         &self,
+        transaction: &mut Transaction,
         cluster_id: &str,
-        role_arn: &str,
+        role_arn: Option<&str>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let written =
-            sqlx::query("UPDATE clusters SET aws_role_arn = $2, aws_role_proven_at = $3 WHERE id = $1")
-                .bind(cluster_id)
-                .bind(role_arn)
-                .bind(now.as_millis())
-                .execute(self.store.pool());
-        self.read(written).await.map(drop)
+        sqlx::query("UPDATE clusters SET aws_role_arn = $2, aws_role_proven_at = $3 WHERE id = $1")
+            .bind(cluster_id)
+            .bind(role_arn)
+            .bind(role_arn.map(|_| now.as_millis()))
+            .execute(&mut **transaction)
+            .await?;
+        Ok(())
     }
 }

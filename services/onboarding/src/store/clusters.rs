@@ -195,16 +195,18 @@ impl Database {
 
     pub(crate) async fn change_cluster(
         &self,
+        transaction: &mut Transaction,
         cluster_id: &str,
         provider: &str,
         features: &str,
     ) -> Result<(), StoreError> {
-        let written = sqlx::query("UPDATE clusters SET provider = $2, features = $3 WHERE id = $1")
+        sqlx::query("UPDATE clusters SET provider = $2, features = $3 WHERE id = $1")
             .bind(cluster_id)
             .bind(provider)
             .bind(features)
-            .execute(self.store.pool());
-        self.read(written).await.map(drop)
+            .execute(&mut **transaction)
+            .await?;
+        Ok(())
     }
 
     /// Writes what the cluster's resources cost.

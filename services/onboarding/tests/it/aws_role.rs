@@ -67,6 +67,9 @@ store::test_on_both! {
         let seen = world.get(User::Ada, &cluster.path("")).await?;
         assert_eq!(seen.body["next_steps"][2], json!({"step": "connect_aws_role", "done": true,
             "detail": "arn:aws:iam::123456789012:role/Guarded"}));
+        world.delete(User::Bob, &path).await?.problem(404, "not_found")?;
+        world.delete(User::Ada, &path).await?.json(204)?;
+        ensure!(world.get(User::Ada, &path).await?.body["role_arn"].is_null());
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! The keys of an agent: two at most, replaced without a gap, revoked at once.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 use contracts::{Token, TokenKind, agent::RefusalCode, auth::UserData};
 use secrecy::ExposeSecret;
@@ -9,6 +11,9 @@ use crate::{
     agent::{Agent, hello},
     world::{GENERATE, Made, User, World, start},
 };
+
+/// So soon is a session closed.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Makes a key; answers its id and the key.
 async fn new_key(world: &World, cluster: &Made) -> Result<(String, String)> {
@@ -58,7 +63,9 @@ store::test_on_both! {
         let again = cluster.path(&format!("/agent-keys/{first_id}"));
         world.delete(User::Ada, &again).await?.problem(404, "not_found")?;
         revoke(&world, &cluster, &second_id).await?;
+        let revoked = Instant::now();
         assert!(!newer.refused(&RefusalCode::Revoked, 1008).await?, "to try again makes no sense");
+        assert!(revoked.elapsed() < AT_ONCE, "{:?}", revoked.elapsed());
         assert_eq!(keys(&world, &cluster).await?, [Value::Null; 0]);
         Ok(())
     }
@@ -98,7 +105,9 @@ store::test_on_both! {
         let mut early = Agent::connect(&world, &cluster).await?;
         world.delete(User::Ada, &cluster.path("")).await?.json(204)?;
         assert_eq!(world.connected_agents(User::Ada).await?, [""; 0]);
+        let deleted = Instant::now();
         assert!(!agent.refused(&RefusalCode::Revoked, 1008).await?);
+        assert!(deleted.elapsed() < AT_ONCE, "{:?}", deleted.elapsed());
         early.send(&hello(&cluster.agent_id)).await?;
         assert!(!early.refused(&RefusalCode::Revoked, 1008).await?);
         assert!(Agent::connect(&world, &cluster).await.is_err());
