@@ -136,7 +136,7 @@ pub(crate) struct ConnectArgs {
 #[derive(Args, Clone)]
 pub(crate) struct ClusterArg {
     /// Name or id of the cluster; without it: your only one
-    #[arg(long, env = "KUBESAGE_CLUSTER")]
+    #[arg(long, env = "KUBESAGE_CLUSTER", global = true)]
     pub(crate) cluster: Option<String>,
 }
 

@@ -15,7 +15,14 @@ pub(crate) async fn run(args: CostsArgs) -> Result<(), ClientError> {
     let path = format!("/api/v1/clusters/{}", cluster.cluster_id);
     match args.command.unwrap_or_default() {
         CostsCommand::Show => {
-            out.print(&api.get(Service::Onboarding, &format!("{path}/costs"), &[]).await?, show)
+            let costs: Value = api.get(Service::Onboarding, &format!("{path}/costs"), &[]).await?;
+            for rate in costs["unknown"].as_array().into_iter().flatten() {
+                let rate = text(rate);
+                output::tell(&format!(
+                    "{rate} is unknown, and so not counted; see: kubesage costs set --help"
+                ));
+            }
+            out.print(&costs, show)
         }
         CostsCommand::Set { cpu, memory, storage, ingress, egress } => {
             let rates = json!({"cpu_cost": cpu, "memory_cost": memory, "storage_cost": storage,

@@ -110,6 +110,15 @@ async fn lists_are_tables_for_people_and_json_for_programs() -> Result<()> {
         "{}",
         shown.text
     );
+    let set =
+        run(&site, &["costs", "set", "--cluster", "demo", "--cpu", "0.0316", "--memory", "0.0042"]).await?;
+    ensure!(set.succeeded, "{}", set.text);
+    let costs = run(&site, &["costs"]).await?;
+    ensure!(
+        costs.text.contains("checkout") && costs.text.contains("(idle)") && !costs.text.contains("unknown"),
+        "{}",
+        costs.text
+    );
     let completions = run(&site, &["completions", "bash"]).await?;
     ensure!(completions.succeeded && completions.text.contains("connect"), "{}", completions.text);
     Ok(())
