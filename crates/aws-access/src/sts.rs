@@ -2,7 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, Region, environment::EnvironmentVariableRegionProvider,
+    meta::region::RegionProviderChain, profile::ProfileFileRegionProvider, retry::RetryConfig,
+    timeout::TimeoutConfig,
+};
 use aws_credential_types::Credentials;
 use aws_sdk_sts::Client;
 use aws_smithy_http_client::{Builder, tls};
@@ -68,7 +72,12 @@ impl Sts {
     /// Finds region and credentials; asks nobody yet. The region is that of `AWS_REGION` or the profile, else `us-east-1`.
     pub async fn new(options: &StsOptions) -> Self {
         let http = Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring));
+        // Not the metadata service of a machine, which is asked for long where there is none.
+        let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+            .or_else(ProfileFileRegionProvider::new())
+            .or_else(Region::from_static("us-east-1"));
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .region(region)
             .http_client(http.build_https())
             .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
             .timeout_config(TimeoutConfig::builder().operation_timeout(PATIENCE).build());
@@ -79,10 +88,7 @@ impl Sts {
             let credentials = Credentials::new(id, secret.expose_secret(), None, None, "settings");
             loader = loader.credentials_provider(credentials);
         }
-        let config = loader.load().await;
-        let region = config.region().cloned().unwrap_or_else(|| Region::from_static("us-east-1"));
-        let config = aws_sdk_sts::config::Builder::from(&config).region(region).build();
-        Self { client: Client::from_conf(config) }
+        Self { client: Client::new(&loader.load().await) }
     }
 
     /// Who we are for AWS.

@@ -13,7 +13,10 @@ mod services;
 mod simulated;
 mod up;
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::{CommandFactory, Parser};
 use web::process::{self, Workers};
@@ -31,7 +34,10 @@ fn main() -> ExitCode {
         Command::Sim(args) => process::run(&args.log.clone(), Workers::AllCores, run_sim::run(args)),
         Command::Client(command) => client::run(command),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "kubesage", &mut io::stdout().lock());
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "kubesage", &mut text);
+            // Who reads no further wants no more.
+            let _ = io::stdout().lock().write_all(&text);
             ExitCode::SUCCESS
         }
     }

@@ -96,11 +96,8 @@ pub(crate) fn next_steps(cluster: &Cluster, is_connected: bool, now: Timestamp) 
     let id = &cluster.id;
     let detail =
         if is_connected { "the agent is connected".to_owned() } else { why_absent(cluster, now).detail };
-    let mut steps = vec![NextStep {
-        step: Step::RunScript,
-        done: cluster.connected_at.is_some() || is_connected,
-        detail,
-    }];
+    let mut steps =
+        vec![NextStep { step: Step::RunScript, done: is_connected || can_come_back(cluster), detail }];
     let (done, detail) = match cluster.costs_entered_at {
         Some(_) if cluster.rates().are_known() => (true, format!("see GET /api/v1/clusters/{id}/costs")),
         _ => (false, format!("POST /api/v1/clusters/{id}/resource-costs with cpu_cost and memory_cost")),
@@ -114,6 +111,11 @@ pub(crate) fn next_steps(cluster: &Cluster, is_connected: bool, now: Timestamp) 
         steps.push(NextStep { step: Step::ConnectAwsRole, done, detail });
     }
     steps
+}
+
+/// Its agent was there, and has a key to come back with.
+fn can_come_back(cluster: &Cluster) -> bool {
+    cluster.connected_at.is_some() && cluster.usable_keys > 0
 }
 
 fn is_on_eks(cluster: &Cluster) -> bool {

@@ -27,7 +27,7 @@ pub(crate) async fn run(args: ClustersArgs) -> Result<(), ClientError> {
             let found = api.cluster(&cluster).await?;
             api.delete(&format!("/api/v1/clusters/{}", found.cluster_id)).await?;
             output::tell(&format!(
-                "Deleted {}. To take the agent out of the cluster: curl -s {}/api/v1/install/uninstall.sh | sh",
+                "Deleted {}. To take the agent out of the cluster: curl -fsS {}/api/v1/install/uninstall.sh | sh",
                 found.cluster_name,
                 api.onboarding()
             ));

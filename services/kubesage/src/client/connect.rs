@@ -91,7 +91,8 @@ fn hand_over(args: &ConnectArgs, script: &str) -> Result<bool, ClientError> {
         return Ok(true);
     };
     // It holds a token: whatever had this name before is replaced, for its owner alone.
-    write_private(path, script)?;
+    let unwritable = |error: io::Error| ClientError::Usage(format!("{}: {error}", path.display()));
+    write_private(path, script).map_err(unwritable)?;
     output::tell(&format!("Run this where kubectl reaches the cluster:\n\n  sh {}\n", path.display()));
     Ok(false)
 }

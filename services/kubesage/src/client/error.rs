@@ -15,7 +15,7 @@ pub(crate) enum ClientError {
     Profiles { path: String, problem: String },
     #[error("{url} cannot be reached: {reason}")]
     Unreachable { url: String, reason: String },
-    #[error("{} ({}; request {})", .0.detail, .0.code, .0.request_id)]
+    #[error("{} ({}; request {})", told(.0), .0.code, .0.request_id)]
     Problem(Box<ProblemDocument>),
     #[error("{url} answered {status}, not as Kubesage does")]
     NotKubesage { url: String, status: u16 },
@@ -25,6 +25,13 @@ pub(crate) enum ClientError {
     NotConnected { after: Duration, why: String },
     #[error("{0}")]
     Io(#[from] io::Error),
+}
+
+/// What happened, and which values were not accepted.
+fn told(problem: &ProblemDocument) -> String {
+    let fields: Vec<String> =
+        problem.errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+    if fields.is_empty() { problem.detail.clone() } else { fields.join("; ") }
 }
 
 impl ClientError {

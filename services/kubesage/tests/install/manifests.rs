@@ -77,7 +77,7 @@ fn forget_key_hash(metadata: &mut Value) -> Result<()> {
     Ok(())
 }
 
-/// The example of `k8s/agent`, as its comment says to use it.
+/// `k8s/agent-example`, used as its comment says.
 fn write_overlay(
     directory: &Path,
     installation: &Installation,
@@ -86,7 +86,7 @@ fn write_overlay(
     provider: &str,
     features: &[&str],
 ) -> Result<()> {
-    let example = fs::read_to_string(format!("{K8S}/agent/example/kustomization.yaml"))?;
+    let example = fs::read_to_string(format!("{K8S}/agent-example/kustomization.yaml"))?;
     let has_patch = Path::new(&format!("{K8S}/agent/providers/{provider}")).exists();
     let providers = has_patch.then(|| format!("  - ../agent/providers/{provider}\n"));
     let features = features.iter().map(|feature| format!("  - ../agent/features/{feature}\n"));
@@ -94,7 +94,6 @@ fn write_overlay(
     let components = if components.is_empty() { components } else { format!("components:\n{components}") };
     let url = site.kubesage.env["KUBESAGE_URL"].as_str();
     let text = example
-        .replace("  - ..\n", "  - ../agent\n")
         .replace("00000000-0000-4000-8000-000000000001", &installation.cluster_id)
         .replace("00000000-0000-4000-8000-000000000002", &installation.agent_id)
         .replace("https://kubesage.example.com", url);

@@ -114,6 +114,12 @@ async fn a_script_runs_again_and_hands_out_one_key() -> Result<()> {
         "{history}"
     );
 
+    // Another cluster's script does not take its place unless it is told to.
+    let other = site.cluster("gke", "other", &[]).await?;
+    let said = run(&other.script, &site.admin(), &[]).await?;
+    assert!(!said.succeeded && said.last_line().contains("--replace takes its place"), "{}", said.text);
+    assert_eq!(site.verify(&installation).await?["connected"], true);
+
     // Its Secret is gone, and the key was handed out.
     kubectl(&site.admin(), &["delete", "secret", "spot-optimizer-agent", "-n", "spot-optimizer-system"], "")
         .await?;

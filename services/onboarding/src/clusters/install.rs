@@ -55,7 +55,9 @@ pub(crate) enum InstallError {
     Unknown,
     #[error("this install script was not run within 24 hours and has expired; make a new one")]
     Expired,
-    #[error("the agent of this cluster has two keys already; revoke one and run the script again")]
+    #[error(
+        "the agent of this cluster has two keys already; revoke the one that is not needed (kubesage keys) and run the script again"
+    )]
     TooManyKeys,
     #[error(transparent)]
     Store(#[from] StoreError),

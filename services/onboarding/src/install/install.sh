@@ -24,6 +24,7 @@ Usage: sh install.sh [OPTION…]        or, where it comes through a pipe:  … 
   --https-proxy URL       the agent connects through this proxy; one with a password is better given in the variable
                           AGENT_HTTPS_PROXY: arguments can be seen by other processes
   --no-proxy LIST         hosts, domains and networks that it reaches without the proxy
+  --replace               take the place of the agent of another cluster that is installed here
   --allow-insecure        connect although the relay's address is not encrypted
   --timeout SECONDS       how long to wait for the agent; 180 unless said otherwise
   --check                 only check what is needed, and change nothing
@@ -42,7 +43,7 @@ fail() {
 trap '[ -n "$verdict" ] || fail "this was interrupted, or a command failed; see above, and run this again"' EXIT
 
 # Not https_proxy and no_proxy: where these are exported they are curl's and kubectl's, which go their own way.
-context='' ca_file='' agent_proxy="${AGENT_HTTPS_PROXY:-}" agent_no_proxy='' allow_insecure='' timeout=180 only_check=''
+context='' ca_file='' agent_proxy="${AGENT_HTTPS_PROXY:-}" agent_no_proxy='' allow_insecure='' timeout=180 only_check='' replace=''
 
 options() {
   while [ $# -gt 0 ]; do
@@ -59,6 +60,7 @@ options() {
         shift 2
         ;;
       --allow-insecure) allow_insecure=true && shift ;;
+      --replace) replace=true && shift ;;
       --check) only_check=true && shift ;;
       --help) usage && verdict=none && exit 0 ;;
       *) usage >&2 && fail "there is no option $1" ;;
@@ -145,6 +147,16 @@ Ask an administrator of it, or become one: $(advice)"
   say "Rights:   all there"
 }
 
+# Two agents would have one name.
+check_other() {
+  other=$(in_namespace get deployment "$AGENT" --ignore-not-found \
+    --output='jsonpath={.spec.template.spec.containers[0].env[?(@.name=="AGENT_ID")].value}')
+  case $other in
+    '' | "$AGENT_ID") ;;
+    *) [ -n "$replace" ] || fail "the agent $other of another cluster of Kubesage is installed here; --replace takes its place" ;;
+  esac
+}
+
 # The answer of the relay to a GET, and in the last line its status. The address holds the token, so it goes to curl on its
 # standard input: arguments can be seen by other processes.
 fetch() {
@@ -222,6 +234,7 @@ main() {
   check_endpoint
   check_cluster
   check_rights
+  check_other
   if [ -n "$only_check" ]; then
     verdict=none
     say "Nothing was changed."

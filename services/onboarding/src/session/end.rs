@@ -52,6 +52,14 @@ impl End {
         }
     }
 
+    /// For the cluster's user.
+    pub(super) fn told(&self) -> String {
+        match self {
+            Self::Refuse(refused) => refused.detail.clone(),
+            Self::Shutdown | Self::Left | Self::Lost(_) => self.reason(),
+        }
+    }
+
     /// For the metrics.
     pub(super) fn label(&self) -> &'static str {
         match self {

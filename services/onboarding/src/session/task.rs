@@ -80,7 +80,7 @@ impl Sessions {
                 Err(end) => (end, false),
             };
             tracing::info!(agent = agent_id, reason = end.reason(), "connection of an agent ended");
-            let incident = Some(Incident { at: Timestamp::now(), why: end.reason() });
+            let incident = Some(Incident { at: Timestamp::now(), why: end.told() });
             let learnt = if was_open {
                 Vitals { ended: incident, ..Vitals::default() }
             } else {
