@@ -13,6 +13,11 @@ pub enum AwsError {
         "AWS denies it: the role's trust policy does not allow it with this external id, or there is no such role"
     )]
     Denied,
+    /// AWS says so where the one who asks has no right to.
+    #[error(
+        "AWS denies it: Kubesage's own identity may not assume roles; its operator allows it sts:AssumeRole"
+    )]
+    NotPermitted,
     /// Said by what stands in for AWS, and by IAM.
     #[error("there is no such role")]
     NoSuchRole,
@@ -44,6 +49,13 @@ impl AwsError {
     /// (<https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>, and `AssumeRole`'s own).
     fn of_code(code: &str, message: Option<&str>) -> Self {
         match code {
+            // "… because no identity-based policy allows the sts:AssumeRole action"
+            // (<https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>)
+            "AccessDenied" | "AccessDeniedException"
+                if message.is_some_and(|message| message.contains("identity-based policy")) =>
+            {
+                Self::NotPermitted
+            }
             "AccessDenied" | "AccessDeniedException" => Self::Denied,
             "NoSuchEntity" | "NoSuchEntityException" => Self::NoSuchRole,
             "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequestsException" => {
@@ -108,5 +120,7 @@ mod tests {
         ] {
             assert_eq!(AwsError::of_code(code, None), expected);
         }
+        let own = "not authorized to perform: sts:AssumeRole on resource: r because no identity-based policy allows the action";
+        assert_eq!(AwsError::of_code("AccessDenied", Some(own)), AwsError::NotPermitted);
     }
 }

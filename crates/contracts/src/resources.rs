@@ -240,6 +240,9 @@ pub struct Allocation {
     pub nodes: Vec<NodeCapacity>,
     /// What workloads hold of the nodes, by namespace, workload and node.
     pub workloads: Vec<WorkloadShare>,
+    /// Bytes of all persistent volumes together; absent where the agent may not list them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_bytes: Option<u64>,
     /// Whether usage was known: what is held is the larger of request and usage then, else the request.
     pub usage_known: bool,
     /// How many shares there are.

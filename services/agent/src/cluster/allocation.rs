@@ -3,10 +3,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use contracts::resources::{Allocation, NodeCapacity, Provenance, WorkloadShare};
+use contracts::{
+    ErrorCode,
+    resources::{Allocation, NodeCapacity, Provenance, WorkloadShare},
+};
 use http::Request;
 use http_body_util::{BodyExt, Limited};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, Pod};
 use kube::{Api, ResourceExt, client::Body};
 use serde::{Deserialize, Serialize};
 
@@ -66,10 +69,12 @@ pub(crate) async fn of_cluster(server: &ApiServer, provenance: Provenance) -> Re
     let nodes = list(server, &Api::<Node>::all(server.client()), &everything, capacity).await?;
     let nodes = nodes.items.into_views().collect();
     let usage = usage(server).await?;
+    let storage_bytes = storage(server).await?;
     let pods = list(server, &Api::<Pod>::all(server.client()), &everything, held).await?;
     let workloads = shares(pods.items.into_views().flatten(), usage.as_ref());
     Ok(Allocation {
         nodes,
+        storage_bytes,
         total_count: workloads.len(),
         workloads,
         usage_known: usage.is_some(),
@@ -82,6 +87,22 @@ fn capacity(node: Node) -> NodeCapacity {
     let capacity = node.status.as_ref().and_then(|status| status.capacity.as_ref());
     let Amount { cpu_millis, memory_bytes } = Amount::read(capacity);
     NodeCapacity { name: node.name_any(), cpu_millis, memory_bytes }
+}
+
+/// Bytes of all persistent volumes; `None` where the agent may not list them.
+async fn storage(server: &ApiServer) -> Result<Option<u64>, QueryError> {
+    let volumes = Api::<PersistentVolume>::all(server.client());
+    match list(server, &volumes, &ListQuery::default(), volume_bytes).await {
+        Ok(volumes) => Ok(Some(volumes.items.into_views().fold(0, u64::saturating_add))),
+        Err(error) if error.code == ErrorCode::Forbidden => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what `list` calls")]
+fn volume_bytes(volume: PersistentVolume) -> u64 {
+    let capacity = volume.spec.as_ref().and_then(|spec| spec.capacity.as_ref());
+    Amount::bytes(capacity.and_then(|capacity| capacity.get("storage")))
 }
 
 /// A pod that is on a node and has not ended.
@@ -223,6 +244,15 @@ mod tests {
         assert_eq!((with[0].cpu_millis, with[0].memory_bytes), (250, 1024 * 1024));
         let without = shares(held().chain(held()), None);
         assert_eq!((without.len(), without[0].pods, without[0].cpu_millis), (1, 2, 200));
+    }
+
+    #[test]
+    fn volumes_are_as_large_as_their_capacity() {
+        let volume = |spec: Value| {
+            volume_bytes(serde_json::from_value(json!({ "metadata": {}, "spec": spec })).unwrap())
+        };
+        assert_eq!(volume(json!({ "capacity": { "storage": "8Gi" } })), 8 << 30);
+        assert_eq!(volume(json!({})), 0);
     }
 
     #[test]

@@ -43,6 +43,12 @@ impl Amount {
         Self::of(|name| resources.get(name).map(String::as_str))
     }
 
+    /// A quantity of bytes; what cannot be read is nothing.
+    pub(crate) fn bytes(quantity: Option<&Quantity>) -> u64 {
+        let parsed = quantity.and_then(|quantity| ParsedQuantity::try_from(quantity).ok()?.to_bytes_f64());
+        whole(parsed.unwrap_or_default())
+    }
+
     fn of<'a>(quantity: impl Fn(&str) -> Option<&'a str>) -> Self {
         let parsed = |name| ParsedQuantity::try_from(quantity(name)?).ok()?.to_bytes_f64();
         Self {

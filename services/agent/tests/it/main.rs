@@ -1,5 +1,6 @@
 //! The agent between a simulated API server and a relay that the tests play.
 
+mod allocation;
 mod cache;
 mod commands;
 mod health;

@@ -45,6 +45,9 @@ fn show(costs: &Value) -> comfy_table::Table {
         row(text(&namespace["namespace"]), namespace);
     }
     row("(idle)".to_owned(), &costs["idle"]);
+    if costs["storage"].is_object() {
+        row("(storage)".to_owned(), &costs["storage"]);
+    }
     row("(total)".to_owned(), &costs["total"]);
     table
 }

@@ -52,7 +52,7 @@ async fn every_provider_is_connected_and_taken_out_again() -> Result<()> {
 /// Whatever the agent reads, the script has granted: each list is asked for through it, and each kind is counted.
 async fn the_agent_may_do_all_that_it_is_asked_for() -> Result<()> {
     let site = Site::start().await?;
-    let installation = site.cluster("eks", "prod", &["logs"]).await?;
+    let installation = site.cluster("eks", "prod", &["logs", "usage", "analysis"]).await?;
     let said = run(&installation.script, &site.admin(), &[]).await?;
     ensure!(said.succeeded, "{}", said.text);
     let ask = async |resource: &str| {
@@ -82,10 +82,11 @@ async fn the_agent_may_do_all_that_it_is_asked_for() -> Result<()> {
     let logs = ask(&format!("pods/spot-optimizer-system/{pod}/logs?lines=5")).await?;
     assert!(logs["total_count"].as_u64().is_some_and(|count| count > 0), "{logs}");
 
-    let rates = json!({"cpu_cost": 0.04, "memory_cost": 0.01});
+    let rates = json!({"cpu_cost": 0.04, "memory_cost": 0.01, "storage_cost": 0.0001});
     site.post(&format!("/api/v1/clusters/{}/resource-costs", installation.cluster_id), &rates).await?;
     let costs = site.get(&format!("/api/v1/clusters/{}/costs", installation.cluster_id)).await?;
     assert!(costs["total"]["monthly"].as_f64().is_some_and(|dollars| dollars > 100.0), "{costs}");
+    assert!(costs["storage"]["gib"].as_f64().is_some_and(|gib| gib > 0.0), "it may list volumes: {costs}");
 
     // It is one agent of two on the same cluster, and counts what kubectl counts.
     let verified = testkit::eventually("the counts", async || {

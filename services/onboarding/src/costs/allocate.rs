@@ -14,16 +14,21 @@ use super::money::{CENT, Cost, Money, Rates, hourly, monthly_cents};
 /// No node has more: 10,000 processors and 256 TiB. Nothing vouches for what an agent says.
 const MOST_CPU: i128 = 10_000_000;
 const MOST_MEMORY: i128 = 1 << 48;
+/// And all volumes together are no larger than an EiB.
+const MOST_STORAGE: i128 = 1 << 60;
 
 /// What a cluster costs, and what for.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Costs {
-    /// All nodes. It is the sum of what is allocated and what is idle, to the last digit.
+    /// All nodes and volumes. It is the sum of what is allocated, what is idle, and storage, to the last digit.
     pub(crate) total: Cost,
     /// All workloads.
     pub(crate) allocated: Cost,
     /// What nobody holds.
     pub(crate) idle: Part,
+    /// All volumes; absent where their cost or their size is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) storage: Option<Storage>,
     /// The workloads' parts by namespace, the dearest first.
     pub(crate) namespaces: Vec<NamespaceCosts>,
 }
@@ -33,6 +38,14 @@ pub(crate) struct Costs {
 pub(crate) struct Part {
     pub(crate) cpu_cores: f64,
     pub(crate) memory_gib: f64,
+    #[serde(flatten)]
+    pub(crate) cost: Cost,
+}
+
+/// The cluster's volumes, and what they cost.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Storage {
+    pub(crate) gib: f64,
     #[serde(flatten)]
     pub(crate) cost: Cost,
 }
@@ -102,7 +115,8 @@ pub(crate) fn allocate(rates: &Rates, allocation: &Allocation) -> Costs {
             held.entry((&share.namespace, &share.workload)).or_default().add(share.pods, cpu, memory);
         }
     }
-    add_up(rates, &capacity, &idle, &held)
+    let storage = allocation.storage_bytes.map(|bytes| i128::from(bytes).min(MOST_STORAGE));
+    add_up(rates, &capacity, &idle, &held, storage)
 }
 
 /// What each holds of so much: as they say, or in proportion where that is more than there is.
@@ -114,7 +128,13 @@ fn cut(capacity: i128, wanted: impl Iterator<Item = u64> + Clone) -> Vec<i128> {
     apportion(capacity, &wanted.map(i128::from).collect::<Vec<_>>())
 }
 
-fn add_up(rates: &Rates, capacity: &Held, idle: &Held, held: &BTreeMap<(&str, &str), Held>) -> Costs {
+fn add_up(
+    rates: &Rates,
+    capacity: &Held,
+    idle: &Held,
+    held: &BTreeMap<(&str, &str), Held>,
+    storage_bytes: Option<i128>,
+) -> Costs {
     let exact = |held: &Held| rates.of(held.cpu_millis, held.memory_bytes);
     // The last one is idle.
     let exacts: Vec<i128> = held.values().chain([idle]).map(|held| exact(held).0).collect();
@@ -137,7 +157,12 @@ fn add_up(rates: &Rates, capacity: &Held, idle: &Held, held: &BTreeMap<(&str, &s
             part: held.part(hour, cent),
         });
     }
-    let total = Cost::rounded(total);
+    let nodes = Cost::rounded(total);
+    let storage = storage_bytes.and_then(|bytes| {
+        #[expect(clippy::cast_precision_loss, reason = "for a person")]
+        let gib = bytes as f64 / f64::from(1 << 30);
+        Some(Storage { gib: (gib * 1e3).round() / 1e3, cost: Cost::rounded(rates.of_storage(bytes)?) })
+    });
     let of_namespace =
         |(namespace, (sum, hours, cents, mut workloads)): (&str, (Held, i64, i64, Vec<WorkloadCosts>))| {
             workloads.sort_by_key(|workload| Reverse(workload.part.cost.monthly));
@@ -146,10 +171,11 @@ fn add_up(rates: &Rates, capacity: &Held, idle: &Held, held: &BTreeMap<(&str, &s
     let mut namespaces: Vec<NamespaceCosts> = namespaces.into_iter().map(of_namespace).collect();
     namespaces.sort_by_key(|namespace| Reverse(namespace.part.cost.monthly));
     let allocated = Cost {
-        hourly: Money(total.hourly.0 - idle.cost.hourly.0),
-        monthly: Money(total.monthly.0 - idle.cost.monthly.0),
+        hourly: Money(nodes.hourly.0 - idle.cost.hourly.0),
+        monthly: Money(nodes.monthly.0 - idle.cost.monthly.0),
     };
-    Costs { total, allocated, idle, namespaces }
+    let total = storage.map_or(nodes, |storage| nodes.plus(storage.cost));
+    Costs { total, allocated, idle, storage, namespaces }
 }
 
 /// Divides a whole number in proportion to weights, so that the parts add up to it: each is rounded down, and what is left
@@ -215,7 +241,14 @@ mod tests {
 
     fn allocation(nodes: Vec<NodeCapacity>, workloads: Vec<WorkloadShare>) -> Allocation {
         let provenance = Provenance { source: Source::Api, age_ms: 0, simulated: false };
-        Allocation { nodes, total_count: workloads.len(), workloads, usage_known: false, provenance }
+        Allocation {
+            nodes,
+            total_count: workloads.len(),
+            workloads,
+            storage_bytes: None,
+            usage_known: false,
+            provenance,
+        }
     }
 
     fn rates() -> Rates {
@@ -251,6 +284,19 @@ mod tests {
         let hourly: Vec<Money> =
             costs.namespaces[0].workloads.iter().map(|workload| workload.part.cost.hourly).collect();
         assert_eq!(hourly, [Money(300), Money(100)]);
+        assert_eq!(costs.idle.cost.hourly, Money(400));
+    }
+
+    #[test]
+    fn storage_is_a_line_of_its_own() {
+        let mut counted = allocation(vec![node("a", 1000, 0)], Vec::new());
+        counted.storage_bytes = Some(100 * GIB);
+        assert_eq!(allocate(&rates(), &counted).storage, None, "its cost is unknown");
+        let rates = Rates { storage_cost: Some(Money(2)), ..rates() };
+        let costs = allocate(&rates, &counted);
+        let storage = Cost { hourly: Money(200), monthly: Money(146_000) };
+        assert_eq!(costs.storage, Some(Storage { gib: 100.0, cost: storage }));
+        assert_eq!(costs.total.hourly, Money(400 + 200));
         assert_eq!(costs.idle.cost.hourly, Money(400));
     }
 

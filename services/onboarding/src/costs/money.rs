@@ -92,6 +92,13 @@ impl Rates {
     }
 }
 
+impl Rates {
+    /// The same of storage.
+    pub(super) fn of_storage(&self, bytes: i128) -> Option<Exact> {
+        Some(Exact(bytes * i128::from(self.storage_cost?.0) * 1000))
+    }
+}
+
 /// An amount for an hour that is not rounded yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Exact(pub(super) i128);
@@ -113,6 +120,13 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            hourly: Money(self.hourly.0.saturating_add(other.hourly.0)),
+            monthly: Money(self.monthly.0.saturating_add(other.monthly.0)),
+        }
+    }
+
     pub(super) fn rounded(exact: Exact) -> Self {
         Self { hourly: Money(hourly(exact)), monthly: Money(monthly_cents(exact).saturating_mul(CENT)) }
     }

@@ -171,7 +171,8 @@ fn refusal(error: &AwsError) -> Problem {
         AwsError::Denied | AwsError::NoSuchRole | AwsError::Invalid(_) => {
             Problem::invalid("role_arn", error.to_string())
         }
-        AwsError::Throttled
+        AwsError::NotPermitted
+        | AwsError::Throttled
         | AwsError::Expired
         | AwsError::NoCredentials
         | AwsError::Unreachable(_)

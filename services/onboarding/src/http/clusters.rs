@@ -67,7 +67,7 @@ struct ClusterView {
     cpu_cost_per_hour: Option<Money>,
     #[schema(value_type = Option<f64>)]
     memory_cost_per_hour: Option<Money>,
-    /// What all nodes cost; null while one of the two is unknown, or the agent has told nothing yet.
+    /// What all nodes cost, without storage; null while one of the two is unknown, or the agent has told nothing yet.
     cost: Option<Cost>,
     /// What the user does next, done or not.
     next_steps: Vec<NextStep>,

@@ -32,7 +32,7 @@ struct ClusterCosts {
     /// Rates that would count and are not known: without them the costs are too low. With none known there are no costs.
     unknown: Vec<&'static str>,
     /// What an agent cannot see, and so is not in the costs.
-    not_counted: [&'static str; 3],
+    not_counted: Vec<&'static str>,
     /// Whether usage was known: each workload pays for the larger of its requests and its usage then, else for its requests.
     usage_known: bool,
     /// Absent while no rate is known.
@@ -79,14 +79,21 @@ async fn show(
     let cluster = api.clusters.get(&caller.user, &id, now).await?;
     let allocation = api.agents.allocation(&caller.user, &cluster.agent_id).await?;
     let rates = cluster.rates();
-    let needed = [("cpu_cost", rates.cpu_cost), ("memory_cost", rates.memory_cost)];
+    let storage = allocation.storage_bytes.map(|_| ("storage_cost", rates.storage_cost));
+    let needed =
+        [("cpu_cost", rates.cpu_cost), ("memory_cost", rates.memory_cost)].into_iter().chain(storage);
     Ok(Json(ClusterCosts {
         cluster_id: cluster.id,
         cluster_name: cluster.name,
         currency: "USD",
         rates,
-        unknown: needed.into_iter().filter_map(|(name, rate)| rate.is_none().then_some(name)).collect(),
-        not_counted: ["storage", "ingress", "egress"],
+        unknown: needed.filter_map(|(name, rate)| rate.is_none().then_some(name)).collect(),
+        // Of storage: unless the agent may list volumes, which it may with the feature `usage`.
+        not_counted: if allocation.storage_bytes.is_some() {
+            vec!["ingress", "egress"]
+        } else {
+            vec!["storage", "ingress", "egress"]
+        },
         usage_known: allocation.usage_known,
         costs: (!rates.are_unknown()).then(|| allocate(&rates, &allocation)),
         at: now,

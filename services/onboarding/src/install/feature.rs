@@ -11,6 +11,6 @@ pub enum Feature {
     Logs,
     /// Read the further kinds that the analysis looks at; never Secrets.
     Analysis,
-    /// Read what pods use, where a metrics server serves it.
+    /// Read what costs go by: what pods use, where a metrics server serves it, and how large volumes are.
     Usage,
 }
