@@ -10,7 +10,7 @@ use reqwest::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use url::Url;
+use url::{Url, form_urlencoded::byte_serialize};
 use web::{ProblemDocument, error_chain};
 
 use super::{ClientError, args::ClusterArg, output, profile::Profile};
@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(61);
 
 /// Then it is given up.
-const MAX_TRIES: usize = 3;
+const MAX_RETRIES: usize = 3;
 
 const CLUSTERS: &str = "/api/v1/clusters";
 
@@ -131,15 +131,20 @@ impl Api {
 
     /// Where the onboarding service is, for a person.
     pub(crate) fn onboarding(&self) -> &str {
-        self.profile.onboarding_url.as_ref().unwrap_or(&self.profile.url).as_str().trim_end_matches('/')
+        self.base(Service::Onboarding)
+    }
+
+    fn base(&self, service: Service) -> &str {
+        let Profile { url, onboarding_url, .. } = &self.profile;
+        let base = match service {
+            Service::Cluster => url,
+            Service::Onboarding => onboarding_url.as_ref().unwrap_or(url),
+        };
+        base.as_str().trim_end_matches('/')
     }
 
     fn url(&self, service: Service, path: &str) -> Result<Url, ClientError> {
-        let base = match service {
-            Service::Cluster => &self.profile.url,
-            Service::Onboarding => self.profile.onboarding_url.as_ref().unwrap_or(&self.profile.url),
-        };
-        let text = format!("{}{path}", base.as_str().trim_end_matches('/'));
+        let text = format!("{}{path}", self.base(service));
         Url::parse(&text).map_err(|error| ClientError::Usage(format!("{text}: {error}")))
     }
 
@@ -159,18 +164,19 @@ impl Api {
         url: &Url,
         request: impl Fn(&Client) -> RequestBuilder,
     ) -> Result<Vec<u8>, ClientError> {
-        for _ in 0..MAX_TRIES {
+        let mut retries = 0;
+        loop {
             match self.once(url, request(&self.client)).await? {
                 Attempt::Done(answer) => return answer,
+                Attempt::TooOften(_) if retries == MAX_RETRIES => {
+                    return Err(ClientError::NotKubesage { url: host(url), status: 429 });
+                }
                 Attempt::TooOften(pause) => {
                     output::tell(&format!("… asked too often; again in {} s", pause.as_secs()));
                     tokio::time::sleep(pause).await;
+                    retries += 1;
                 }
             }
-        }
-        match self.once(url, request(&self.client)).await? {
-            Attempt::Done(answer) => answer,
-            Attempt::TooOften(_) => Err(ClientError::NotKubesage { url: host(url), status: 429 }),
         }
     }
 
@@ -202,6 +208,11 @@ impl Api {
 enum Attempt {
     Done(Result<Vec<u8>, ClientError>),
     TooOften(Duration),
+}
+
+/// What a person named, as one segment of a path.
+pub(crate) fn segment(name: &str) -> String {
+    byte_serialize(name.as_bytes()).collect()
 }
 
 fn host(url: &Url) -> String {

@@ -1,11 +1,10 @@
 //! `kubesage keys`.
 
 use serde_json::Value;
-use url::form_urlencoded::byte_serialize;
 
 use super::{
     ClientError,
-    api::Service,
+    api::{Service, segment},
     args::{Format, KeysArgs, KeysCommand},
     output::{self, age, table, text},
 };
@@ -33,9 +32,7 @@ pub(crate) async fn run(args: KeysArgs) -> Result<(), ClientError> {
             Err(ClientError::Usage(format!("{key} is no id of a key; see: kubesage keys")))
         }
         KeysCommand::Revoke { key } => {
-            // Not a path of its own.
-            let encoded: String = byte_serialize(key.as_bytes()).collect();
-            api.delete(&format!("{path}/{encoded}")).await?;
+            api.delete(&format!("{path}/{}", segment(&key))).await?;
             output::tell(&format!("Revoked {key}."));
             Ok(())
         }

@@ -2,11 +2,10 @@
 
 use comfy_table::Table;
 use serde_json::Value;
-use url::form_urlencoded::byte_serialize;
 
 use super::{
     ClientError,
-    api::{Api, Service},
+    api::{Api, Service, segment},
     args::{ClusterArg, Format, ListArgs, LogsArgs, PodsArgs, Selection},
     output::{self, Output, age, state, table, text},
 };
@@ -74,8 +73,7 @@ pub(crate) async fn pods(args: PodsArgs) -> Result<(), ClientError> {
 
 pub(crate) async fn logs(args: LogsArgs) -> Result<(), ClientError> {
     let (api, out) = args.client.open()?;
-    let encoded = |part: &str| byte_serialize(part.as_bytes()).collect::<String>();
-    let resource = format!("pods/{}/{}/logs", encoded(&args.namespace), encoded(&args.pod));
+    let resource = format!("pods/{}/{}/logs", segment(&args.namespace), segment(&args.pod));
     let mut query = vec![("lines", args.lines.to_string())];
     query.extend(args.container.map(|container| ("container", container)));
     let answer = ask(&api, &args.cluster, &resource, query).await?;

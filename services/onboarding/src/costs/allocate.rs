@@ -16,6 +16,8 @@ const MOST_CPU: i128 = 10_000_000;
 const MOST_MEMORY: i128 = 1 << 48;
 /// And all volumes together are no larger than an EiB.
 const MOST_STORAGE: i128 = 1 << 60;
+/// In bytes.
+const GIB: f64 = 1_073_741_824.0;
 
 /// What a cluster costs, and what for.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -84,13 +86,16 @@ impl Held {
     }
 
     fn part(&self, hourly: i64, cents: i64) -> Part {
-        #[expect(clippy::cast_precision_loss, reason = "for a person")]
-        let (cpu_cores, memory_gib) =
-            (self.cpu_millis as f64 / 1e3, self.memory_bytes as f64 / f64::from(1 << 30));
-        let round = |amount: f64| (amount * 1e3).round() / 1e3;
         let cost = Cost { hourly: Money(hourly), monthly: Money(cents * CENT) };
-        Part { cpu_cores: round(cpu_cores), memory_gib: round(memory_gib), cost }
+        Part { cpu_cores: readable(self.cpu_millis, 1e3), memory_gib: readable(self.memory_bytes, GIB), cost }
     }
+}
+
+/// So much in a larger unit, to three decimals.
+fn readable(amount: i128, unit: f64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "for a person")]
+    let amount = amount as f64 / unit;
+    (amount * 1e3).round() / 1e3
 }
 
 /// Divides the cost of the nodes among those who hold them. What is held beyond what a node has is cut in proportion, so that
@@ -159,9 +164,7 @@ fn add_up(
     }
     let nodes = Cost::rounded(total);
     let storage = storage_bytes.and_then(|bytes| {
-        #[expect(clippy::cast_precision_loss, reason = "for a person")]
-        let gib = bytes as f64 / f64::from(1 << 30);
-        Some(Storage { gib: (gib * 1e3).round() / 1e3, cost: Cost::rounded(rates.of_storage(bytes)?) })
+        Some(Storage { gib: readable(bytes, GIB), cost: Cost::rounded(rates.of_storage(bytes)?) })
     });
     let of_namespace =
         |(namespace, (sum, hours, cents, mut workloads)): (&str, (Held, i64, i64, Vec<WorkloadCosts>))| {

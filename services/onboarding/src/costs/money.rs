@@ -90,9 +90,7 @@ impl Rates {
         let rate = |rate: Option<Money>| i128::from(rate.unwrap_or_default().0);
         Exact(cpu_millis * rate(self.cpu_cost) * GIB + memory_bytes * rate(self.memory_cost) * 1000)
     }
-}
 
-impl Rates {
     /// The same of storage.
     pub(super) fn of_storage(&self, bytes: i128) -> Option<Exact> {
         Some(Exact(bytes * i128::from(self.storage_cost?.0) * 1000))
