@@ -21,7 +21,7 @@ use crate::{
     install::Feature,
     provider::Provider,
     session::{Registry, SessionHandle},
-    store::{AgentKey, Cluster, Database, MAX_KEYS, NewCluster, NewKey, UNUSED_LIFETIME},
+    store::{AgentKey, Cluster, Database, NewCluster, NewKey, UNUSED_LIFETIME},
 };
 
 pub(crate) use install::{Grant, GrantedKey, read_features};
@@ -231,10 +231,9 @@ impl Clusters {
         let data = json!({"cluster_id": cluster_id, "agent_id": cluster.agent_id, "key_id": id});
         let stored = async {
             let mut transaction = self.database.begin_keys(cluster_id).await?;
-            if self.database.usable_keys(&mut transaction, cluster_id, now).await?.len() >= MAX_KEYS {
+            if !self.database.insert_key(&mut transaction, &new_key).await? {
                 return Err(ClusterError::TooManyKeys);
             }
-            self.database.insert_key(&mut transaction, &new_key).await?;
             transaction.emit(&event(EventType::AgentKeyCreated, user, data, now)).await?;
             Ok(transaction.commit().await?)
         };

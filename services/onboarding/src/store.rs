@@ -11,7 +11,7 @@ mod vitals;
 pub(crate) use alerts::Alert;
 pub(crate) use clusters::{Cluster, NewCluster};
 pub(crate) use install_tokens::InstallToken;
-pub(crate) use keys::{AgentIdentity, AgentKey, MAX_KEYS, NewKey, Refusal, UNUSED_LIFETIME};
+pub(crate) use keys::{AgentIdentity, AgentKey, NewKey, Refusal, UNUSED_LIFETIME};
 pub(crate) use lifecycle::State;
 pub(crate) use vitals::{Incident, Vitals};
 

@@ -18,7 +18,7 @@ use super::{ClusterError, Clusters, Installation, unused_until};
 use crate::{
     install::Feature,
     provider::Provider,
-    store::{InstallToken, MAX_KEYS, NewKey},
+    store::{InstallToken, NewKey},
 };
 
 /// What a token of an install script gives.
@@ -156,13 +156,12 @@ impl Clusters {
         now: Timestamp,
     ) -> Result<Token, InstallError> {
         let InstallToken { cluster_id, agent_id, user_id, .. } = found;
-        if self.database.usable_keys(transaction, cluster_id, now).await?.len() >= MAX_KEYS {
-            return Err(InstallError::TooManyKeys);
-        }
         let key = Token::generate(TokenKind::AgentKey, &mut rand::rng());
         let id = Uuid::new_v4().to_string();
         let new_key = NewKey { id: &id, cluster_id, token: &key, now, unused_until: unused_until(now) };
-        self.database.insert_key(transaction, &new_key).await?;
+        if !self.database.insert_key(transaction, &new_key).await? {
+            return Err(InstallError::TooManyKeys);
+        }
         if !self.database.use_install_token(transaction, token, &id, now).await? {
             return Err(InstallError::Unknown);
         }

@@ -13,7 +13,7 @@ use super::{Database, is_id};
 /// A key that no agent has used within this time is worth nothing.
 pub(crate) const UNUSED_LIFETIME: Duration = Duration::from_hours(24);
 /// Two, so that one can replace the other without a gap.
-pub(crate) const MAX_KEYS: usize = 2;
+const MAX_KEYS: usize = 2;
 
 pub(crate) struct NewKey<'a> {
     pub(crate) id: &'a str,
@@ -87,11 +87,15 @@ impl Database {
         self.store.begin_exclusive(&format!("agent keys {cluster_id}")).await
     }
 
+    /// Adds a key, in a transaction of [`Self::begin_keys`]. False if the cluster has as many as it may have already.
     pub(crate) async fn insert_key(
         &self,
         transaction: &mut Transaction,
         new: &NewKey<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
+        if self.usable_keys(transaction, new.cluster_id, new.now).await?.len() >= MAX_KEYS {
+            return Ok(false);
+        }
         sqlx::query(
             "INSERT INTO agent_keys (id, cluster_id, hash, preview, created_at, unused_until) \
              VALUES ($1, $2, $3, $4, $5, $6)",
@@ -104,7 +108,7 @@ impl Database {
         .bind(new.unused_until)
         .execute(&mut **transaction)
         .await?;
-        Ok(())
+        Ok(true)
     }
 
     /// The cluster's usable keys, oldest first.
