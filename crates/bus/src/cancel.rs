@@ -164,21 +164,21 @@ fn control(what: &str, correlation_id: String, reply_queue: &str) -> Message {
 pub(crate) struct Question {
     waiter: Waiter,
     reply_queue: Arc<str>,
-    route: Route,
-    /// Absent where nobody would listen: the answer comes in one piece, at once.
-    canceller: Option<Canceller>,
+    /// Who tells those who answer requests of this route; absent where nobody would listen: the answer comes in one piece, at once.
+    canceller: Option<(Canceller, Route)>,
     /// The queue of whoever answers, once that is known.
     answering: Option<String>,
 }
 
 impl Question {
+    /// `answering` is the queue of the only one who is asked, if it is one.
     pub(crate) fn new(
         waiter: Waiter,
         reply_queue: Arc<str>,
-        route: Route,
-        canceller: Option<Canceller>,
+        canceller: Option<(Canceller, Route)>,
+        answering: Option<String>,
     ) -> Self {
-        Self { waiter, reply_queue, route, canceller, answering: None }
+        Self { waiter, reply_queue, canceller, answering }
     }
 
     /// It came back: nobody works on it, so nobody is to be told.
@@ -201,12 +201,12 @@ impl Question {
 impl Drop for Question {
     fn drop(&mut self) {
         let left = self.waiter.leave();
-        let Some(canceller) = &self.canceller else { return };
+        let Some((canceller, route)) = &self.canceller else { return };
         let message = control(parts::CANCEL, self.waiter.id(), &self.reply_queue);
         match left {
             Left::Answered => {}
-            Left::Waiting => canceller.cancel(self.answering.take(), self.route, message),
-            Left::GivenUp => canceller.cancel_later(self.route, message),
+            Left::Waiting => canceller.cancel(self.answering.take(), *route, message),
+            Left::GivenUp => canceller.cancel_later(*route, message),
         }
     }
 }

@@ -10,17 +10,11 @@ use std::{
 
 use contracts::queues::{Route, parts};
 use metrics::Gauge;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    Bus,
-    broker::{Binding, Consumer, Incoming, QueueSpec},
-    message::Message,
-};
+use crate::message::Message;
 
-/// What is said is short and handled at once, so this only sizes the buffer between the connection and us.
-const BUFFER: u16 = 1024;
 /// So many cancellations of requests that are not here are remembered: they may have overtaken their requests.
 const EARLY: usize = 1024;
 /// An asker that would take more parts at once is sent so many.
@@ -36,8 +30,6 @@ pub(crate) struct Underway {
     count: Arc<AtomicUsize>,
     /// The same of this queue, for operators.
     gauge: Gauge,
-    /// The queue on which askers are heard.
-    queue: watch::Sender<Option<String>>,
 }
 
 #[derive(Default)]
@@ -65,30 +57,7 @@ impl Underway {
     pub(crate) fn new(route: Route, count: &Arc<AtomicUsize>) -> Arc<Self> {
         let count = Arc::clone(count);
         let gauge = metrics::gauge!("bus_serving", "queue" => route.requests);
-        Arc::new(Self { state: Mutex::default(), count, gauge, queue: watch::Sender::new(None) })
-    }
-
-    /// Listens to askers; ends with the bus.
-    pub(crate) async fn listen(self: Arc<Self>, bus: Bus, route: Route) {
-        let bind = Some(Binding { exchange: bus.names.control(), keys: vec![route.requests.to_owned()] });
-        let mut consumer: Consumer =
-            bus.broker.consume(QueueSpec::Private { bind, acknowledged: false }, BUFFER);
-        // Only the consumer is kept: it ends with the broker.
-        drop(bus);
-        while let Some(incoming) = consumer.next().await {
-            match incoming {
-                Incoming::Established { queue } => drop(self.queue.send_replace(Some(queue))),
-                Incoming::Lost => drop(self.queue.send_replace(None)),
-                Incoming::Stopped => {}
-                Incoming::Delivery(delivery) => self.obey(delivery.message),
-            }
-        }
-    }
-
-    /// The queue on which askers are heard; waits while there is none.
-    pub(crate) async fn queue(&self) -> Option<String> {
-        let mut queue = self.queue.subscribe();
-        queue.wait_for(Option::is_some).await.ok()?.clone()
+        Arc::new(Self { state: Mutex::default(), count, gauge })
     }
 
     /// Begins to work on a request. One that was given to this process before is worked on once only: should the earlier work
@@ -114,7 +83,8 @@ impl Underway {
         Entry { controls, underway: Arc::clone(self), key }
     }
 
-    fn obey(&self, message: Message) {
+    /// Heeds what an asker says of its request: that it takes more, or has gone.
+    pub(crate) fn obey(&self, message: Message) {
         let Some(key) = message.reply_to.zip(message.correlation_id) else { return };
         let cancel = message.headers.get(parts::CONTROL) == Some(parts::CANCEL);
         let mut state = self.lock();

@@ -37,6 +37,9 @@ pub enum RequestError {
     /// The deadline passed.
     #[error("no reply within the deadline")]
     Timeout,
+    /// The replica that worked on it is gone.
+    #[error("the replica that worked on the request is gone")]
+    Lost,
     /// The other side could not work on it at all.
     #[error("the request was rejected: {0}")]
     Rejected(ErrorCode),

@@ -1,7 +1,7 @@
 //! The requests of this process that wait for their replies.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -37,7 +37,13 @@ pub(crate) struct Pending {
 #[derive(Default)]
 struct Waiting {
     last_number: u64,
-    by_number: HashMap<u64, Expected>,
+    by_number: HashMap<u64, Entry>,
+}
+
+struct Entry {
+    expected: Expected,
+    /// The queue of the replica that works on it, where it is known that no other one does.
+    at: Option<Arc<str>>,
 }
 
 enum Expected {
@@ -74,7 +80,11 @@ impl Pending {
         Self { waiting: Mutex::default(), max }
     }
 
-    pub(crate) fn register(self: &Arc<Self>) -> Result<(Waiter, oneshot::Receiver<Reply>), RequestError> {
+    /// Expects the answer to a request that is sent to one replica alone, or to all that share a queue.
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        at: Option<Arc<str>>,
+    ) -> Result<(Waiter, oneshot::Receiver<Reply>), RequestError> {
         let (settle, reply) = oneshot::channel();
         let mut waiting = self.lock();
         if waiting.by_number.len() >= self.max {
@@ -82,7 +92,7 @@ impl Pending {
         }
         waiting.last_number += 1;
         let number = waiting.last_number;
-        waiting.by_number.insert(number, Expected::First(settle));
+        waiting.by_number.insert(number, Entry { expected: Expected::First(settle), at });
         gauge!(IN_FLIGHT).increment(1);
         Ok((Waiter { number, pending: Arc::clone(self) }, reply))
     }
@@ -91,8 +101,8 @@ impl Pending {
     pub(crate) fn settle(&self, message: Message) -> Option<Message> {
         let number = message.correlation_id.as_deref().and_then(|id| id.parse().ok());
         let mut waiting = self.lock();
-        let Some((number, expected)) = number.and_then(|number| waiting.by_number.remove_entry(&number))
-        else {
+        let found = number.and_then(|number| waiting.by_number.remove_entry(&number));
+        let Some((number, Entry { expected, at })) = found else {
             drop(waiting);
             metrics::counter!("bus_late_replies_total").increment(1);
             return Some(message);
@@ -125,7 +135,7 @@ impl Pending {
             Expected::Nothing => Some(Expected::Nothing),
         };
         match further {
-            Some(expected) => drop(waiting.by_number.insert(number, expected)),
+            Some(expected) => drop(waiting.by_number.insert(number, Entry { expected, at })),
             None => gauge!(IN_FLIGHT).decrement(1),
         }
         None
@@ -133,9 +143,34 @@ impl Pending {
 
     /// No reply will come any more to any of them.
     pub(crate) fn fail_all(&self) {
-        for expected in self.lock().by_number.values_mut() {
-            if let Expected::First(waiter) = std::mem::replace(expected, Expected::Nothing) {
-                let _ = waiter.send(Err(PublishError::Unavailable.into()));
+        for entry in self.lock().by_number.values_mut() {
+            entry.fail(PublishError::Unavailable.into());
+        }
+    }
+
+    /// Learns that only the replica with this queue works on a request.
+    pub(crate) fn passed_on(&self, message: Message) {
+        let number: Option<u64> = message.correlation_id.as_deref().and_then(|id| id.parse().ok());
+        let mut waiting = self.lock();
+        // The answer may have come first.
+        let entry = number.and_then(|number| waiting.by_number.get_mut(&number));
+        if let (Some(entry), Some(queue)) = (entry, message.reply_to) {
+            entry.at = Some(queue.into());
+        }
+    }
+
+    /// The queues of the replicas that have not begun to answer requests which no other can answer.
+    pub(crate) fn relied_on(&self) -> HashSet<Arc<str>> {
+        let waiting = self.lock();
+        let unanswered = waiting.by_number.values().filter(|entry| entry.expected.is_first());
+        unanswered.filter_map(|entry| entry.at.clone()).collect()
+    }
+
+    /// The replica is gone, and what it had not begun to answer with it.
+    pub(crate) fn lose(&self, replica: &str) {
+        for entry in self.lock().by_number.values_mut() {
+            if entry.expected.is_first() && entry.at.as_deref() == Some(replica) {
+                entry.fail(RequestError::Lost);
             }
         }
     }
@@ -147,6 +182,21 @@ impl Pending {
     /// No code panics while it holds the lock, so a poisoned one is still good.
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Expected {
+    fn is_first(&self) -> bool {
+        matches!(self, Self::First(_))
+    }
+}
+
+impl Entry {
+    /// Tells whoever waits that no answer, or no more of it, will come.
+    fn fail(&mut self, error: RequestError) {
+        if let Expected::First(waiter) = std::mem::replace(&mut self.expected, Expected::Nothing) {
+            let _ = waiter.send(Err(error));
+        }
     }
 }
 
@@ -168,11 +218,11 @@ impl Waiter {
 
     /// Stops waiting.
     pub(crate) fn leave(&self) -> Left {
-        let Some(expected) = self.pending.lock().by_number.remove(&self.number) else {
+        let Some(entry) = self.pending.lock().by_number.remove(&self.number) else {
             return Left::Answered;
         };
         gauge!(IN_FLIGHT).decrement(1);
-        match expected {
+        match entry.expected {
             Expected::First(_) | Expected::Rest { .. } => Left::Waiting,
             Expected::Nothing => Left::GivenUp,
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use contracts::{
     ErrorCode,
-    queues::{Route, parts},
+    queues::{Route, direct, parts},
 };
 use futures_util::{StreamExt, stream::BoxStream};
 use serde_json::{Value, json};
@@ -13,9 +13,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    Bus, Encoding,
+    Bus, Encoding, Presence,
     broker::{Guarantee, Target},
-    control::{Controls, Underway},
+    control::Controls,
+    error::PublishError,
     message::{Headers, MAX_BODY_BYTES, Message},
 };
 
@@ -35,6 +36,13 @@ pub enum Reply<A> {
         head: A,
         /// The result.
         result: Outgoing,
+    },
+    /// Another replica is to answer.
+    PassOn {
+        /// Its [address](crate::Presence::address).
+        to: String,
+        /// The answer if that is gone, as JSON.
+        otherwise: A,
     },
 }
 
@@ -97,7 +105,7 @@ impl Bus {
         due: Due<'_>,
         head: String,
         result: Outgoing,
-        underway: &Underway,
+        presence: &Presence,
         controls: &Controls,
     ) {
         let Outgoing { encoding, parts } = result;
@@ -124,7 +132,7 @@ impl Bus {
                     reply.headers.set(parts::ANSWER, answer.clone());
                     if let Some(head) = head.take() {
                         reply.headers.set(parts::HEAD, head);
-                        reply.reply_to = if last { None } else { underway.queue().await };
+                        reply.reply_to = if last { None } else { presence.reachable().await };
                     }
                     self.send_reply(due, reply).await;
                     if last {
@@ -133,6 +141,27 @@ impl Bus {
                 }
             }
         }
+    }
+
+    /// Hands a request over to another replica, and tells its asker.
+    pub(crate) async fn pass_on(&self, due: Due<'_>, to: String) -> Result<(), PublishError> {
+        let Due { request, deadline, .. } = due;
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let message = Message { expiration: Some(patience), ..request.clone() };
+        self.broker.publish(Target::Queue(to.clone()), message, Guarantee::Routed).await?;
+        if let Some(asker) =
+            request.reply_to.clone().filter(|_| request.headers.get(direct::FOLLOWS).is_some())
+        {
+            let told = Message {
+                correlation_id: request.correlation_id.clone(),
+                reply_to: Some(to),
+                headers: [(parts::CONTROL, direct::PASSED_ON.to_owned())].into(),
+                ..Message::default()
+            };
+            // One who does not hear it learns at its deadline that the other replica was lost.
+            let _ = self.broker.publish(Target::Queue(asker), told, Guarantee::Accepted).await;
+        }
+        Ok(())
     }
 
     async fn send_reply(&self, due: Due<'_>, reply: Message) {

@@ -1,17 +1,21 @@
 //! The asking side: requests wait for replies on this process's own reply queue.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use contracts::{
     ErrorCode, TraceParent,
-    queues::{Route, TRACEPARENT_HEADER, parts},
+    queues::{Route, TRACEPARENT_HEADER, direct, parts},
 };
+use futures_util::future::join_all;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::{oneshot, watch},
-    task::AbortHandle,
-    time::{Instant, timeout_at},
+    time::{Instant, MissedTickBehavior, interval, timeout_at},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     Bus,
@@ -19,7 +23,7 @@ use crate::{
     broker::{Broker, Consumer, Guarantee, Incoming, QueueSpec, Target},
     cancel::{Canceller, Question},
     error::{PublishError, RequestError},
-    message::Message,
+    message::{Headers, Message},
     names::Names,
     pending::{First, Pending, Reply, WINDOW},
     reply::ERROR_HEADER,
@@ -27,20 +31,24 @@ use crate::{
 
 /// Replies are taken without acknowledgement, so this only sizes the buffer between the connection and the waiting.
 const REPLY_BUFFER: u16 = 1024;
+/// How often it is looked whether a replica is there that has requests which no other can answer.
+const PROBE: Duration = Duration::from_millis(250);
 
 /// What goes with a request.
 #[derive(Clone, Copy, Debug)]
-pub struct RequestOptions {
+pub struct RequestOptions<'a> {
     /// When the caller stops waiting. It travels as the message's expiry.
     pub deadline: Instant,
     /// The trace that the request belongs to.
     pub trace: Option<TraceParent>,
+    /// The [address](crate::Presence::address) of the only replica that is to be asked. It is unroutable when that is gone.
+    pub at: Option<&'a str>,
 }
 
-impl RequestOptions {
-    /// A request that may take so long, outside any trace.
+impl RequestOptions<'_> {
+    /// A request to any replica that may take so long, outside any trace.
     pub fn within(patience: Duration) -> Self {
-        Self { deadline: Instant::now() + patience, trace: None }
+        Self { deadline: Instant::now() + patience, trace: None, at: None }
     }
 }
 
@@ -49,7 +57,8 @@ pub(crate) struct Requester {
     reply_queue: watch::Receiver<Option<Arc<str>>>,
     ready: watch::Receiver<bool>,
     canceller: Canceller,
-    receiving: AbortHandle,
+    _receiving: AbortOnDropHandle<()>,
+    _probing: AbortOnDropHandle<()>,
 }
 
 impl Requester {
@@ -60,18 +69,19 @@ impl Requester {
         let replies = broker.consume(QueueSpec::Private { bind: None, acknowledged: false }, REPLY_BUFFER);
         let canceller = Canceller::start(broker, names);
         let receiving = receive(replies, Arc::clone(&pending), canceller.clone(), reply_queue, ready);
-        let receiving = tokio::spawn(receiving).abort_handle();
-        Self { pending, reply_queue: known_queue, ready: is_ready, canceller, receiving }
+        let probing = tokio::spawn(probe(Arc::downgrade(broker), Arc::clone(&pending)));
+        Self {
+            pending,
+            reply_queue: known_queue,
+            ready: is_ready,
+            canceller,
+            _receiving: AbortOnDropHandle::new(tokio::spawn(receiving)),
+            _probing: AbortOnDropHandle::new(probing),
+        }
     }
 
     pub(crate) fn ready(&self) -> watch::Receiver<bool> {
         self.ready.clone()
-    }
-}
-
-impl Drop for Requester {
-    fn drop(&mut self) {
-        self.receiving.abort();
     }
 }
 
@@ -94,6 +104,11 @@ async fn receive(
                 pending.fail_all();
             }
             Incoming::Stopped => {}
+            Incoming::Delivery(delivery)
+                if delivery.message.headers.get(parts::CONTROL) == Some(direct::PASSED_ON) =>
+            {
+                pending.passed_on(delivery.message);
+            }
             Incoming::Delivery(delivery) => {
                 if let (Some(unwanted), Some(queue)) =
                     (pending.settle(delivery.message), reply_queue.borrow().as_deref())
@@ -105,6 +120,35 @@ async fn receive(
     }
 }
 
+/// Looks again and again whether the replicas are there that must be: what was sent to one of them is lost with it, and nobody
+/// says so.
+async fn probe(broker: Weak<Broker>, pending: Arc<Pending>) {
+    let mut ticks = interval(PROBE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(broker) = broker.upgrade() else { return };
+        let probes = pending.relied_on().into_iter().map(async |replica| {
+            if is_gone(&broker, &replica).await {
+                pending.lose(&replica);
+            }
+        });
+        join_all(probes).await;
+    }
+}
+
+/// Whether the broker says that there is no such replica.
+async fn is_gone(broker: &Broker, replica: &str) -> bool {
+    let message = Message {
+        expiration: Some(PROBE),
+        headers: [(parts::CONTROL, direct::PROBE.to_owned())].into(),
+        ..Message::default()
+    };
+    let target = Target::Queue(replica.to_owned());
+    let published = broker.publish(target, message, Guarantee::Routed).await;
+    matches!(published, Err(PublishError::Unroutable { .. }))
+}
+
 impl Bus {
     /// Asks whoever serves `route` and waits for the reply.
     ///
@@ -114,7 +158,7 @@ impl Bus {
         &self,
         route: Route,
         request: &Q,
-        options: RequestOptions,
+        options: RequestOptions<'_>,
     ) -> Result<A, RequestError> {
         let (first, _) = self.measured(route, self.send(route, request, options, None)).await?;
         serde_json::from_slice(&first.message.body).map_err(RequestError::Malformed)
@@ -129,7 +173,7 @@ impl Bus {
         &self,
         route: Route,
         request: &Q,
-        options: RequestOptions,
+        options: RequestOptions<'_>,
     ) -> Result<Answer<H>, RequestError> {
         let (first, question) =
             self.measured(route, self.send(route, request, options, Some(WINDOW))).await?;
@@ -141,6 +185,31 @@ impl Bus {
         let head = serde_json::from_str(head).map_err(RequestError::Malformed)?;
         let body = Body::new(first, question, options.deadline, Arc::clone(&self.broker));
         Ok(Answer { head, body: Some(body) })
+    }
+
+    /// Tells the replica at this [address](crate::Presence::address) something; returns once it has heeded it.
+    ///
+    /// # Errors
+    /// [`RequestError`]; [unroutable](PublishError::Unroutable) or [`Lost`](RequestError::Lost) when the replica is gone.
+    pub async fn tell<N: Serialize>(
+        &self,
+        replica: &str,
+        note: &N,
+        deadline: Instant,
+    ) -> Result<(), RequestError> {
+        let letter = Letter {
+            queue: replica.to_owned(),
+            at: Some(replica.into()),
+            body: serde_json::to_vec(note).map_err(RequestError::Unwritable)?,
+            headers: [(parts::CONTROL, direct::NOTE.to_owned())].into(),
+            canceller: None,
+        };
+        self.exchange(letter, deadline).await.map(drop)
+    }
+
+    /// Whether the broker says that there is no replica at this [address](crate::Presence::address).
+    pub async fn is_gone(&self, replica: &str) -> bool {
+        is_gone(&self.broker, replica).await
     }
 
     /// How many requests of this process wait for their replies, or for the rest of them.
@@ -161,39 +230,52 @@ impl Bus {
         outcome
     }
 
-    /// Publishes a request and waits for the first message of its answer.
+    /// Sends a request and waits for the first message of its answer.
     async fn send<Q: Serialize>(
         &self,
         route: Route,
         request: &Q,
-        options: RequestOptions,
+        options: RequestOptions<'_>,
         window: Option<usize>,
     ) -> Result<(First, Question), RequestError> {
-        let body = serde_json::to_vec(request).map_err(RequestError::Unwritable)?;
-        let patience = options.deadline.saturating_duration_since(Instant::now());
+        let mut headers = Headers::from([(direct::FOLLOWS, "1".to_owned())]);
+        if let Some(trace) = options.trace {
+            headers.set(TRACEPARENT_HEADER, trace.to_string());
+        }
+        if let Some(window) = window {
+            headers.set(parts::WINDOW, window.to_string());
+        }
+        let letter = Letter {
+            queue: options.at.map_or_else(|| self.names.queue(route.requests), str::to_owned),
+            at: options.at.map(Into::into),
+            body: serde_json::to_vec(request).map_err(RequestError::Unwritable)?,
+            headers,
+            canceller: window.map(|_| (self.requester.canceller.clone(), route)),
+        };
+        self.exchange(letter, options.deadline).await
+    }
+
+    /// Publishes a letter and waits for the first message of its answer.
+    async fn exchange(&self, letter: Letter, deadline: Instant) -> Result<(First, Question), RequestError> {
+        let Letter { queue, at, body, headers, canceller } = letter;
+        let patience = deadline.saturating_duration_since(Instant::now());
         if patience.is_zero() {
             return Err(RequestError::Timeout);
         }
+        let answering = at.as_deref().map(str::to_owned);
         // Registered before the queue's name is read: should the queue be lost in between, this request fails with it.
-        let (waiter, mut reply) = self.requester.pending.register()?;
+        let (waiter, mut reply) = self.requester.pending.register(at)?;
         let reply_to = self.requester.reply_queue.borrow().clone().ok_or(PublishError::Unavailable)?;
-        let mut message = Message {
+        let message = Message {
             body: body.into(),
             correlation_id: Some(waiter.id()),
             reply_to: Some(reply_to.as_ref().to_owned()),
             expiration: Some(patience),
-            ..Message::default()
+            headers,
+            persistent: false,
         };
-        if let Some(trace) = options.trace {
-            message.headers.set(TRACEPARENT_HEADER, trace.to_string());
-        }
-        if let Some(window) = window {
-            message.headers.set(parts::WINDOW, window.to_string());
-        }
-        let mut question =
-            Question::new(waiter, reply_to, route, window.map(|_| self.requester.canceller.clone()));
-        let published =
-            self.broker.publish(Target::Queue(self.names.queue(route.requests)), message, Guarantee::Routed);
+        let mut question = Question::new(waiter, reply_to, canceller, answering);
+        let published = self.broker.publish(Target::Queue(queue), message, Guarantee::Routed);
         let waiting = async {
             tokio::pin!(published);
             tokio::select! {
@@ -208,12 +290,23 @@ impl Bus {
             }
             settled((&mut reply).await)
         };
-        let first = timeout_at(options.deadline, waiting).await.map_err(|_| self.broker.overdue())??;
+        let first = timeout_at(deadline, waiting).await.map_err(|_| self.broker.overdue())??;
         match first.message.headers.get(ERROR_HEADER) {
             None => Ok((first, question)),
             Some(code) => Err(RequestError::Rejected(error_code(code))),
         }
     }
+}
+
+/// What is sent, and to whom.
+struct Letter {
+    queue: String,
+    /// The only replica that has this queue, if it is of one.
+    at: Option<Arc<str>>,
+    body: Vec<u8>,
+    headers: Headers,
+    /// Who tells that nobody waits any more.
+    canceller: Option<(Canceller, Route)>,
 }
 
 fn settled(reply: Result<Reply, oneshot::error::RecvError>) -> Reply {
@@ -229,6 +322,7 @@ fn outcome_label(error: &RequestError) -> &'static str {
         RequestError::Publish(PublishError::Unavailable) => "unavailable",
         RequestError::Publish(PublishError::Unroutable { .. }) => "unroutable",
         RequestError::Timeout => "timeout",
+        RequestError::Lost => "lost",
         RequestError::Rejected(_) => "rejected",
         RequestError::Overloaded => "overloaded",
         RequestError::Malformed(_) | RequestError::Unwritable(_) => "malformed",

@@ -8,24 +8,28 @@ use std::{
 
 use contracts::{
     ErrorCode, TraceParent, json_place,
-    queues::{Route, TRACEPARENT_HEADER, parts},
+    queues::{Route, TRACEPARENT_HEADER, direct, parts},
 };
 use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
 };
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Bus,
-    broker::{Acker, Delivery, Incoming, QueueSpec},
+    Bus, Presence,
+    broker::{Acker, Binding, Consumer, Delivery, Incoming, QueueSpec},
     control::Underway,
+    error::PublishError,
     message::Message,
+    presence::ECHO,
     reply::{Due, Outgoing, Reply},
 };
 
+/// What is said on the replica's own queue is bounded by those who ask, so this only sizes the buffer between the connection and us.
+const OWN_BUFFER: u16 = 1024;
 /// How long the broker may take at the end to keep a message that could not be handled.
 const AT_THE_END: Duration = Duration::from_secs(5);
 
@@ -55,6 +59,8 @@ pub struct Context {
     pub redelivered: bool,
     /// Whether the asker takes its answer in parts.
     pub takes_parts: bool,
+    /// Whether it was sent to this replica alone, which is to answer it and not to pass it on.
+    pub is_direct: bool,
 }
 
 impl Bus {
@@ -74,7 +80,9 @@ impl Bus {
         F: Future<Output = A> + Send + 'static,
     {
         let handler = move |request, context| handler(request, context).map(Reply::Whole);
-        self.answer_all(Serving::new(self, route, options, shutdown, handler)).await;
+        let presence = Presence::default();
+        presence.leave();
+        self.answer_all(Serving::new(self, route, options, shutdown, handler, presence), None).await;
     }
 
     /// As [`serve`](Self::serve), for answers that may come in parts. A handler whose asker has gone is dropped at once.
@@ -90,10 +98,28 @@ impl Bus {
         H: Fn(Q, Context) -> F + Send + Sync + 'static,
         F: Future<Output = Reply<A>> + Send + 'static,
     {
-        let serving = Serving::new(self, route, options, shutdown, handler);
-        let listening = tokio::spawn(Arc::clone(&serving.underway).listen(self.clone(), route));
-        let _listening = AbortOnDropHandle::new(listening);
-        self.answer_all(serving).await;
+        let presence = Presence::default();
+        presence.leave();
+        self.serve_present(route, options, presence, shutdown, handler).await;
+    }
+
+    /// The same for a replica that others reach by its [`Presence`]: requests that are sent there are answered as well, also after
+    /// `shutdown` until it [has left](Presence::leave).
+    pub async fn serve_present<Q, A, H, F>(
+        &self,
+        route: Route,
+        options: ServeOptions,
+        presence: Presence,
+        shutdown: CancellationToken,
+        handler: H,
+    ) where
+        Q: DeserializeOwned + Send + 'static,
+        A: Serialize + Send + 'static,
+        H: Fn(Q, Context) -> F + Send + Sync + 'static,
+        F: Future<Output = Reply<A>> + Send + 'static,
+    {
+        let serving = Serving::new(self, route, options, shutdown, handler, presence);
+        self.answer_all(serving, Some(self.listen(route))).await;
     }
 
     /// How many requests this process works on, or has answers of that are not sent yet.
@@ -101,7 +127,7 @@ impl Bus {
         self.serving.load(Ordering::Relaxed)
     }
 
-    async fn answer_all<Q, A, H, F>(&self, serving: Serving<H>)
+    async fn answer_all<Q, A, H, F>(&self, serving: Serving<H>, mut own: Option<Consumer>)
     where
         Q: DeserializeOwned + Send + 'static,
         A: Serialize + Send + 'static,
@@ -111,6 +137,8 @@ impl Bus {
         let serving = Arc::new(serving);
         let queue = QueueSpec::Shared(self.names.queue(serving.route.requests));
         let mut requests = self.broker.consume(queue, serving.options.concurrency);
+        let mut echoes = interval(ECHO);
+        echoes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut under_way = JoinSet::new();
         loop {
             tokio::select! {
@@ -119,16 +147,38 @@ impl Bus {
                     Some(Incoming::Established { .. }) => serving.prepare().await,
                     Some(Incoming::Lost | Incoming::Stopped) => {}
                     Some(Incoming::Delivery(delivery)) => {
-                        under_way.spawn(Arc::clone(&serving).answer(*delivery));
+                        under_way.spawn(Arc::clone(&serving).answer(*delivery, false));
                     }
                     None => break,
                 },
+                Some(incoming) = said(&mut own) => serving.hear(incoming, &mut under_way),
+                _ = echoes.tick(), if own.is_some() => serving.say_something(&mut under_way),
                 Some(_) = under_way.join_next() => {}
             }
         }
         requests.stop().await;
-        while under_way.join_next().await.is_some() {}
+        // What is under way is still spoken of, and who does not know better still sends requests to this replica.
+        let left = serving.presence.left();
+        while !left.is_cancelled() || !under_way.is_empty() {
+            tokio::select! {
+                Some(incoming) = said(&mut own) => serving.hear(incoming, &mut under_way),
+                _ = echoes.tick(), if !left.is_cancelled() => serving.say_something(&mut under_way),
+                Some(_) = under_way.join_next() => {}
+                () = left.cancelled(), if !left.is_cancelled() => {}
+            }
+        }
     }
+
+    /// The queue of this replica alone, where it also hears what askers say to all replicas.
+    fn listen(&self, route: Route) -> Consumer {
+        let bind = Some(Binding { exchange: self.names.control(), keys: vec![route.requests.to_owned()] });
+        self.broker.consume(QueueSpec::Private { bind, acknowledged: false }, OWN_BUFFER)
+    }
+}
+
+/// What is said on the replica's own queue, if it has one.
+async fn said(own: &mut Option<Consumer>) -> Option<Incoming> {
+    own.as_mut()?.next().await
 }
 
 struct Serving<H> {
@@ -138,12 +188,15 @@ struct Serving<H> {
     shutdown: CancellationToken,
     handler: H,
     underway: Arc<Underway>,
+    presence: Presence,
 }
 
 /// What became of a request.
 enum Outcome {
     Answered(Vec<u8>),
     InParts(String, Outgoing),
+    /// To be answered by another replica, or else by this.
+    PassedOn(String, Vec<u8>),
     Failed(ErrorCode, String),
     /// Its caller waits no more.
     Expired,
@@ -153,6 +206,7 @@ impl Outcome {
     fn label(&self) -> &'static str {
         match self {
             Self::Answered(_) | Self::InParts(..) => "ok",
+            Self::PassedOn(..) => "passed_on",
             Self::Failed(..) => "dead_letter",
             Self::Expired => "expired",
         }
@@ -160,9 +214,20 @@ impl Outcome {
 }
 
 impl<H> Serving<H> {
-    fn new(bus: &Bus, route: Route, options: ServeOptions, shutdown: CancellationToken, handler: H) -> Self {
+    fn new(
+        bus: &Bus,
+        route: Route,
+        options: ServeOptions,
+        shutdown: CancellationToken,
+        handler: H,
+        presence: Presence,
+    ) -> Self {
         let underway = Underway::new(route, &bus.serving);
-        Self { bus: bus.clone(), route, options, shutdown, handler, underway }
+        Self { bus: bus.clone(), route, options, shutdown, handler, underway, presence }
+    }
+
+    fn say_something(&self, under_way: &mut JoinSet<()>) {
+        under_way.spawn(self.presence.clone().say(self.bus.clone()));
     }
 
     /// Ends when nothing more is waited for.
@@ -179,7 +244,55 @@ impl<H> Serving<H> {
         }
     }
 
-    async fn answer<Q, A, F>(self: Arc<Self>, delivery: Delivery)
+    /// Heeds what comes by the replica's own queue.
+    fn hear<Q, A, F>(self: &Arc<Self>, incoming: Incoming, under_way: &mut JoinSet<()>)
+    where
+        Q: DeserializeOwned + Send + 'static,
+        A: Serialize + Send + 'static,
+        H: Fn(Q, Context) -> F + Send + Sync + 'static,
+        F: Future<Output = Reply<A>> + Send + 'static,
+    {
+        let delivery = match incoming {
+            Incoming::Established { queue } => {
+                self.presence.established(queue);
+                return self.say_something(under_way);
+            }
+            Incoming::Lost => return self.presence.lost(),
+            Incoming::Stopped => return,
+            Incoming::Delivery(delivery) => *delivery,
+        };
+        match delivery.message.headers.get(parts::CONTROL) {
+            // No prefetch bounds them, so they are refused where as many more are under way as may come by the shared queue.
+            None if under_way.len() >= 2 * usize::from(self.options.concurrency) => {
+                under_way.spawn(Arc::clone(self).refuse(delivery.message));
+            }
+            None => drop(under_way.spawn(Arc::clone(self).answer(delivery, true))),
+            Some(parts::MORE | parts::CANCEL) => self.underway.obey(delivery.message),
+            Some(direct::ECHO) => self.presence.echoed(&delivery.message),
+            Some(direct::NOTE) if self.presence.heed(&delivery.message.body) => {
+                under_way.spawn(Arc::clone(self).confirm(delivery.message));
+            }
+            // A probe, or of a newer version.
+            Some(_) => {}
+        }
+    }
+
+    /// Says that what was said has been heeded.
+    async fn confirm(self: Arc<Self>, note: Message) {
+        self.bus.reply(self.due(&note), Vec::new()).await;
+    }
+
+    /// Says that too much is under way.
+    async fn refuse(self: Arc<Self>, request: Message) {
+        self.bus.reply_error(self.due(&request), &ErrorCode::Unavailable).await;
+    }
+
+    fn due<'a>(&self, request: &'a Message) -> Due<'a> {
+        let patience = request.expiration.unwrap_or(self.options.default_patience);
+        Due { route: self.route, request, deadline: Instant::now() + patience }
+    }
+
+    async fn answer<Q, A, F>(self: Arc<Self>, delivery: Delivery, is_direct: bool)
     where
         Q: DeserializeOwned + Send + 'static,
         A: Serialize + Send + 'static,
@@ -191,7 +304,14 @@ impl<H> Serving<H> {
         let deadline = started + message.expiration.unwrap_or(self.options.default_patience);
         let entry = self.underway.enter(&message, delivery.redelivered);
         let cancelled = &entry.controls.cancelled;
-        let working = timeout_at(deadline, self.work(&message, deadline, delivery.redelivered));
+        let context = Context {
+            deadline,
+            trace: message.headers.get(TRACEPARENT_HEADER).and_then(|text| text.parse().ok()),
+            redelivered: delivery.redelivered,
+            takes_parts: message.reply_to.is_some() && message.headers.get(parts::WINDOW).is_some(),
+            is_direct,
+        };
+        let working = timeout_at(deadline, self.work(&message, context));
         let outcome = tokio::select! {
             biased;
             () = cancelled.cancelled() => Outcome::Expired,
@@ -204,7 +324,7 @@ impl<H> Serving<H> {
         match outcome {
             Outcome::Answered(body) => self.bus.reply(due, body).await,
             Outcome::InParts(head, result) => {
-                let sending = self.bus.reply_in_parts(due, head, result, &self.underway, &entry.controls);
+                let sending = self.bus.reply_in_parts(due, head, result, &self.presence, &entry.controls);
                 tokio::select! {
                     biased;
                     () = cancelled.cancelled() => {}
@@ -212,6 +332,11 @@ impl<H> Serving<H> {
                     _ = timeout_at(deadline, sending) => {}
                 }
             }
+            Outcome::PassedOn(to, otherwise) => match self.bus.pass_on(due, to).await {
+                Ok(()) => {}
+                Err(PublishError::Unroutable { .. }) => self.bus.reply(due, otherwise).await,
+                Err(PublishError::Unavailable) => self.bus.reply_error(due, &ErrorCode::Unavailable).await,
+            },
             Outcome::Failed(code, reason) => {
                 self.bus.reply_error(due, &code).await;
                 let kept = tokio::select! {
@@ -242,7 +367,7 @@ impl<H> Serving<H> {
         }
     }
 
-    async fn work<Q, A, F>(&self, message: &Message, deadline: Instant, redelivered: bool) -> Outcome
+    async fn work<Q, A, F>(&self, message: &Message, context: Context) -> Outcome
     where
         Q: DeserializeOwned,
         A: Serialize + Send + 'static,
@@ -258,15 +383,15 @@ impl<H> Serving<H> {
                 );
             }
         };
-        let trace = message.headers.get(TRACEPARENT_HEADER).and_then(|text| text.parse().ok());
-        let takes_parts = message.reply_to.is_some() && message.headers.get(parts::WINDOW).is_some();
-        let context = Context { deadline, trace, redelivered, takes_parts };
         // A panic is seen here and ends nothing else. What the handler leaves half done is its own and dropped with it.
         let work = AssertUnwindSafe(async { (self.handler)(request, context).await });
         let written = match work.catch_unwind().await {
             Ok(Reply::Whole(answer)) => serde_json::to_vec(&answer).map(Outcome::Answered),
             Ok(Reply::InParts { head, result }) => {
                 serde_json::to_string(&head).map(|head| Outcome::InParts(head, result))
+            }
+            Ok(Reply::PassOn { to, otherwise }) => {
+                serde_json::to_vec(&otherwise).map(|otherwise| Outcome::PassedOn(to, otherwise))
             }
             Err(_) => return Outcome::Failed(ErrorCode::Internal, "the handler panicked".to_owned()),
         };

@@ -32,12 +32,30 @@ pub mod parts {
     pub const LAST: &str = "kubesage-last";
     /// On each part whose body is a piece of a gzipped result: `gzip`.
     pub const ENCODING: &str = "kubesage-encoding";
-    /// On a message to those who answer: [`MORE`] or [`CANCEL`].
+    /// On a message that is neither a request nor an answer, what it is: [`MORE`], [`CANCEL`], or one of [`direct`](super::direct).
     pub const CONTROL: &str = "kubesage-control";
     /// One more part may be sent.
     pub const MORE: &str = "more";
     /// Nobody waits for the answer any more.
     pub const CANCEL: &str = "cancel";
+}
+
+/// What is sent to one replica alone, by the queue that is its own.
+///
+/// A request may be sent there by whoever knows that only this replica can answer it; it is answered as one of the shared queue,
+/// and never passed on. Everything else there says with [`CONTROL`](parts::CONTROL) what it is.
+pub mod direct {
+    /// From a replica to itself: what was sent before has arrived.
+    pub const ECHO: &str = "echo";
+    /// Nothing: the sender wants to know whether the queue is there.
+    pub const PROBE: &str = "probe";
+    /// Something to be heeded; an empty reply says that it was.
+    pub const NOTE: &str = "note";
+    /// To an asker: its request was passed on to the replica whose queue is the `reply_to`. Sent to those who say
+    /// [`FOLLOWS`] only.
+    pub const PASSED_ON: &str = "passed-on";
+    /// On a request: the asker wants to be told when it is passed on.
+    pub const FOLLOWS: &str = "kubesage-follows";
 }
 
 /// The queue of requests of one kind, and the queue on which callers without a reply queue find their answers.

@@ -75,7 +75,7 @@ impl Agents {
             deadline: Timestamp::from_millis(now.as_millis().saturating_add(patience)),
             timestamp: now,
         };
-        let options = RequestOptions { deadline, trace: Some(trace) };
+        let options = RequestOptions { deadline, trace: Some(trace), at: None };
         let answer: Answer<QueryResult> =
             self.bus.ask(queues::QUERIES, &request, options).await.map_err(problem)?;
         let Answer { head, body } = answer;
@@ -100,7 +100,7 @@ impl Agents {
             timestamp: Timestamp::now(),
         };
         let deadline = deadline.min(Instant::now() + LIST_PATIENCE);
-        let options = RequestOptions { trace: Some(trace), deadline };
+        let options = RequestOptions { deadline, trace: Some(trace), at: None };
         let answer: ConnectedAgentsResult =
             self.bus.request(queues::CONNECTED_AGENTS, &request, options).await.map_err(
                 |error| match error {
@@ -134,11 +134,15 @@ pub(crate) fn problem(error: RequestError) -> Problem {
             let detail = "no answer in time: the agent, or the service that holds its session, is away";
             Problem::new(ErrorCode::AgentTimeout, detail)
         }
+        RequestError::Lost => {
+            let detail = "the replica of onboarding that held the agent's session is gone; try again";
+            Problem::new(ErrorCode::AgentNotConnected, detail)
+        }
         RequestError::Rejected(ErrorCode::TooLarge) => {
             Problem::new(ErrorCode::TooLarge, "the answer is larger than is carried; ask with a limit")
         }
-        RequestError::Overloaded => {
-            Problem::new(ErrorCode::Unavailable, "too many requests are under way here; try again")
+        RequestError::Overloaded | RequestError::Rejected(ErrorCode::Unavailable) => {
+            Problem::new(ErrorCode::Unavailable, "too many requests are under way; try again")
                 .retry_after(BUSY)
         }
         fault @ (RequestError::Rejected(_) | RequestError::Malformed(_) | RequestError::Unwritable(_)) => {

@@ -108,7 +108,7 @@ async fn ask(bus: &Bus, patience: Duration) -> Sample {
         sleep_until(deadline).await;
         deadline.elapsed()
     });
-    let options = RequestOptions { deadline, trace: None };
+    let options = RequestOptions { deadline, ..RequestOptions::within(Duration::ZERO) };
     let answer: Result<String, _> = bus.request(ECHO, &"load", options).await;
     let ended = Instant::now();
     let late = ended.saturating_duration_since(deadline);

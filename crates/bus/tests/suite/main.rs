@@ -1,5 +1,6 @@
 //! What the bus promises, on both brokers.
 
+mod direct;
 mod events;
 mod failures;
 mod parts;
