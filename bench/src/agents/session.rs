@@ -160,6 +160,9 @@ fn hello(credentials: &Credentials) -> Hello {
         cluster_name: None,
         capabilities: Command::ALL.iter().map(|command| command.as_str().to_owned()).collect(),
         simulated: true,
+        instance: None,
+        last_epoch: None,
+        moving: false,
     }
 }
 

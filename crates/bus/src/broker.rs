@@ -54,9 +54,9 @@ pub(crate) enum Guarantee {
 pub(crate) enum QueueSpec {
     /// Durable and shared: each message goes to one of its consumers.
     Shared(String),
-    /// This consumer's own, gone with it; optionally bound to topics of an exchange. Where messages need no acknowledgement, the
+    /// This consumer's own, gone with it; bound to topics of exchanges. Where messages need no acknowledgement, the
     /// broker sends them as fast as they come: what is sent there is bounded otherwise.
-    Private { bind: Option<Binding>, acknowledged: bool },
+    Private { bind: Vec<Binding>, acknowledged: bool },
 }
 
 /// Which topics of which exchange.

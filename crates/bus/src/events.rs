@@ -2,7 +2,10 @@
 
 use std::borrow::Borrow;
 
-use contracts::events::Event;
+use contracts::{
+    events::Event,
+    queues::{direct, parts},
+};
 
 use crate::{
     Bus,
@@ -35,7 +38,12 @@ impl Bus {
     pub async fn publish_event(&self, event: impl Borrow<Event>) -> Result<(), PublishError> {
         let event = event.borrow();
         let body = serde_json::to_vec(event).unwrap_or_default();
-        let message = Message { body: body.into(), persistent: true, ..Message::default() };
+        let message = Message {
+            body: body.into(),
+            headers: [(parts::CONTROL, direct::EVENT.to_owned())].into(),
+            persistent: true,
+            ..Message::default()
+        };
         let target = Target::Topic { exchange: self.names.events(), key: event.routing_key() };
         self.broker.publish(target, message, Guarantee::Accepted).await
     }
@@ -43,7 +51,7 @@ impl Bus {
     /// Watches the topics that match one of `keys` (AMQP patterns, such as `api_key.*`).
     pub fn watch_events(&self, keys: &[&str]) -> EventWatch {
         let keys = keys.iter().map(|&key| key.to_owned()).collect();
-        let bind = Some(Binding { exchange: self.names.events(), keys });
+        let bind = vec![Binding { exchange: self.names.events(), keys }];
         // With acknowledgements, so that a watcher who is slow leaves a flood of events on the broker.
         let queue = QueueSpec::Private { bind, acknowledged: true };
         EventWatch { consumer: self.broker.consume(queue, WATCH_BUFFER) }

@@ -33,7 +33,7 @@ pub use answer::{Answer, Body, Encoding};
 pub use dead_letters::DeadLetter;
 pub use error::{ConnectError, PublishError, RequestError};
 pub use events::{EventWatch, Notice};
-pub use presence::Presence;
+pub use presence::{Heard, Presence};
 pub use reply::{Outgoing, Part, Parts, Reply};
 pub use requester::RequestOptions;
 pub use responder::{Context, ServeOptions};

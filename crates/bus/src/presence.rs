@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use contracts::queues::{direct, parts};
+use contracts::{
+    events::Event,
+    queues::{direct, parts},
+};
 use serde::de::DeserializeOwned;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -16,9 +19,9 @@ use crate::{
 /// How often a replica says something to itself.
 pub(crate) const ECHO: Duration = Duration::from_secs(1);
 
-/// The presence of a replica on the bus: the queue by which others reach it alone.
+/// The presence of a replica on the bus: the queue by which others reach it alone, and by which it hears of events.
 ///
-/// What is said there is heeded in the order in which it was sent. So a replica that hears itself has heeded all that others had
+/// What comes there is heeded in the order in which it was sent. So a replica that hears itself has heeded all that others had
 /// said before, and for [`CERTAINTY`](Self::CERTAINTY) afterwards it takes itself for well informed. Whoever must not be
 /// contradicted by a replica that does not answer waits for as long. No clocks are compared.
 ///
@@ -29,16 +32,29 @@ pub struct Presence(Arc<Shared>);
 struct Shared {
     address: watch::Sender<Option<Arc<str>>>,
     certain_until: watch::Sender<Instant>,
-    heed: Box<dyn Fn(&[u8]) -> bool + Send + Sync>,
+    events: Vec<String>,
+    heed: Box<Heed>,
     /// Times are told apart by how long after this they were.
     since: Instant,
     left: CancellationToken,
 }
 
+/// Heeds a message, and says whether it was understood.
+type Heed = dyn Fn(&Message) -> bool + Send + Sync;
+
+/// What a replica hears.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard<N> {
+    /// What another replica has told it alone.
+    Note(N),
+    /// What has happened.
+    Event(Event),
+}
+
 impl Default for Presence {
-    /// A replica to which nothing is said.
+    /// A replica that heeds nothing.
     fn default() -> Self {
-        Self::heeding(|(): ()| {})
+        Self::heeding(&[], |_: Heard<()>| {})
     }
 }
 
@@ -46,22 +62,33 @@ impl Presence {
     /// For so long after it has heard itself a replica is certain.
     pub const CERTAINTY: Duration = Duration::from_secs(5);
 
-    /// A replica that heeds what it is [told](Bus::tell), at once.
-    pub fn heeding<N: DeserializeOwned>(heed: impl Fn(N) + Send + Sync + 'static) -> Self {
-        let heed = move |body: &[u8]| match serde_json::from_slice(body) {
-            Ok(note) => {
-                heed(note);
-                true
-            }
-            Err(error) => {
-                tracing::warn!(%error, "what another replica said is not understood");
-                false
+    /// A replica that heeds, at once, what it is [told](Bus::tell), and the events on topics that match one of `events` (AMQP
+    /// patterns, such as `api_key.*`). Events that happen while it has no [address](Self::address) it misses.
+    pub fn heeding<N: DeserializeOwned>(
+        events: &[&str],
+        heed: impl Fn(Heard<N>) + Send + Sync + 'static,
+    ) -> Self {
+        let heed = move |message: &Message| {
+            let heard = match message.headers.get(parts::CONTROL) {
+                Some(direct::EVENT) => serde_json::from_slice(&message.body).map(Heard::Event),
+                _ => serde_json::from_slice(&message.body).map(Heard::Note),
+            };
+            match heard {
+                Ok(heard) => {
+                    heed(heard);
+                    true
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "what was said to this replica is not understood");
+                    false
+                }
             }
         };
         let since = Instant::now();
         Self(Arc::new(Shared {
             address: watch::Sender::new(None),
             certain_until: watch::Sender::new(since),
+            events: events.iter().map(|&key| key.to_owned()).collect(),
             heed: Box::new(heed),
             since,
             left: CancellationToken::new(),
@@ -93,6 +120,11 @@ impl Presence {
         self.0.left.cancel();
     }
 
+    /// The topics of the events that it hears.
+    pub(crate) fn events(&self) -> &[String] {
+        &self.0.events
+    }
+
     pub(crate) fn left(&self) -> &CancellationToken {
         &self.0.left
     }
@@ -114,8 +146,8 @@ impl Presence {
     }
 
     /// Whether what was said is understood, and heeded now.
-    pub(crate) fn heed(&self, body: &[u8]) -> bool {
-        (self.0.heed)(body)
+    pub(crate) fn heed(&self, message: &Message) -> bool {
+        (self.0.heed)(message)
     }
 
     /// Says something to itself.

@@ -66,7 +66,8 @@ impl Requester {
         let pending = Arc::new(Pending::new(max_in_flight));
         let (reply_queue, known_queue) = watch::channel(None);
         let (ready, is_ready) = watch::channel(false);
-        let replies = broker.consume(QueueSpec::Private { bind: None, acknowledged: false }, REPLY_BUFFER);
+        let replies =
+            broker.consume(QueueSpec::Private { bind: Vec::new(), acknowledged: false }, REPLY_BUFFER);
         let canceller = Canceller::start(broker, names);
         let receiving = receive(replies, Arc::clone(&pending), canceller.clone(), reply_queue, ready);
         let probing = tokio::spawn(probe(Arc::downgrade(broker), Arc::clone(&pending)));

@@ -118,8 +118,9 @@ impl Bus {
         H: Fn(Q, Context) -> F + Send + Sync + 'static,
         F: Future<Output = Reply<A>> + Send + 'static,
     {
+        let own = self.listen(route, &presence);
         let serving = Serving::new(self, route, options, shutdown, handler, presence);
-        self.answer_all(serving, Some(self.listen(route))).await;
+        self.answer_all(serving, Some(own)).await;
     }
 
     /// How many requests this process works on, or has answers of that are not sent yet.
@@ -169,9 +170,11 @@ impl Bus {
         }
     }
 
-    /// The queue of this replica alone, where it also hears what askers say to all replicas.
-    fn listen(&self, route: Route) -> Consumer {
-        let bind = Some(Binding { exchange: self.names.control(), keys: vec![route.requests.to_owned()] });
+    /// The queue of this replica alone, where it also hears what askers say to all replicas, and of events.
+    fn listen(&self, route: Route, presence: &Presence) -> Consumer {
+        let askers = Binding { exchange: self.names.control(), keys: vec![route.requests.to_owned()] };
+        let events = Binding { exchange: self.names.events(), keys: presence.events().to_vec() };
+        let bind = vec![askers, events];
         self.broker.consume(QueueSpec::Private { bind, acknowledged: false }, OWN_BUFFER)
     }
 }
@@ -269,8 +272,11 @@ impl<H> Serving<H> {
             None => drop(under_way.spawn(Arc::clone(self).answer(delivery, true))),
             Some(parts::MORE | parts::CANCEL) => self.underway.obey(delivery.message),
             Some(direct::ECHO) => self.presence.echoed(&delivery.message),
-            Some(direct::NOTE) if self.presence.heed(&delivery.message.body) => {
+            Some(direct::NOTE) if self.presence.heed(&delivery.message) => {
                 under_way.spawn(Arc::clone(self).confirm(delivery.message));
+            }
+            Some(direct::EVENT) => {
+                self.presence.heed(&delivery.message);
             }
             // A probe, or of a newer version.
             Some(_) => {}

@@ -52,6 +52,16 @@ pub struct Hello {
     /// Whether its cluster says that it is a simulated one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub simulated: bool,
+    /// Which process it is: two that are connected with one id are two copies of an agent. Absent: one of version 1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Uuid>,
+    /// The [epoch](Welcome::epoch) of the last session of this process; absent before its first. When another process has had a
+    /// session since then, and still has, this one is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_epoch: Option<u64>,
+    /// The process still has an open session, from which this one takes over: what was asked there is still answered there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moving: bool,
 }
 
 /// The session is open.
@@ -62,6 +72,9 @@ pub struct Welcome {
     pub session_id: String,
     /// How often the agent is to send a heartbeat.
     pub heartbeat_seconds: u32,
+    /// How many sessions the agent has had with this one. The newer one counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
     /// What the operator of the agent should know, such as that it is too old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
@@ -194,7 +207,8 @@ pub struct Heartbeat {
     pub at: Timestamp,
 }
 
-/// The sender is about to close, in peace.
+/// The sender is about to close, in peace. An agent to which this is said may open its next session first, and keep this one until
+/// the server closes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename = "going_away")]
 pub struct GoingAway {
@@ -315,8 +329,12 @@ mod tests {
             r#"{"type":"hello","protocol":1,"agent_id":"a","agent_version":"1.0.0","capabilities":["get-pods"],"new":1}"#,
         );
         assert!(matches!(hello, Ok(AgentFrame::Hello(hello)) if hello.kubernetes_version.is_none()));
-        let welcome =
-            ServerFrame::Welcome(Welcome { session_id: "s".into(), heartbeat_seconds: 30, notice: None });
+        let welcome = ServerFrame::Welcome(Welcome {
+            session_id: "s".into(),
+            heartbeat_seconds: 30,
+            epoch: None,
+            notice: None,
+        });
         let text = serde_json::to_string(&welcome).unwrap();
         assert_eq!(text, r#"{"type":"welcome","session_id":"s","heartbeat_seconds":30}"#);
         assert!(matches!(ServerFrame::parse(&text), Ok(ServerFrame::Welcome(_))));

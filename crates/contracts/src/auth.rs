@@ -35,6 +35,9 @@ pub struct AuthResult {
     /// When the key stops being valid; absent when it does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// How long the key is still valid, so that no two clocks have to agree; absent when it does not expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_ms: Option<u64>,
     /// A sentence for a person; only when `valid`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -55,6 +58,7 @@ impl AuthResult {
             user_data: Some(user),
             key_id: Some(key_id),
             expires_at,
+            expires_in_ms: None,
             message: Some("API key is valid".to_owned()),
             error: None,
             code: None,
@@ -69,6 +73,7 @@ impl AuthResult {
             user_data: None,
             key_id: None,
             expires_at: None,
+            expires_in_ms: None,
             message: None,
             error: Some(error.into()),
             code: Some(code),

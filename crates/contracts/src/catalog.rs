@@ -21,6 +21,7 @@ pub fn messages() -> Vec<Message> {
         message::<query::QueryResult>("query-result"),
         message::<query::ConnectedAgentsRequest>("connected-agents-request"),
         message::<query::ConnectedAgentsResult>("connected-agents-result"),
+        message::<query::SessionMoved>("session-moved"),
         message::<events::Event>("event"),
         message::<agent::Hello>("agent-hello"),
         message::<agent::Welcome>("agent-welcome"),

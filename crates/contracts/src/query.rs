@@ -46,6 +46,11 @@ impl Command {
         Self::GetAllocation,
     ];
 
+    /// Whether it may be asked again when it is not known what became of it. All commands of this version only read.
+    pub fn is_idempotent(&self) -> bool {
+        !matches!(self, Self::Other(_))
+    }
+
     /// The command as it is written on the wire.
     pub fn as_str(&self) -> &str {
         match self {
@@ -147,11 +152,26 @@ pub struct QueryResult {
     /// What went wrong, for a program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<ErrorCode>,
-    /// The replica that holds the agent's session.
+    /// The queue of the replica that holds the agent's session: further queries may be sent there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// The [epoch](crate::agent::Welcome::epoch) of that session. An answer of an earlier session than one that is known of is
+    /// out of date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
     /// When it was answered.
     pub timestamp: Timestamp,
+}
+
+/// From a replica of onboarding to the one that held an agent's session before: it does not any more, from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionMoved {
+    /// The agent's id.
+    pub agent_id: String,
+    /// The new session's; those with a smaller one are over.
+    pub epoch: u64,
+    /// It is the same agent, which waits for the end of its earlier session in peace.
+    pub in_peace: bool,
 }
 
 /// Which agents are connected: a question to onboarding on [`CONNECTED_AGENTS`](crate::queues::CONNECTED_AGENTS).

@@ -49,6 +49,8 @@ pub mod direct {
     pub const ECHO: &str = "echo";
     /// Nothing: the sender wants to know whether the queue is there.
     pub const PROBE: &str = "probe";
+    /// An event, on its topic.
+    pub const EVENT: &str = "event";
     /// Something to be heeded; an empty reply says that it was.
     pub const NOTE: &str = "note";
     /// To an asker: its request was passed on to the replica whose queue is the `reply_to`. Sent to those who say

@@ -36,6 +36,12 @@ impl Timestamp {
         self.0.saturating_sub(time).map_or(self, Into::into)
     }
 
+    /// So much after this, but not after the years that RFC 3339 can write.
+    #[must_use]
+    pub fn plus(self, time: Duration) -> Self {
+        self.0.saturating_add(time).map_or(self, Into::into)
+    }
+
     /// The milliseconds from `earlier` to this; negative when `earlier` is later.
     pub fn millis_since(self, earlier: Self) -> i64 {
         self.as_millis() - earlier.as_millis()

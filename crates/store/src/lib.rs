@@ -8,6 +8,7 @@
 //! and BYTEA only. A state is kept as the nullable time at which it was entered, an id as TEXT, a time as epoch
 //! milliseconds, money as BIGINT in 1/10000 of a dollar, JSON as TEXT.
 
+mod clock;
 mod error;
 mod location;
 mod migrate;
@@ -24,6 +25,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use sqlx::{Any, Pool};
 use tokio::{sync::Notify, time::timeout};
 
+pub use clock::Clock;
 pub use error::StoreError;
 pub use open::Options;
 pub use seal::{SealError, Sealer};
@@ -48,6 +50,7 @@ pub struct Store {
     /// Separates this service's locks from those of others in the same PostgreSQL database.
     schema: Arc<str>,
     events_committed: Arc<Notify>,
+    clock: Clock,
 }
 
 impl Store {

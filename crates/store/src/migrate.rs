@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Store {
     /// Runs the store's own migrations (the outbox) and then the service's, each once, all or none. Several replicas may
-    /// do so at the same time.
+    /// do so at the same time. Then the database's [clock](Self::clock) is read.
     ///
     /// # Errors
     /// [`StoreError::Newer`] when the database has a migration that is later than all of `migrator`,
@@ -26,7 +26,8 @@ impl Store {
         let result = self.migrate_on(&mut connection, migrator).await;
         // Only a farewell: what was to be done is done, or not.
         drop(connection.close().await);
-        result
+        result?;
+        self.read_clock().await
     }
 
     async fn migrate_on(&self, connection: &mut AnyConnection, service: &Migrator) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use crate::{Backend, Store, StoreError, location::Location};
+use crate::{Backend, Clock, Store, StoreError, location::Location};
 
 /// The bounds of a store.
 #[derive(Clone, Debug)]
@@ -89,6 +89,7 @@ impl Store {
             backend: location.backend(),
             schema: schema.into(),
             events_committed: Arc::default(),
+            clock: Clock::new(),
         })
     }
 }

@@ -26,7 +26,7 @@ pub use proxy::{InvalidProxy, Proxy};
 pub use tls::TlsError;
 
 use cluster::Cluster;
-use relay::Relay;
+use relay::{Process, Relay};
 use vitals::Vitals;
 
 /// Why an agent cannot start.
@@ -45,7 +45,7 @@ pub enum StartError {
 
 /// An agent that has found its cluster and waits to be run.
 pub struct Agent {
-    relay: Relay,
+    relay: Arc<Relay>,
 }
 
 impl Agent {
@@ -58,8 +58,8 @@ impl Agent {
         let cluster = Arc::new(Cluster::new(&config.cluster, &config.proxy, &config.timing).await?);
         let ca_file = config.ca_file.as_deref();
         let tls = config.endpoint.is_encrypted().then(|| tls::client_config(ca_file)).transpose()?;
-        let relay = Relay { config, cluster, vitals: Vitals::default(), tls };
-        Ok(Self { relay })
+        let relay = Relay { config, cluster, vitals: Vitals::default(), tls, process: Process::default() };
+        Ok(Self { relay: Arc::new(relay) })
     }
 
     /// Ready while relay and API server both answer.

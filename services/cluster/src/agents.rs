@@ -18,6 +18,7 @@ use web::Problem;
 use crate::{
     cluster_id::ClusterId,
     in_flight::{BUSY, InFlight, Place},
+    owners::{Owner, Owners},
 };
 
 /// Which agents are connected is known at once; a service that has not answered by then is away.
@@ -28,6 +29,17 @@ const LIST_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Agents {
     bus: Bus,
     in_flight: Arc<InFlight>,
+    owners: Owners,
+}
+
+/// What follows a question.
+enum Step {
+    Answered(Box<Answer<QueryResult>>),
+    /// The replica that was asked alone is not there: others have not been asked yet.
+    LookElsewhere,
+    /// It is not known what became of it; if it may not be asked again, this is the answer.
+    AskAgain(Problem),
+    Failed(Problem),
 }
 
 /// A result that is still coming: JSON, as the agent wrote it.
@@ -48,7 +60,7 @@ pub(crate) struct Query {
 
 impl Agents {
     pub(crate) fn new(bus: Bus, in_flight: Arc<InFlight>) -> Self {
-        Self { bus, in_flight }
+        Self { bus, in_flight, owners: Owners::new() }
     }
 
     /// Asks an agent of this user. The result's shape is the command's.
@@ -75,15 +87,65 @@ impl Agents {
             deadline: Timestamp::from_millis(now.as_millis().saturating_add(patience)),
             timestamp: now,
         };
-        let options = RequestOptions { deadline, trace: Some(trace), at: None };
-        let answer: Answer<QueryResult> =
-            self.bus.ask(queues::QUERIES, &request, options).await.map_err(problem)?;
-        let Answer { head, body } = answer;
-        // Onboarding of an earlier version answers whole.
-        let whole = |result| Body::from(Bytes::from(Box::<str>::from(result).into_boxed_bytes()));
-        match (head.code, head.error, body.or(head.result.map(whole))) {
-            (None, None, Some(result)) => Ok(AgentAnswer { result, place }),
-            (code, error, _) => Err(refusal(code, error)),
+        let mut again = request.command.is_idempotent();
+        loop {
+            let owner = self.owners.get(&request.agent_id);
+            let at = owner.as_ref().map(|owner| owner.queue.as_str());
+            let options = RequestOptions { deadline, trace: Some(trace), at };
+            let answer = self.bus.ask(queues::QUERIES, &request, options).await;
+            let step = self.judge(&request.agent_id, owner.as_ref(), answer);
+            match step {
+                Step::Answered(answer) => return received(*answer, place),
+                Step::LookElsewhere => {}
+                Step::AskAgain(_) if again && Instant::now() < deadline => again = false,
+                Step::AskAgain(problem) | Step::Failed(problem) => return Err(problem),
+            }
+        }
+    }
+
+    /// What an answer, or none, means for the next step.
+    fn judge(
+        &self,
+        agent_id: &str,
+        asked: Option<&Owner>,
+        answer: Result<Answer<QueryResult>, RequestError>,
+    ) -> Step {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                let nobody_has_it = matches!(error, RequestError::Publish(PublishError::Unroutable { .. }));
+                let is_lost = matches!(error, RequestError::Lost);
+                if let Some(asked) = asked.filter(|_| nobody_has_it || is_lost) {
+                    self.owners.forget(agent_id, asked);
+                }
+                return match error {
+                    // It has not reached anybody yet.
+                    RequestError::Publish(PublishError::Unroutable { .. }) if asked.is_some() => {
+                        Step::LookElsewhere
+                    }
+                    RequestError::Lost => Step::AskAgain(problem(error)),
+                    error => Step::Failed(problem(error)),
+                };
+            }
+        };
+        let head = &answer.head;
+        let owner = head.owner.clone().zip(head.epoch).map(|(queue, epoch)| Owner { queue, epoch });
+        if owner.is_some_and(|owner| !self.owners.learn(agent_id, owner)) {
+            let detail = "an earlier session of the agent answered; try again";
+            return Step::AskAgain(Problem::new(ErrorCode::AgentNotConnected, detail));
+        }
+        if head.code != Some(ErrorCode::AgentNotConnected) {
+            return Step::Answered(Box::new(answer));
+        }
+        let problem = refusal(head.code.clone(), head.error.clone());
+        match asked {
+            // It may have gone over to another replica.
+            Some(asked) => {
+                self.owners.forget(agent_id, asked);
+                Step::AskAgain(problem)
+            }
+            // Nobody has it, or its session has just ended: then it is not back yet.
+            None => Step::Failed(problem),
         }
     }
 
@@ -112,6 +174,17 @@ impl Agents {
             (None, None) => Ok(answer.agents),
             (code, error) => Err(refusal(code, error)),
         }
+    }
+}
+
+/// The result, or why there is none.
+fn received(answer: Answer<QueryResult>, place: Place) -> Result<AgentAnswer, Problem> {
+    let Answer { head, body } = answer;
+    // Onboarding of an earlier version answers whole.
+    let whole = |result| Body::from(Bytes::from(Box::<str>::from(result).into_boxed_bytes()));
+    match (head.code, head.error, body.or(head.result.map(whole))) {
+        (None, None, Some(result)) => Ok(AgentAnswer { result, place }),
+        (code, error, _) => Err(refusal(code, error)),
     }
 }
 

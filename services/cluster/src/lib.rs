@@ -5,6 +5,7 @@ mod cluster_id;
 mod config;
 mod http;
 mod in_flight;
+mod owners;
 mod run;
 
 use std::time::Duration;

@@ -6,7 +6,6 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use contracts::{
     Timestamp, Token, TokenKind,
-    agent::RefusalCode,
     auth::UserData,
     events::{Event, EventType},
 };
@@ -20,7 +19,7 @@ use crate::{
     costs::Rates,
     install::Feature,
     provider::Provider,
-    session::{Registry, SessionHandle},
+    session::Registry,
     store::{AgentKey, Cluster, Database, NewCluster, NewKey, UNUSED_LIFETIME},
 };
 
@@ -212,7 +211,8 @@ impl Clusters {
             Ok(transaction.commit().await?)
         };
         self.bounded(deleted).await?;
-        self.close_session(&cluster.agent_id, None, "the cluster was deleted");
+        // Here at once; other replicas hear of it by the event.
+        self.registry.revoke(&cluster.agent_id, None, "the cluster was deleted");
         Ok(())
     }
 
@@ -276,7 +276,7 @@ impl Clusters {
             Ok(transaction.commit().await?)
         };
         self.bounded(revoked).await?;
-        self.close_session(&cluster.agent_id, Some(key_id), "the agent's key was revoked");
+        self.registry.revoke(&cluster.agent_id, Some(key_id), "the agent's key was revoked");
         Ok(())
     }
 
@@ -309,15 +309,6 @@ impl Clusters {
         work: impl Future<Output = Result<T, ClusterError>>,
     ) -> Result<T, ClusterError> {
         self.database.store().bounded(work).await
-    }
-
-    /// Closes the agent's session here, which nobody finds from now on; with `key_id` only one that this key opened.
-    fn close_session(&self, agent_id: &str, key_id: Option<&str>, why: &str) {
-        let is_meant =
-            |session: &SessionHandle| key_id.is_none_or(|key_id| session.identity().key_id == key_id);
-        if let Some(session) = self.registry.take(agent_id, is_meant) {
-            session.close(RefusalCode::Revoked, why, false);
-        }
     }
 }
 

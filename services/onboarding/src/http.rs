@@ -12,6 +12,7 @@ mod install_script;
 use std::sync::Arc;
 
 use aws_access::Sessions;
+use contracts::Timestamp;
 use url::Url;
 use utoipa_axum::router::OpenApiRouter;
 use web::{
@@ -29,6 +30,13 @@ pub(crate) struct Api {
     pub(crate) aws: Arc<Aws>,
     pub(crate) install: Arc<InstallSettings>,
     pub(crate) oldest_agent: OldestAgent,
+}
+
+impl Api {
+    /// The time that all replicas agree on.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clusters.database.now()
+    }
 }
 
 /// How roles are assumed.

@@ -11,6 +11,7 @@ mod clusters;
 mod config;
 mod connection;
 mod costs;
+mod directory;
 mod http;
 mod install;
 mod lifecycle;
@@ -27,13 +28,12 @@ use std::sync::Arc;
 use ::store::{Store, StoreError};
 use aws_access::Sts;
 use bus::Bus;
-use contracts::{Timestamp, Token, auth::UserData};
+use contracts::{Token, auth::UserData};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 use utoipa_axum::router::OpenApiRouter;
-use uuid::Uuid;
 use web::{RateLimit, Shutdown, auth::Verifier};
 
 pub use alerts::InvalidSecret;
@@ -47,6 +47,7 @@ use agent_version::OldestAgent;
 use agents::Agents;
 use alerts::Deliverer;
 use clusters::{ClusterError, Clusters};
+use directory::Directory;
 use http::{Api, Aws, InstallSettings};
 use relay::Relay;
 use session::{Bounds, Budget, Registry, SessionSettings, Sessions};
@@ -106,10 +107,12 @@ impl Onboarding {
         let (webhook, patience) = (agents.alerts.webhook()?, agents.patience()?);
         let database = Database::open(store, webhook.is_some()).await?;
         let registry = Arc::new(Registry::default());
+        let directory = Directory::new(bus.clone(), database.clone(), Arc::clone(&registry));
         let recorder = VitalsRecorder::default();
         let sessions = Sessions {
             registry: Arc::clone(&registry),
-            database: database.clone(),
+            directory: directory.clone(),
+            clock: database.store().clock().clone(),
             recorder: recorder.clone(),
             settings: SessionSettings { heartbeat: agents.heartbeat(), timing },
             oldest_agent: OldestAgent(agents.oldest_agent_version.clone()),
@@ -123,9 +126,11 @@ impl Onboarding {
             tasks: TaskTracker::new(),
             shutdown: shutdown.token(),
         };
-        let replica = format!("onboarding-{}", Uuid::new_v4().simple());
-        let relay =
-            Relay { registry: Arc::clone(&registry), database: database.clone(), replica: replica.into() };
+        let relay = Relay {
+            registry: Arc::clone(&registry),
+            directory: directory.clone(),
+            database: database.clone(),
+        };
         let clusters = Clusters { database: database.clone(), registry };
 
         let token = shutdown.token();
@@ -144,7 +149,13 @@ impl Onboarding {
             let deliverer = Deliverer { database: database.clone(), webhook };
             shutdown.spawn_service("alerts", deliverer.run(token.clone()));
         }
-        shutdown.spawn(end_of_sessions(sessions.tasks.clone(), recorder, database.clone(), token));
+        let sessions_over = CancellationToken::new();
+        shutdown.spawn_service("directory", directory.clone().run(sessions_over.clone()));
+        let timed = database.store().clone();
+        shutdown.spawn_endless("clock", async move { timed.keep_time().await });
+        let ending =
+            end_of_sessions(sessions.tasks.clone(), recorder, database.clone(), token, sessions_over);
+        shutdown.spawn(ending);
 
         let install = InstallSettings {
             public_url: agents.public_url.unwrap_or(own_url),
@@ -179,7 +190,7 @@ impl Onboarding {
         name: &str,
         key: &Token,
     ) -> Result<KnownCluster, StoreError> {
-        match self.clusters.ensure(user, name, key, Timestamp::now()).await {
+        match self.clusters.ensure(user, name, key, self.clusters.database.now()).await {
             Ok((cluster_id, agent_id)) => Ok(KnownCluster { cluster_id, agent_id }),
             Err(ClusterError::Store(error)) => Err(error),
             Err(other) => Err(StoreError::Configuration(other.to_string())),
@@ -196,15 +207,18 @@ pub struct KnownCluster {
     pub agent_id: String,
 }
 
-/// Sessions say goodbye to their agents when the process stops; it waits for that, and has written how they ended.
+/// Sessions say goodbye to their agents when the process stops; it waits for that, and has written how they ended. Then it may
+/// leave the directory.
 async fn end_of_sessions(
     sessions: TaskTracker,
     recorder: VitalsRecorder,
     database: Database,
     shutdown: CancellationToken,
+    over: CancellationToken,
 ) {
     shutdown.cancelled().await;
     sessions.close();
     sessions.wait().await;
-    recorder.write(&database, Timestamp::now()).await;
+    over.cancel();
+    recorder.write(&database).await;
 }

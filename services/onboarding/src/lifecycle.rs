@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use contracts::Timestamp;
 use store::StoreError;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +33,7 @@ pub(crate) async fn run(
     let started = Instant::now();
     loop {
         let stops = shutdown.run_until_cancelled(sleep(EVERY)).await.is_none();
-        let is_written = recorder.write(&database, Timestamp::now()).await;
+        let is_written = recorder.write(&database).await;
         if stops {
             return;
         }
@@ -50,7 +49,7 @@ pub(crate) async fn run(
 
 async fn look(database: &Database, patience: Patience) -> Result<(), StoreError> {
     let Patience { stale_after, disconnected_after } = patience;
-    let now = Timestamp::now();
+    let now = database.now();
     let before = |time: Duration| now.minus(time);
     let stale = database.note_silence(State::Connected, State::Stale, before(stale_after), now).await?;
     let gone =

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use bus::{Context, Encoding, Outgoing, Parts, Reply};
 use contracts::{
     ErrorCode, Timestamp, TraceParent,
+    agent::ResponseError,
     query::{ConnectedAgentsRequest, ConnectedAgentsResult, QueryRequest, QueryResult},
 };
 use futures_util::{StreamExt, stream};
@@ -15,20 +16,35 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::{
+    directory::Directory,
     session::{AskError, Question, Reader, Registry, SessionHandle},
-    store::Database,
+    store::{AgentIdentity, Database, Whereabouts},
 };
 
 /// What is kept of an asker's patience for the answer's way back, if a tenth of it is not less.
 const WAY_BACK: Duration = Duration::from_millis(250);
+const HOLDER_IS_GONE: &str =
+    "the replica that held the agent's session is gone, and the agent has not come back yet";
 
 /// Answers queries for agents. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Relay {
     pub(crate) registry: Arc<Registry>,
+    pub(crate) directory: Directory,
     pub(crate) database: Database,
-    /// This replica's name, told in each answer.
-    pub(crate) replica: Arc<str>,
+}
+
+/// Where an agent can be asked.
+enum Place {
+    Here(SessionHandle),
+    /// At the replica with this address.
+    Elsewhere(String),
+}
+
+/// What comes of a query.
+enum Outcome {
+    Begun(SessionHandle, Encoding, Reader),
+    PassOn(String),
 }
 
 /// Why a query has no result.
@@ -76,15 +92,28 @@ impl Relay {
             result: None,
             error: None,
             code: None,
-            owner: Some(self.replica.to_string()),
+            owner: None,
+            epoch: None,
             timestamp: Timestamp::now(),
         };
         let answer = match self.ask(query, context).await {
-            Ok((encoding, reader)) if context.takes_parts => Ok(Some(outgoing(encoding, reader))),
-            Ok((encoding, reader)) => whole::collect(encoding, reader).await.map(|result| {
-                head.result = Some(result);
-                None
-            }),
+            Ok(Outcome::PassOn(to)) => {
+                tracing::debug!(command = command.as_str(), "query passed on");
+                let gone = failure(ErrorCode::AgentNotConnected, HOLDER_IS_GONE);
+                return Reply::PassOn { to, otherwise: refused(head, gone) };
+            }
+            Ok(Outcome::Begun(session, encoding, reader)) => {
+                head.owner = self.directory.address().map(|address| address.to_string());
+                head.epoch = Some(session.epoch());
+                if context.takes_parts {
+                    Ok(Some(outgoing(encoding, reader)))
+                } else {
+                    whole::collect(encoding, reader).await.map(|result| {
+                        head.result = Some(result);
+                        None
+                    })
+                }
+            }
             Err(failure) => Err(failure),
         };
         let outcome = answer.as_ref().map_or_else(|failure| failure.code.to_string(), |_| "ok".to_owned());
@@ -93,41 +122,90 @@ impl Relay {
         match answer {
             Ok(Some(result)) => Reply::InParts { head, result },
             Ok(None) => Reply::Whole(head),
-            Err(Failure { code, detail }) => {
-                Reply::Whole(QueryResult { code: Some(code), error: Some(detail), ..head })
+            Err(failure) => Reply::Whole(refused(head, failure)),
+        }
+    }
+
+    async fn ask(&self, query: QueryRequest, context: Context) -> Result<Outcome, Failure> {
+        let deadline = deadline(&query, context.deadline);
+        let mut again = query.command.is_idempotent();
+        loop {
+            self.reached(deadline).await?;
+            let late = |_| failure(ErrorCode::AgentTimeout, "the agent did not answer in time");
+            let place = timeout_at(deadline, self.place(&query)).await.map_err(late)??;
+            let session = match place {
+                Place::Here(session) => session,
+                // Whoever sent it here alone took us for the one who holds the session, and looks further.
+                Place::Elsewhere(_) if context.is_direct => return Err(not_connected()),
+                Place::Elsewhere(replica) => return Ok(Outcome::PassOn(replica)),
+            };
+            match self.ask_here(&session, &query, context, deadline).await {
+                // The agent may have gone over to another session, here or elsewhere.
+                Err(AskError::Gone) if again => again = false,
+                asked => {
+                    return asked
+                        .map(|(encoding, reader)| Outcome::Begun(session, encoding, reader))
+                        .map_err(Into::into);
+                }
             }
         }
     }
 
-    async fn ask(&self, query: QueryRequest, context: Context) -> Result<(Encoding, Reader), Failure> {
-        let deadline = deadline(&query, context.deadline);
-        let late = || failure(ErrorCode::AgentTimeout, "the agent did not answer in time");
-        let session = timeout_at(deadline, self.session(&query)).await.map_err(|_| late())??;
-        if !session.can(&query.command) {
+    /// Asks an agent that has its session here.
+    async fn ask_here(
+        &self,
+        session: &SessionHandle,
+        query: &QueryRequest,
+        context: Context,
+        deadline: Instant,
+    ) -> Result<(Encoding, Reader), AskError> {
+        let QueryRequest { agent_id, user_id, command, params, .. } = query;
+        if !session.can(command) {
             let version = session.agent_version();
-            let detail = format!("the agent (version {version}) does not know {}", query.command.as_str());
-            return Err(failure(ErrorCode::AgentError, detail));
+            let detail = format!("the agent (version {version}) does not know {}", command.as_str());
+            return Err(AskError::Agent(ResponseError { code: ErrorCode::AgentError, detail }));
         }
-        let question = Question { user_id: query.user_id, command: query.command, params: query.params };
-        Ok(session.ask(question, context.trace.map(next_hop), deadline).await?)
+        let question =
+            Question { user_id: user_id.clone(), command: command.clone(), params: params.clone() };
+        let answer = session.ask(question, context.trace.map(next_hop), deadline).await?;
+        if self.directory.address().is_none() {
+            // This process was stopped for a while, or cut off: the agent may have gone over to another replica meanwhile.
+            timeout_at(deadline, self.directory.ready()).await.map_err(|_| AskError::Timeout)?;
+            if self.registry.get(agent_id).map(|current| current.id()) != Some(session.id()) {
+                return Err(AskError::Gone);
+            }
+        }
+        Ok(answer)
     }
 
-    /// The live session of the agent, if it is the asker's. Only an agent without a session is looked up in the database.
-    async fn session(&self, query: &QueryRequest) -> Result<SessionHandle, Failure> {
+    /// Waits until this replica knows for certain whose sessions it holds.
+    async fn reached(&self, deadline: Instant) -> Result<(), Failure> {
+        if self.directory.address().is_some() {
+            return Ok(());
+        }
+        let detail = "this replica cannot be reached by the others right now; try again";
+        let ready = timeout_at(deadline, self.directory.ready()).await;
+        ready.map(drop).map_err(|_| failure(ErrorCode::Unavailable, detail))
+    }
+
+    /// Where the agent can be asked, if it is the asker's. Only for an agent without a session here the database is asked.
+    async fn place(&self, query: &QueryRequest) -> Result<Place, Failure> {
         let unknown = || failure(ErrorCode::NotFound, "there is no such agent");
-        let may_see = |owner: &str| query.user_id.as_deref().is_none_or(|user| user == owner);
-        let session = self.registry.get(&query.agent_id);
-        let (owner, cluster_id) = match &session {
-            Some(session) => (session.identity().user_id.clone(), session.identity().cluster_id.clone()),
+        let (user_id, cluster_id, place) = match self.registry.find(&query.agent_id).await {
+            Some(session) => {
+                let AgentIdentity { user_id, cluster_id, .. } = session.identity().clone();
+                (user_id, cluster_id, Some(Place::Here(session)))
+            }
             None => {
-                let found = self.database.agent_owner(&query.agent_id).await.map_err(|error| {
+                let found = self.database.whereabouts(&query.agent_id).await.map_err(|error| {
                     tracing::error!(%error, "cannot look up an agent");
                     failure(ErrorCode::Unavailable, "the database cannot be reached right now")
                 })?;
-                found.ok_or_else(unknown)?
+                let Whereabouts { user_id, cluster_id, replica } = found.ok_or_else(unknown)?;
+                (user_id, cluster_id, replica.map(Place::Elsewhere))
             }
         };
-        if !may_see(&owner) {
+        if query.user_id.as_deref().is_some_and(|asker| asker != user_id) {
             return Err(unknown());
         }
         // Integers are of the earlier system, and ids of clusters by stored credentials, which have no agent: they
@@ -137,19 +215,37 @@ impl Relay {
         if named.is_some_and(|named| *named != Value::String(cluster_id)) {
             return Err(failure(ErrorCode::NotFound, "this agent is not the agent of that cluster"));
         }
-        session.ok_or_else(|| failure(ErrorCode::AgentNotConnected, "the agent is not connected"))
-    }
-
-    /// The agents of a user that have a session here.
-    pub(crate) fn connected(&self, request: ConnectedAgentsRequest) -> ConnectedAgentsResult {
-        ConnectedAgentsResult {
-            agents: self.registry.agents_of(&request.user_id),
-            request_id: request.request_id,
-            error: None,
-            code: None,
-            timestamp: Timestamp::now(),
+        match place {
+            // It has just ended here, which is not written yet.
+            Some(Place::Elsewhere(replica)) if self.directory.address().as_deref() == Some(&*replica) => {
+                Err(not_connected())
+            }
+            place => place.ok_or_else(not_connected),
         }
     }
+
+    /// The agents of a user that have a session, wherever.
+    pub(crate) async fn connected(&self, request: ConnectedAgentsRequest) -> ConnectedAgentsResult {
+        let agents = self.database.connected_agents(&request.user_id).await.map_err(|error| {
+            tracing::error!(%error, "cannot look up a user's agents");
+            failure(ErrorCode::Unavailable, "the database cannot be reached right now")
+        });
+        let (agents, failed) = match agents {
+            Ok(agents) => (agents, None),
+            Err(failure) => (Vec::new(), Some(failure)),
+        };
+        let (code, error) = failed.map(|Failure { code, detail }| (code, detail)).unzip();
+        let (request_id, timestamp) = (request.request_id, Timestamp::now());
+        ConnectedAgentsResult { agents, request_id, error, code, timestamp }
+    }
+}
+
+fn not_connected() -> Failure {
+    failure(ErrorCode::AgentNotConnected, "the agent is not connected")
+}
+
+fn refused(head: QueryResult, Failure { code, detail }: Failure) -> QueryResult {
+    QueryResult { code: Some(code), error: Some(detail), ..head }
 }
 
 /// The answer as it is sent on: what is there already in one part, and else as it comes.

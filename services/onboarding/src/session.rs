@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bus::Encoding;
 use contracts::{
     ErrorCode, TraceParent,
-    agent::{Hello, MAX_FRAME_BYTES, RefusalCode, Refused, Request, ResponseError, ServerFrame},
+    agent::{Hello, MAX_FRAME_BYTES, Refused, Request, ResponseError, ServerFrame},
     query::Command as QueryCommand,
 };
 use tokio::time::Instant;
@@ -36,6 +36,7 @@ use questions::Questions;
 pub(crate) use budget::Budget;
 pub(crate) use posed::Reader;
 pub(crate) use questions::Question;
+use registry::NotInserted;
 pub(crate) use registry::Registry;
 pub use settings::SessionTiming;
 pub(crate) use settings::{Bounds, SessionSettings};
@@ -68,7 +69,11 @@ impl Shared {
 /// What does not change during a session.
 struct About {
     id: Uuid,
+    /// Of two sessions of an agent, wherever they are, that with the larger one is the current one.
+    epoch: u64,
     identity: AgentIdentity,
+    /// The agent opens its next session before it closes this one.
+    can_move: bool,
     agent_version: String,
     capabilities: Vec<QueryCommand>,
 }
@@ -88,11 +93,14 @@ pub(crate) enum AskError {
 }
 
 impl SessionHandle {
-    fn new(id: Uuid, identity: AgentIdentity, hello: Hello, bounds: &Bounds) -> Self {
+    fn new(id: Uuid, epoch: u64, identity: AgentIdentity, hello: Hello, bounds: &Bounds) -> Self {
         let capability = |name: String| serde_json::from_value(name.into()).ok();
         let about = About {
             id,
+            epoch,
             identity,
+            // Agents that say which process they are do so.
+            can_move: hello.instance.is_some(),
             agent_version: hello.agent_version,
             capabilities: hello.capabilities.into_iter().filter_map(capability).collect(),
         };
@@ -107,6 +115,10 @@ impl SessionHandle {
 
     pub(crate) fn id(&self) -> Uuid {
         self.0.about.id
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.0.about.epoch
     }
 
     pub(crate) fn identity(&self) -> &AgentIdentity {
@@ -173,8 +185,17 @@ impl SessionHandle {
     }
 
     /// Ends the session, telling the agent why.
-    pub(crate) fn close(&self, code: RefusalCode, detail: &str, retry: bool) {
-        self.0.mailbox.end(Refused { code, detail: detail.to_owned(), retry });
+    pub(crate) fn close(&self, refused: Refused) {
+        self.0.mailbox.end(refused);
+    }
+
+    /// Ends the session in favour of a newer one: in peace, once what was asked before has been answered, or at once.
+    pub(crate) fn give_way(&self, in_peace: bool) {
+        if in_peace {
+            self.0.mailbox.give_way();
+        } else {
+            self.close(registry::replaced());
+        }
     }
 }
 

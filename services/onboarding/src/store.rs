@@ -6,6 +6,7 @@ mod clusters;
 mod install_tokens;
 mod keys;
 mod lifecycle;
+mod sessions;
 mod vitals;
 
 pub(crate) use alerts::Alert;
@@ -13,8 +14,10 @@ pub(crate) use clusters::{Cluster, NewCluster};
 pub(crate) use install_tokens::InstallToken;
 pub(crate) use keys::{AgentIdentity, AgentKey, NewKey, Refusal, UNUSED_LIFETIME};
 pub(crate) use lifecycle::State;
+pub(crate) use sessions::{Claimed, NewSession, Whereabouts};
 pub(crate) use vitals::{Incident, Vitals};
 
+use contracts::{Timestamp, events::Event};
 use sqlx::migrate::Migrator;
 use store::{Store, StoreError};
 use uuid::Uuid;
@@ -40,7 +43,23 @@ impl Database {
         &self.store
     }
 
-    /// Runs one statement that reads, for a bounded time.
+    /// The time that all replicas agree on.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.store.clock().now()
+    }
+
+    /// Has an event published that belongs to no change of a row.
+    pub(crate) async fn emit(&self, event: &Event) -> Result<(), StoreError> {
+        self.store
+            .bounded(async {
+                let mut transaction = self.store.begin().await?;
+                transaction.emit(event).await?;
+                transaction.commit().await
+            })
+            .await
+    }
+
+    /// Runs one statement for a bounded time.
     async fn read<T>(
         &self,
         statement: impl Future<Output = Result<T, sqlx::Error>>,

@@ -8,8 +8,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use contracts::Timestamp;
-
 use crate::store::{Database, Vitals};
 
 /// So many are written in one transaction, which has seconds for it.
@@ -28,7 +26,8 @@ impl VitalsRecorder {
     }
 
     /// Writes what was learnt, some clusters at a time; whether the database knows everything now.
-    pub(crate) async fn write(&self, database: &Database, now: Timestamp) -> bool {
+    pub(crate) async fn write(&self, database: &Database) -> bool {
+        let now = database.now();
         let mut learnt: Vec<(String, Vitals)> = self.lock().drain().collect();
         // In one order, so that replicas which write the same rows do not wait for each other in a circle.
         learnt.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));

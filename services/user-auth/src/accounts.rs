@@ -1,5 +1,6 @@
 //! Users and keys: the service's state, which HTTP, the queues and the bootstrap share.
 
+use contracts::Timestamp;
 use store::Store;
 use tokio::sync::mpsc;
 
@@ -17,6 +18,11 @@ impl Accounts {
     pub(crate) fn new(store: Store) -> (Self, mpsc::Receiver<Use>) {
         let (uses, received) = mpsc::channel(last_used::MAX_WAITING);
         (Self { store, uses }, received)
+    }
+
+    /// The time that all replicas agree on.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.store.clock().now()
     }
 
     /// Has it noted that a key was used. While too many wait this one is passed over; the next comes soon.

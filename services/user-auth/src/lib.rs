@@ -68,6 +68,8 @@ impl UserAuth {
         shutdown.spawn_endless("user-auth events", async move {
             relayed.relay_events(|event| bus.publish_event(event)).await
         });
+        let timed = store.clone();
+        shutdown.spawn_endless("user-auth clock", async move { timed.keep_time().await });
         shutdown.spawn_endless("uses of keys", last_used::record(store, uses));
         let routes = http::routes(accounts.clone(), service_token, rate_limit);
         Ok(Self { routes, accounts })

@@ -1,7 +1,7 @@
 //! Authentication requests of the other services.
 
 use bus::{Bus, ServeOptions};
-use contracts::{Timestamp, auth::AuthRequest, queues::Service};
+use contracts::{auth::AuthRequest, queues::Service};
 use web::Shutdown;
 
 use crate::Accounts;
@@ -14,7 +14,7 @@ pub(crate) fn spawn(accounts: &Accounts, bus: &Bus, shutdown: &Shutdown) {
             let accounts = accounts.clone();
             async move {
                 let key = request.api_key.expose();
-                accounts.verify_text(request.request_id, key, Timestamp::now()).await
+                accounts.verify_text(request.request_id, key, accounts.now()).await
             }
         };
         shutdown.spawn_service(route.requests, async move {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use contracts::{Timestamp, Token};
+use contracts::Token;
 use secrecy::ExposeSecret;
 use store::{Sealer, Store};
 use web::{
@@ -31,7 +31,7 @@ pub async fn run(config: Config) -> Result<Outcome, Failure> {
         rate_limit: RateLimit::new(&config.rate_limit),
     };
     let service = UserAuth::start(parts, &shutdown).await?;
-    let made = service.accounts.bootstrap(bootstrap_key.as_ref(), Timestamp::now());
+    let made = service.accounts.bootstrap(bootstrap_key.as_ref(), store.clock().now());
     if let Some(key) = made.await? {
         show_once(&key)?;
     }

@@ -35,14 +35,15 @@ impl Accounts {
         if last_used::is_due(&key, now) {
             self.used(Use { key_id: key.id.clone(), at: now });
         }
-        AuthResult::valid(request_id, key.id, key.expires_at, user)
+        let left = key.expires_at.map(|at| u64::try_from(at.millis_since(now)).unwrap_or(0));
+        AuthResult { expires_in_ms: left, ..AuthResult::valid(request_id, key.id, key.expires_at, user) }
     }
 }
 
 /// The service's own callers are verified without asking anybody.
 impl Verifier for Accounts {
     async fn verify(&self, key: Token) -> AuthResult {
-        self.verify_token(String::new(), &key, Timestamp::now()).await
+        self.verify_token(String::new(), &key, self.now()).await
     }
 }
 

@@ -153,7 +153,7 @@ async fn subscribe(connection: &Connection, spec: &QueueSpec, prefetch: u16) -> 
             let name = format!("kubesage.private.{}", Uuid::new_v4());
             let own = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
             channel.queue_declare(name.as_str().into(), own, FieldTable::default()).await?;
-            if let Some(binding) = bind {
+            for binding in bind {
                 let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
                 let exchange = binding.exchange.as_str();
                 channel

@@ -3,7 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use bus::{Bus, Presence, PublishError, Reply, RequestError, RequestOptions, ServeOptions};
+use bus::{Bus, Heard, Presence, PublishError, Reply, RequestError, RequestOptions, ServeOptions};
+use contracts::{
+    Timestamp,
+    events::{Event, EventType},
+};
+use serde_json::json;
 use testkit::{TestBus, eventually, on_both_brokers};
 use tokio::{
     sync::mpsc,
@@ -22,6 +27,7 @@ on_both_brokers!(
     a_request_that_cannot_be_passed_on_is_answered_otherwise,
     what_was_passed_on_to_a_replica_is_known_to_be_lost_with_it,
     what_is_told_has_been_heeded,
+    events_are_heard_among_what_is_told,
     nothing_is_told_to_a_replica_that_is_gone,
     a_replica_that_hears_itself_is_certain,
     a_replica_that_stops_is_reached_until_it_leaves,
@@ -40,7 +46,13 @@ struct Replica {
 impl Replica {
     async fn start(test: &TestBus, name: &str) -> Result<Self> {
         let (note, heeded) = mpsc::unbounded_channel();
-        let presence = Presence::heeding(move |text: String| drop(note.send(text)));
+        let presence = Presence::heeding(&["user.*"], move |heard| {
+            let text = match heard {
+                Heard::Note(text) => text,
+                Heard::Event(event) => event.routing_key(),
+            };
+            drop(note.send(text));
+        });
         let (stop, name, bus) = (CancellationToken::new(), name.to_owned(), connect(test).await?);
         let (take, taken) = mpsc::unbounded_channel();
         let serving = tokio::spawn({
@@ -184,6 +196,18 @@ async fn what_is_told_has_been_heeded(test: TestBus) -> Result<()> {
     // What is not understood is not confirmed.
     let outcome = telling.tell(&replica.address, &1, Instant::now() + Duration::from_millis(300)).await;
     ensure!(matches!(outcome, Err(RequestError::Timeout)), "{outcome:?}");
+    Ok(())
+}
+
+async fn events_are_heard_among_what_is_told(test: TestBus) -> Result<()> {
+    let telling = connect(&test).await?;
+    let mut replica = Replica::start(&test, "told").await?;
+    let event = |event_type| Event::new(event_type, "u-1", "ada", Timestamp::now(), json!({}));
+    telling.publish_event(event(EventType::UserUpdated)).await?;
+    telling.publish_event(event(EventType::ApiKeyRevoked)).await?;
+    telling.tell(&replica.address, &"a note", Instant::now() + SOON).await?;
+    assert_eq!(replica.heeded.try_recv()?, "user.updated");
+    assert_eq!(replica.heeded.try_recv()?, "a note");
     Ok(())
 }
 

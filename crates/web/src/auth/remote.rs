@@ -15,6 +15,7 @@ use contracts::{
     queues::Service,
 };
 use moka::future::Cache;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
@@ -46,7 +47,7 @@ struct Inner {
     patience: Duration,
     fallback: Option<Fallback>,
     /// Valid answers, by the generation in which they were asked for and the hash of the key.
-    memory: Cache<(u64, String), AuthResult>,
+    memory: Cache<(u64, String), Valid>,
     /// Grows with every doubt, so that nobody after it is given an answer from before, not even one that was under way.
     /// 0 until the first connection to the events.
     generation: AtomicU64,
@@ -88,6 +89,24 @@ impl RemoteVerifier {
     }
 }
 
+/// An answer that a key is valid, and until when it is.
+#[derive(Clone)]
+struct Valid {
+    answer: AuthResult,
+    until: Option<Instant>,
+}
+
+impl Valid {
+    /// By the time that is left, which no clock but user-auth's says; an older user-auth does not tell it.
+    fn new(answer: AuthResult) -> Self {
+        let by_clock =
+            || answer.expires_at.map(|at| at.millis_since(Timestamp::now()).try_into().unwrap_or(0));
+        let left = answer.expires_in_ms.or_else(by_clock);
+        let until = left.and_then(|millis| Instant::now().checked_add(Duration::from_millis(millis)));
+        Self { answer, until }
+    }
+}
+
 async fn forget_on_events(bus: Bus, inner: Arc<Inner>) {
     let mut doubts = bus.watch_events(&DOUBTS);
     while doubts.next().await.is_some() {
@@ -112,10 +131,10 @@ impl Verifier for RemoteVerifier {
             None => Box::pin(inner.ask(&key)).await.map_err(Arc::new),
         };
         match answer {
-            Ok(valid) if valid.expires_at.is_some_and(|at| at <= Timestamp::now()) => {
-                AuthResult::refused(valid.request_id, ErrorCode::Unauthenticated, "this key has expired")
+            Ok(Valid { answer, until }) if until.is_some_and(|until| until <= Instant::now()) => {
+                AuthResult::refused(answer.request_id, ErrorCode::Unauthenticated, "this key has expired")
             }
-            Ok(valid) => valid,
+            Ok(Valid { answer, .. }) => answer,
             Err(refused) => AuthResult::clone(&refused),
         }
     }
@@ -129,7 +148,7 @@ impl Inner {
     }
 
     /// `Ok` is remembered, `Err` is not.
-    async fn ask(&self, key: &Token) -> Result<AuthResult, AuthResult> {
+    async fn ask(&self, key: &Token) -> Result<Valid, AuthResult> {
         let answer = match self.ask_bus(key).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -137,7 +156,7 @@ impl Inner {
                 self.ask_http(key).await.unwrap_or_else(unavailable)
             }
         };
-        if answer.valid { Ok(answer) } else { Err(answer) }
+        if answer.valid { Ok(Valid::new(answer)) } else { Err(answer) }
     }
 
     async fn ask_bus(&self, key: &Token) -> Result<AuthResult, RequestError> {

@@ -25,16 +25,23 @@ const MAX_REASON_CHARS: usize = 300;
 /// How long `hello` waits for what the API server says of itself.
 const VERSION_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Opens a session.
-pub(super) async fn open(relay: &Relay) -> Result<(Socket, Welcome), End> {
+/// A session that was just opened.
+pub(super) struct Opened {
+    pub(super) socket: Socket,
+    pub(super) welcome: Welcome,
+}
+
+/// Opens a session; `moving` when it takes over from one that is still open.
+pub(super) async fn open(relay: &Relay, moving: bool) -> Result<Opened, End> {
     let timing = &relay.config.timing;
     // Before dialling: an API server that is slow to answer must not let the relay wait for `hello`.
-    let hello = hello(relay).await;
+    let hello = hello(relay, moving).await;
     let dialling = timeout(timing.connect, dial(relay)).await;
     let mut socket = dialling.map_err(|_| lost("the relay did not answer in time"))??;
     let greeting = timeout(timing.welcome, greet(&mut socket, &hello)).await;
     let welcome = greeting.map_err(|_| lost("the relay did not answer hello in time"))??;
-    Ok((socket, welcome))
+    relay.process.opened(welcome.epoch);
+    Ok(Opened { socket, welcome })
 }
 
 async fn dial(relay: &Relay) -> Result<Socket, End> {
@@ -82,7 +89,7 @@ fn turned_away(response: &client::Response) -> End {
     }
 }
 
-async fn hello(relay: &Relay) -> Hello {
+async fn hello(relay: &Relay, moving: bool) -> Hello {
     // With each session, because the cluster may have been upgraded since. An API server that does not answer is
     // no reason to stay silent.
     let asked = timeout(VERSION_PATIENCE, relay.cluster.server().refresh_identity()).await;
@@ -97,6 +104,9 @@ async fn hello(relay: &Relay) -> Hello {
         cluster_name: relay.config.cluster_name.clone(),
         capabilities: commands.map(str::to_owned).collect(),
         simulated,
+        instance: Some(relay.process.instance),
+        last_epoch: relay.process.last_epoch(),
+        moving,
     }
 }
 

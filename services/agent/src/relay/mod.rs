@@ -1,11 +1,18 @@
 //! The agent's side of the relay: one session after the other, for as long as the agent runs.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use backon::BackoffBuilder;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{cluster::Cluster, config::Config, vitals::Vitals};
 
@@ -15,6 +22,9 @@ mod in_flight;
 mod pack;
 mod session;
 mod socket;
+mod successor;
+
+use session::Ended;
 
 /// New attempts to open a session, by `reason` (`lost`, `rejected`, `replaced`, `going_away`).
 const RETRIES: &str = "agent_session_retries_total";
@@ -26,6 +36,31 @@ pub(crate) struct Relay {
     pub(crate) vitals: Vitals,
     /// Absent for an endpoint without TLS.
     pub(crate) tls: Option<Arc<ClientConfig>>,
+    pub(crate) process: Process,
+}
+
+/// What the relay tells this process by from others with the same id, and from its own earlier sessions.
+pub(crate) struct Process {
+    instance: Uuid,
+    /// The epoch of the last session; 0 before the first.
+    epoch: AtomicU64,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self { instance: Uuid::new_v4(), epoch: AtomicU64::new(0) }
+    }
+}
+
+impl Process {
+    fn last_epoch(&self) -> Option<u64> {
+        Some(self.epoch.load(Ordering::Relaxed)).filter(|epoch| *epoch > 0)
+    }
+
+    /// A session was opened. Relays of version 1.0 tell no epoch.
+    fn opened(&self, epoch: Option<u64>) {
+        self.epoch.store(epoch.unwrap_or(0), Ordering::Relaxed);
+    }
 }
 
 /// Why a session ended, or was not opened.
@@ -56,12 +91,21 @@ impl End {
 
 impl Relay {
     /// Keeps a session open until `shutdown`.
-    pub(crate) async fn run(&self, shutdown: &CancellationToken) {
+    pub(crate) async fn run(self: &Arc<Self>, shutdown: &CancellationToken) {
         let timing = &self.config.timing;
         let mut backoff = timing.reconnect.build();
+        let mut next = None;
+        // The session before, whose last answers are still sent.
+        let mut _earlier = None;
         while !shutdown.is_cancelled() {
             let started = Instant::now();
-            let end = session::run(self, shutdown).await;
+            let end = match session::run(self, next.take(), shutdown).await {
+                Ended::Over(end) => end,
+                Ended::Moved { opened, earlier } => {
+                    (next, _earlier) = (Some(opened), earlier);
+                    continue;
+                }
+            };
             self.vitals.disconnected(&end.reason());
             if started.elapsed() >= timing.settled {
                 backoff = timing.reconnect.build();

@@ -12,9 +12,12 @@ use tokio_tungstenite::tungstenite::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
-    End, Relay, connect, heartbeat,
+    End, Relay,
+    connect::{self, Opened},
+    heartbeat,
     in_flight::InFlight,
     socket::{self, Outbox, Socket},
+    successor::Successor,
 };
 
 /// How long the other side is given to say goodbye too.
@@ -24,28 +27,69 @@ const LONGEST_AWAY: Duration = Duration::from_secs(300);
 /// Whether a session is open: 1 or 0.
 const SESSION_OPEN: &str = "agent_session_open";
 
-/// Opens a session and serves it until it ends.
-pub(super) async fn run(relay: &Relay, shutdown: &CancellationToken) -> End {
-    let opened = tokio::select! {
-        opened = connect::open(relay) => opened,
-        () = shutdown.cancelled() => return End::Shutdown,
+/// What follows a session.
+pub(super) enum Ended {
+    /// Nothing yet.
+    Over(End),
+    /// A session that was opened before this one is closed.
+    Moved {
+        opened: Opened,
+        /// Sends the last answers of this one; nothing when it is closed already.
+        earlier: Option<AbortOnDropHandle<()>>,
+    },
+}
+
+/// Serves the session that was opened already, or else opens one, until it ends.
+pub(super) async fn run(relay: &Arc<Relay>, opened: Option<Opened>, shutdown: &CancellationToken) -> Ended {
+    let opening = async {
+        match opened {
+            Some(opened) => Ok(opened),
+            None => connect::open(relay, false).await,
+        }
     };
-    let (socket, welcome) = match opened {
+    let opened = tokio::select! {
+        opened = opening => opened,
+        () = shutdown.cancelled() => return Ended::Over(End::Shutdown),
+    };
+    let Opened { socket, welcome } = match opened {
         Ok(opened) => opened,
-        Err(end) => return end,
+        Err(end) => return Ended::Over(end),
     };
     tracing::info!(session_id = welcome.session_id, "session with the relay is open");
     if let Some(notice) = &welcome.notice {
         tracing::warn!(notice, "the relay has a notice for the operator of this agent");
     }
     metrics::gauge!(SESSION_OPEN).set(1);
-    let end = Session::new(relay, socket, &welcome).serve(shutdown).await;
+    let mut session = Session::new(relay, socket, &welcome);
+    let ended = match session.serve(shutdown).await {
+        Served::Moved(opened) => {
+            let earlier = AbortOnDropHandle::new(tokio::spawn(session.finish()));
+            return Ended::Moved { opened, earlier: Some(earlier) };
+        }
+        Served::Over(end) => end,
+    };
     metrics::gauge!(SESSION_OPEN).set(0);
-    end
+    let successor = session.successor.take().filter(|_| matches!(ended, End::GoingAway(_)));
+    session.close(&ended).await;
+    match successor {
+        // The server did not wait for it.
+        Some(mut successor) => tokio::select! {
+            opened = successor.opened() => Ended::Moved { opened, earlier: None },
+            () = shutdown.cancelled() => Ended::Over(End::Shutdown),
+        },
+        None => Ended::Over(ended),
+    }
 }
 
-struct Session<'a> {
-    relay: &'a Relay,
+/// Why a session is served no more.
+enum Served {
+    Over(End),
+    /// Its successor is open.
+    Moved(Opened),
+}
+
+struct Session {
+    relay: Arc<Relay>,
     stream: SplitStream<Socket>,
     outbox: Outbox,
     in_flight: InFlight,
@@ -53,6 +97,8 @@ struct Session<'a> {
     /// When the server was last heard.
     heard: Instant,
     leaving: Option<Leaving>,
+    /// The server goes away, and the next session is being opened.
+    successor: Option<Successor>,
     heartbeats: AbortOnDropHandle<()>,
     /// Writes as long as the session lives.
     _writer: AbortOnDropHandle<()>,
@@ -62,10 +108,12 @@ struct Session<'a> {
 struct Leaving {
     why: End,
     by: Instant,
+    /// The server closes it, once it has nothing more to ask here.
+    is_closed_by_server: bool,
 }
 
-impl<'a> Session<'a> {
-    fn new(relay: &'a Relay, socket: Socket, welcome: &Welcome) -> Self {
+impl Session {
+    fn new(relay: &Arc<Relay>, socket: Socket, welcome: &Welcome) -> Self {
         let (sink, stream) = socket.split();
         let (outbox, writer) = Outbox::open(sink);
         let cluster = Arc::clone(&relay.cluster);
@@ -73,7 +121,7 @@ impl<'a> Session<'a> {
         let heartbeats = heartbeat::beat(Arc::clone(&cluster), outbox.clone(), period);
         relay.vitals.heard();
         Self {
-            relay,
+            relay: Arc::clone(relay),
             stream,
             in_flight: InFlight::new(cluster, outbox.clone()),
             outbox,
@@ -81,16 +129,18 @@ impl<'a> Session<'a> {
             pings: interval(relay.config.timing.ping.min(period / 2)),
             heard: Instant::now(),
             leaving: None,
+            successor: None,
             heartbeats: AbortOnDropHandle::new(tokio::spawn(heartbeats)),
             _writer: writer,
         }
     }
 
-    /// Reads until the session ends. Nothing here waits for a frame to be written.
-    async fn serve(mut self, shutdown: &CancellationToken) -> End {
+    /// Reads until the session ends, or its successor is open. Nothing here waits for a frame to be written.
+    async fn serve(&mut self, shutdown: &CancellationToken) -> Served {
         let mut is_running = true;
         let end = loop {
-            if let Some(leaving) = self.leaving.take_if(|_| self.in_flight.is_empty()) {
+            let may_end = |leaving: &mut Leaving| !leaving.is_closed_by_server && self.in_flight.is_empty();
+            if let Some(leaving) = self.leaving.take_if(may_end) {
                 break leaving.why;
             }
             let leave_by = self.leaving.as_ref().map(|leaving| leaving.by);
@@ -102,6 +152,10 @@ impl<'a> Session<'a> {
                 }
                 () = sleep_until(leave_by.unwrap_or(silent_at)), if leave_by.is_some() => {
                     break self.why_left("not all answers could be sent in time");
+                }
+                opened = succeeded(&mut self.successor), if self.leaving.is_none() => {
+                    self.successor = None;
+                    return Served::Moved(opened);
                 }
                 Some(()) = self.in_flight.ended() => {}
                 () = self.outbox.closed() => break self.why_left("the connection cannot be written to"),
@@ -119,8 +173,19 @@ impl<'a> Session<'a> {
                 }
             }
         };
-        self.close(&end).await;
-        end
+        Served::Over(end)
+    }
+
+    /// Sends the answers that are under way, until the server closes the session.
+    async fn finish(mut self) {
+        let by = Instant::now() + self.relay.config.timing.drain;
+        self.leaving = Some(Leaving { why: End::GoingAway(Duration::ZERO), by, is_closed_by_server: true });
+        // The next session sends them.
+        self.heartbeats.abort();
+        let never = CancellationToken::new();
+        if let Served::Over(end) = self.serve(&never).await {
+            self.close(&end).await;
+        }
     }
 
     fn begin_shutdown(&mut self) {
@@ -133,12 +198,17 @@ impl<'a> Session<'a> {
 
     fn leave(&mut self, why: End) {
         let by = Instant::now() + self.relay.config.timing.drain;
-        self.leaving = Some(Leaving { why, by });
+        self.leaving = Some(Leaving { why, by, is_closed_by_server: false });
     }
 
     /// Why the session is over, where it was not to end for another reason already.
     fn why_left(&mut self, lost: &str) -> End {
-        self.leaving.take().map_or_else(|| End::Lost(lost.to_owned()), |leaving| leaving.why)
+        match self.leaving.take() {
+            Some(leaving) => leaving.why,
+            // It has said so.
+            None if self.successor.is_some() => End::GoingAway(Duration::ZERO),
+            None => End::Lost(lost.to_owned()),
+        }
     }
 
     /// Does what a message asks for; returns why the session is over, if it is.
@@ -163,9 +233,10 @@ impl<'a> Session<'a> {
             Ok(ServerFrame::Cancel(cancel)) => self.in_flight.cancel(cancel.request_id),
             Ok(ServerFrame::Refused(refused)) => return Some(connect::refusal(&refused)),
             Ok(ServerFrame::GoingAway(going)) => {
-                if self.leaving.is_none() {
+                if self.leaving.is_none() && self.successor.is_none() {
                     let after = Duration::from_millis(going.reconnect_after_ms).min(LONGEST_AWAY);
-                    self.leave(End::GoingAway(after));
+                    super::report(&End::GoingAway(after), after);
+                    self.successor = Some(Successor::after(&self.relay, after));
                 }
             }
             Ok(ServerFrame::Welcome(_)) => tracing::warn!("the relay sent a second welcome: ignored"),
@@ -191,5 +262,13 @@ impl<'a> Session<'a> {
         if timeout(GOODBYE, goodbye).await.is_err() {
             tracing::debug!("the relay did not say goodbye");
         }
+    }
+}
+
+/// Waits for the successor, if there is to be one.
+async fn succeeded(successor: &mut Option<Successor>) -> Opened {
+    match successor {
+        Some(successor) => successor.opened().await,
+        None => std::future::pending().await,
     }
 }

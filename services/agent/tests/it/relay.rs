@@ -33,6 +33,9 @@ use tokio_tungstenite::{
 };
 use uuid::Uuid;
 
+/// What each session is told to be.
+pub(crate) const EPOCH: u64 = 7;
+
 /// Far longer than anything takes here; only a failure waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -142,7 +145,8 @@ impl Connection {
     }
 
     pub(crate) async fn welcome(&mut self, heartbeat_seconds: u32) -> Result<()> {
-        self.send(&Welcome { session_id: "s-1".to_owned(), heartbeat_seconds, notice: None }).await
+        let (session_id, epoch) = ("s-1".to_owned(), Some(EPOCH));
+        self.send(&Welcome { session_id, heartbeat_seconds, epoch, notice: None }).await
     }
 
     /// The agent's first frame, which must be `hello`.

@@ -15,7 +15,7 @@ use testkit::Metrics;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
-    relay::{Connection, PATIENCE, Received, RelayServer},
+    relay::{Connection, EPOCH, PATIENCE, Received, RelayServer},
     world::{World, until},
 };
 
@@ -308,16 +308,42 @@ async fn an_overloaded_relay_is_tried_again_soon() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_relay_that_goes_away_gets_its_answers_and_names_the_time_to_come_back() -> Result<()> {
+async fn the_next_session_is_open_before_a_relay_that_goes_away_closes() -> Result<()> {
+    let mut world = World::simulated(Seed::Shop).await?;
+    let running = world.start().await?;
+    let mut agent = world.relay.accept().await?;
+    let first = agent.hello().await?;
+    assert!(first.instance.is_some() && first.last_epoch.is_none() && !first.moving, "{first:?}");
+    agent.welcome(30).await?;
+    is_well(&mut agent).await?;
+    agent.send(&GoingAway { reconnect_after_ms: 1500 }).await?;
+    assert!(!world.relay.connects_within(Duration::from_secs(1)).await, "came too early");
+    is_well(&mut agent).await?;
+
+    let mut next = world.relay.accept().await?;
+    let second = next.hello().await?;
+    assert_eq!((second.instance, second.last_epoch, second.moving), (first.instance, Some(EPOCH), true));
+    // Until it is welcome there, it is asked here.
+    is_well(&mut agent).await?;
+    let slow = agent.request(Command::GetPods, Params::default(), PATIENCE).await?;
+    next.welcome(30).await?;
+    is_well(&mut next).await?;
+    let (answered, result) = agent.answer().await?;
+    assert!(answered == slow && result.is_ok(), "what was asked before is still answered");
+    agent.send_raw(Message::Close(None)).await?;
+    agent.closed().await?;
+    is_well(&mut next).await?;
+    drop(running);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_agent_comes_back_to_a_relay_that_has_gone_away_at_once() -> Result<()> {
     let mut world = World::simulated(Seed::Shop).await?;
     let (_running, mut agent) = world.open().await?;
-    is_well(&mut agent).await?;
-    world.sim().set_latency(Duration::from_millis(300));
-    let asked = agent.request(Command::GetPods, Params::default(), PATIENCE).await?;
     agent.send(&GoingAway { reconnect_after_ms: 1500 }).await?;
-    let (answered, result) = agent.answer().await?;
-    assert!(answered == asked && result.is_ok());
-    assert_eq!(agent.closed().await?, Some(1000));
+    agent.send_raw(Message::Close(None)).await?;
+    agent.closed().await?;
     assert!(!world.relay.connects_within(Duration::from_secs(1)).await, "came back too early");
     is_well(&mut world.relay.session().await?).await
 }

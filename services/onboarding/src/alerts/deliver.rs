@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use contracts::Timestamp;
 use store::StoreError;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +33,7 @@ impl Deliverer {
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let work = async {
             loop {
-                if let Err(error) = self.database.forget_alerts(Timestamp::now()).await {
+                if let Err(error) = self.database.forget_alerts(self.database.now()).await {
                     tracing::warn!(%error, "old alerts not forgotten; trying again");
                 }
                 if let Err(error) = self.deliver_due().await {
@@ -48,15 +47,15 @@ impl Deliverer {
 
     /// One after the other: whoever is called is not flooded.
     async fn deliver_due(&self) -> Result<(), StoreError> {
-        while let Some(alert) = self.database.claim_alert(Timestamp::now()).await? {
+        while let Some(alert) = self.database.claim_alert(self.database.now()).await? {
             self.deliver(&alert).await?;
         }
         Ok(())
     }
 
     async fn deliver(&self, alert: &Alert) -> Result<(), StoreError> {
-        let taken = self.webhook.call(&alert.id, &alert.body, Timestamp::now()).await;
-        let now = Timestamp::now();
+        let taken = self.webhook.call(&alert.id, &alert.body, self.database.now()).await;
+        let now = self.database.now();
         let outcome = match taken {
             Ok(()) => {
                 self.database.alert_delivered(&alert.id, now).await?;

@@ -52,7 +52,7 @@ async fn list(
     Path(id): Path<String>,
 ) -> Result<Json<AgentKeyList>, Problem> {
     caller.require(&Scope::Read)?;
-    let keys = api.clusters.keys(&caller.user, &id, Timestamp::now()).await?;
+    let keys = api.clusters.keys(&caller.user, &id, api.now()).await?;
     let view = |key: crate::store::AgentKey| AgentKeyView {
         id: key.id,
         preview: key.preview,
@@ -76,7 +76,7 @@ async fn create(
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<NewAgentKey>), Problem> {
     caller.require(&Scope::Operate)?;
-    let made = api.clusters.create_key(&caller.user, &id, Timestamp::now()).await?;
+    let made = api.clusters.create_key(&caller.user, &id, api.now()).await?;
     let view = NewAgentKey {
         id: made.id,
         preview: made.key.preview(),
@@ -99,6 +99,6 @@ async fn revoke(
     Path((id, key_id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     caller.require(&Scope::Operate)?;
-    api.clusters.revoke_key(&caller.user, &id, &key_id, Timestamp::now()).await?;
+    api.clusters.revoke_key(&caller.user, &id, &key_id, api.now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -101,7 +101,7 @@ async fn redeliver(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     caller.require(&Scope::Operate)?;
-    let revived = api.clusters.database.revive_alert(&caller.user.id, &id, Timestamp::now()).await;
+    let revived = api.clusters.database.revive_alert(&caller.user.id, &id, api.now()).await;
     if revived.map_err(ClusterError::Store)? {
         Ok(StatusCode::ACCEPTED)
     } else {

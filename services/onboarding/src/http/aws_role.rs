@@ -2,7 +2,7 @@
 
 use aws_access::{AwsError, Proof, RoleArn};
 use axum::{extract::State, http::StatusCode};
-use contracts::{ErrorCode, Timestamp, auth::Scope};
+use contracts::{ErrorCode, auth::Scope};
 use rand::{RngExt, distr::Alphanumeric};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -71,7 +71,7 @@ async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<RoleInstructions>, Problem> {
     caller.require(&Scope::Read)?;
-    let cluster = api.clusters.get(&caller.user, &id, Timestamp::now()).await?;
+    let cluster = api.clusters.get(&caller.user, &id, api.now()).await?;
     let external_id = api.external_id(&cluster).await?;
     let principal = api.aws.principal().await?;
     let trust = Trust { principal: &principal, external_id: &external_id };
@@ -99,7 +99,7 @@ async fn connect(
     Json(request): Json<ConnectRole>,
 ) -> Result<Json<RoleConnected>, Problem> {
     caller.require(&Scope::Operate)?;
-    let now = Timestamp::now();
+    let now = api.now();
     let cluster = api.clusters.get(&caller.user, &id, now).await?;
     let role: RoleArn =
         request.role_arn.parse().map_err(|error| Problem::invalid("role_arn", format!("{error}")))?;
@@ -135,7 +135,7 @@ async fn disconnect(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     caller.require(&Scope::Operate)?;
-    let now = Timestamp::now();
+    let now = api.now();
     let cluster = api.clusters.get(&caller.user, &id, now).await?;
     if let Some(role) = cluster.aws_role_arn.as_deref().and_then(|arn| arn.parse().ok()) {
         api.aws.sessions.forget(&role, &api.external_id(&cluster).await?).await;

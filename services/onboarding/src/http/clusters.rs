@@ -116,7 +116,10 @@ impl Api {
     fn current(&self, cluster: Cluster) -> (Cluster, bool) {
         match self.clusters.registry.get(&cluster.agent_id) {
             Some(session) => (cluster.with(session.latest()), true),
-            None => (cluster, false),
+            None => {
+                let is_elsewhere = cluster.sessions > 0;
+                (cluster, is_elsewhere)
+            }
         }
     }
 
@@ -178,7 +181,7 @@ fn detected(cluster: &Cluster) -> Detected {
 #[utoipa::path(get, path = "/api/v1/clusters", tag = "clusters", responses((status = 200, body = ClusterList)))]
 async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<ClusterList>, Problem> {
     caller.require(&Scope::Read)?;
-    let now = Timestamp::now();
+    let now = api.now();
     let clusters = api.clusters.list(&caller.user, now).await?;
     let clusters: Vec<ClusterView> = clusters.into_iter().map(|cluster| api.view(cluster, now)).collect();
     Ok(Json(ClusterList { total_count: clusters.len(), clusters }))
@@ -194,7 +197,7 @@ async fn get(
     Path(id): Path<String>,
 ) -> Result<Json<ClusterView>, Problem> {
     caller.require(&Scope::Read)?;
-    let now = Timestamp::now();
+    let now = api.now();
     let cluster = api.clusters.get(&caller.user, &id, now).await?;
     Ok(Json(api.view(cluster, now)))
 }
@@ -223,7 +226,7 @@ async fn change(
     Json(request): Json<ChangeRequest>,
 ) -> Result<Json<ClusterView>, Problem> {
     caller.require(&Scope::Operate)?;
-    let now = Timestamp::now();
+    let now = api.now();
     let ChangeRequest { provider, features } = request;
     let cluster = api.clusters.change(&caller.user, &id, provider, features.as_ref(), now).await?;
     Ok(Json(api.view(cluster, now)))
@@ -241,7 +244,7 @@ async fn delete(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     caller.require(&Scope::Operate)?;
-    api.clusters.delete(&caller.user, &id, Timestamp::now()).await?;
+    api.clusters.delete(&caller.user, &id, api.now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -255,7 +258,7 @@ async fn verify(
     Path(id): Path<String>,
 ) -> Result<Json<Verification>, Problem> {
     caller.require(&Scope::Read)?;
-    let now = Timestamp::now();
+    let now = api.now();
     let cluster = api.clusters.get(&caller.user, &id, now).await?;
     let (cluster, connected) = api.current(cluster);
     Ok(Json(Verification {

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use contracts::{ErrorCode, Timestamp, Token, TokenKind};
+use contracts::{ErrorCode, Token, TokenKind};
 use store::StoreError;
 use utoipa_axum::router::OpenApiRouter;
 use web::Problem;
@@ -77,7 +77,7 @@ fn credentials(headers: &HeaderMap) -> Result<(Token, String), Problem> {
 }
 
 async fn admit(state: &Connect, key: &Token, agent_id: &str) -> Result<AgentIdentity, Problem> {
-    let now = Timestamp::now();
+    let now = state.database.now();
     state.database.admit(key, agent_id, now).await.map_err(|refusal| {
         metrics::counter!("agent_refused_total").increment(1);
         if let Some(cluster_id) = refusal.cluster_id() {

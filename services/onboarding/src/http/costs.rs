@@ -59,7 +59,7 @@ async fn enter(
     Json(rates): Json<Rates>,
 ) -> Result<Json<CostsUpdated>, Problem> {
     caller.require(&Scope::Operate)?;
-    api.clusters.enter_costs(&caller.user, &id, &rates, Timestamp::now()).await?;
+    api.clusters.enter_costs(&caller.user, &id, &rates, api.now()).await?;
     Ok(Json(CostsUpdated { success: true, cluster_id: id, costs_updated: true }))
 }
 
@@ -75,7 +75,7 @@ async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<ClusterCosts>, Problem> {
     caller.require(&Scope::Read)?;
-    let now = Timestamp::now();
+    let now = api.now();
     let cluster = api.clusters.get(&caller.user, &id, now).await?;
     let allocation = api.agents.allocation(&caller.user, &cluster.agent_id).await?;
     let rates = cluster.rates();

@@ -5,7 +5,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use contracts::{Timestamp, Token, TokenKind};
+use contracts::{Token, TokenKind};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -43,7 +43,7 @@ async fn manifest(
     let token = Token::parse(TokenKind::InstallToken, &query.token)
         .map_err(|error| Problem::unauthenticated(error.to_string()))?;
     let Grant { cluster_id, provider, features, key } =
-        api.clusters.grant(&token, &agent_id, Timestamp::now()).await?;
+        api.clusters.grant(&token, &agent_id, api.now()).await?;
     let manifest = Manifest {
         cluster_id: &cluster_id,
         agent_id: &agent_id,

@@ -59,7 +59,7 @@ async fn generate(
     caller.require(&Scope::Operate)?;
     let GenerateRequest { provider, cluster_name, features } = request;
     let name = checked_name(&cluster_name)?;
-    let made = api.clusters.create(&caller.user, name, provider, features, Timestamp::now()).await?;
+    let made = api.clusters.create(&caller.user, name, provider, features, api.now()).await?;
     api.script(made)
 }
 
@@ -75,7 +75,7 @@ async fn renew(
     Path(id): Path<String>,
 ) -> Result<Json<InstallScript>, Problem> {
     caller.require(&Scope::Operate)?;
-    let installation = api.clusters.reinstall(&caller.user, &id, Timestamp::now()).await?;
+    let installation = api.clusters.reinstall(&caller.user, &id, api.now()).await?;
     api.script(installation)
 }
 

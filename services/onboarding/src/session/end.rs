@@ -29,6 +29,8 @@ pub(super) enum End {
     Shutdown,
     /// The agent closes in peace.
     Left,
+    /// The agent has gone over to a newer session.
+    Moved,
     /// The connection broke.
     Lost(String),
 }
@@ -48,6 +50,7 @@ impl End {
             Self::Refuse(refused) => format!("{:?}: {}", refused.code, refused.detail),
             Self::Shutdown => "this process stops".to_owned(),
             Self::Left => "the agent closed the session".to_owned(),
+            Self::Moved => "the agent has gone over to a newer session".to_owned(),
             Self::Lost(reason) => reason.clone(),
         }
     }
@@ -56,7 +59,7 @@ impl End {
     pub(super) fn told(&self) -> String {
         match self {
             Self::Refuse(refused) => refused.detail.clone(),
-            Self::Shutdown | Self::Left | Self::Lost(_) => self.reason(),
+            Self::Shutdown | Self::Left | Self::Moved | Self::Lost(_) => self.reason(),
         }
     }
 
@@ -74,14 +77,21 @@ impl End {
             },
             Self::Shutdown => "shutdown",
             Self::Left => "left",
+            Self::Moved => "moved",
             Self::Lost(_) => "lost",
         }
     }
 
-    /// Tells the agent, as far as it still listens, and closes.
-    pub(super) async fn carry_out(self, socket: &mut Socket, settings: &SessionSettings) {
-        // The agent may be gone already, or read no more.
-        let _ = timeout(settings.timing.close_within, self.say_goodbye(socket)).await;
+    /// Whether the agent is told that another one has taken its place.
+    pub(super) fn is_replaced(&self) -> bool {
+        matches!(self, Self::Refuse(refused) if refused.code == RefusalCode::Replaced)
+    }
+
+    /// Tells the agent, as far as it still listens, and closes; whether it has answered to that. It may be gone already, or read
+    /// no more.
+    pub(super) async fn carry_out(self, socket: &mut Socket, settings: &SessionSettings) -> bool {
+        let said = timeout(settings.timing.close_within, self.say_goodbye(socket)).await;
+        matches!(said, Ok(Ok(())))
     }
 
     async fn say_goodbye(self, socket: &mut Socket) -> Result<(), SocketError> {
@@ -92,7 +102,7 @@ impl End {
         );
         let code = match self {
             Self::Lost(_) => return Ok(()),
-            Self::Left => CloseCode::Normal,
+            Self::Left | Self::Moved => CloseCode::Normal,
             Self::Shutdown => CloseCode::Away,
             Self::Refuse(refused) => {
                 let code = close_code(&refused.code);

@@ -31,6 +31,8 @@ pub(super) struct Mail {
     pub(super) notes: Vec<Note>,
     /// The session is to end, for this reason.
     pub(super) closing: Option<Refused>,
+    /// The agent has a newer session, and this one is to end in peace.
+    pub(super) gives_way: bool,
     /// Nobody reads any more.
     is_closed: bool,
 }
@@ -83,11 +85,18 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
+    /// Has the session end in peace.
+    pub(super) fn give_way(&self) {
+        self.lock().gives_way = true;
+        self.arrived.notify_one();
+    }
+
     /// Waits for mail and takes all of it. Safe to be dropped while it waits.
     pub(super) async fn next(&self) -> Mail {
         loop {
             let mail = mem::take(&mut *self.lock());
-            if mail.closing.is_some() || !mail.asks.is_empty() || !mail.notes.is_empty() {
+            let is_empty = mail.asks.is_empty() && mail.notes.is_empty();
+            if mail.closing.is_some() || mail.gives_way || !is_empty {
                 return mail;
             }
             self.arrived.notified().await;

@@ -3,16 +3,13 @@
 use std::{collections::HashMap, ops::ControlFlow};
 
 use bytes::Bytes;
-use contracts::{
-    Timestamp,
-    agent::{AgentFrame, Cancel, Heartbeat, More, RefusalCode, Response, ServerFrame},
-};
+use contracts::agent::{AgentFrame, Cancel, Heartbeat, More, RefusalCode, Response, ServerFrame};
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::{
-    Shared,
+    SessionTiming, Shared,
     end::End,
     frame::{self, Frame},
     improper,
@@ -31,6 +28,8 @@ pub(super) struct Session<'a> {
     /// The questions that the agent has not answered yet.
     waiting: HashMap<Uuid, Asked>,
     unbidden: Unbidden,
+    /// This process stops; until then the agent may go over to another replica in peace.
+    stays_until: Option<Instant>,
     leaving: Option<Leaving>,
 }
 
@@ -43,7 +42,7 @@ struct Leaving {
 impl<'a> Session<'a> {
     pub(super) fn new(sessions: &'a Sessions, socket: &'a mut Socket, shared: &'a Shared) -> Self {
         let unbidden = Unbidden::new(sessions.bounds.max_questions);
-        Self { sessions, socket, shared, waiting: HashMap::new(), unbidden, leaving: None }
+        Self { sessions, socket, shared, waiting: HashMap::new(), unbidden, stays_until: None, leaving: None }
     }
 
     /// Serves until the session ends. Those who still wait for an answer then are told by the drop of `self`.
@@ -55,7 +54,9 @@ impl<'a> Session<'a> {
             if let Some(leaving) = self.leaving.take_if(|_| self.waiting.is_empty()) {
                 return leaving.why;
             }
-            let ends_at = self.leaving.as_ref().map_or(silent_at, |leaving| leaving.by.min(silent_at));
+            let leaves_at = self.leaving.as_ref().map(|leaving| leaving.by).or(self.stays_until);
+            let ends_at = leaves_at.map_or(silent_at, |leaves_at| leaves_at.min(silent_at));
+            let is_told = self.leaving.is_some() || self.stays_until.is_some();
             let step = tokio::select! {
                 received = self.socket.next() => {
                     silent_at = Instant::now() + silence;
@@ -65,14 +66,8 @@ impl<'a> Session<'a> {
                     }
                 }
                 mail = shared.mailbox.next() => self.pass_on(mail).await,
-                () = sleep_until(ends_at) => ControlFlow::Break(self.why_silent()),
-                () = self.sessions.shutdown.cancelled(), if self.leaving.is_none() => {
-                    let announced = Box::pin(self.sessions.announce_shutdown(self.socket)).await;
-                    announced.map_or_else(ControlFlow::Break, |()| {
-                        self.leave(End::Shutdown);
-                        ControlFlow::Continue(())
-                    })
-                }
+                () = sleep_until(ends_at) => self.time_is_up(ends_at < silent_at),
+                () = self.sessions.shutdown.cancelled(), if !is_told => self.go_away().await,
             };
             if let ControlFlow::Break(end) = step {
                 return end;
@@ -94,9 +89,33 @@ impl<'a> Session<'a> {
         bidden_or_end(self.unbidden.take())
     }
 
+    /// Tells the agent that this process stops. One that can goes over to another replica first.
+    async fn go_away(&mut self) -> ControlFlow<End> {
+        if let Err(end) = Box::pin(self.sessions.announce_shutdown(self.socket)).await {
+            return ControlFlow::Break(end);
+        }
+        if self.shared.about.can_move && self.sessions.directory.has_others() {
+            let SessionTiming { reconnect_within, drain_within, .. } = self.sessions.settings.timing;
+            self.stays_until = Some(Instant::now() + reconnect_within + drain_within);
+        } else {
+            self.leave(End::Shutdown);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Ends the session of an agent that was silent, or has had its time to go; one that had time to go over to another replica is
+    /// given that to answer what was asked before.
+    fn time_is_up(&mut self, was_given: bool) -> ControlFlow<End> {
+        if was_given && self.leaving.is_none() {
+            self.leave(End::Shutdown);
+            return ControlFlow::Continue(());
+        }
+        ControlFlow::Break(self.why_silent())
+    }
+
     /// From now on the agent is not connected to those who ask; what was asked before is still answered.
     fn leave(&mut self, why: End) {
-        self.sessions.registry.remove(self.shared.agent_id(), self.shared.about.id);
+        self.sessions.withdraw(self.shared, &why);
         let by = Instant::now() + self.sessions.settings.timing.drain_within;
         self.leaving.get_or_insert(Leaving { why, by });
     }
@@ -140,8 +159,8 @@ impl<'a> Session<'a> {
 
     fn note(&self, heartbeat: &Heartbeat) {
         let vitals = Vitals {
-            // By our clock: the agent's may be wrong.
-            last_heartbeat: Some(Timestamp::now()),
+            // The agent's clock may be wrong.
+            last_heartbeat: Some(self.sessions.clock.now()),
             nodes: heartbeat.nodes,
             pods: heartbeat.pods,
             detected_provider: heartbeat.provider.as_deref().map(presentable),
@@ -175,6 +194,9 @@ impl<'a> Session<'a> {
                 // The answer came first.
                 Note::More(_) | Note::Cancel(_) => {}
             }
+        }
+        if mail.gives_way {
+            self.leave(End::Moved);
         }
         self.send(frames).await
     }

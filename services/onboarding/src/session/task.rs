@@ -8,6 +8,7 @@ use contracts::{
 };
 use futures_util::StreamExt;
 use std::time::Duration;
+use store::Clock;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -17,7 +18,7 @@ use uuid::Uuid;
 use web::metrics::refused;
 
 use super::{
-    Bounds, Registry, SessionHandle, SessionSettings, Shared,
+    Bounds, NotInserted, Registry, SessionHandle, SessionSettings, Shared,
     end::End,
     frame::{self, Frame},
     serve::Session,
@@ -25,17 +26,23 @@ use super::{
 };
 use crate::{
     agent_version::OldestAgent,
-    store::{AgentIdentity, Database, Incident, Vitals},
+    directory::{Directory, NotClaimed},
+    store::{AgentIdentity, Incident, Vitals},
     vitals::VitalsRecorder,
 };
 
 /// An agent has a capability for each command, of which there are a dozen.
 const MAX_CAPABILITIES: usize = 64;
+/// What an agent is told that has taken the place of another process.
+const HAS_REPLACED: &str =
+    "another process with this agent's id had a session, which has been ended: if it still runs, stop it";
 
 /// All sessions of this process.
 pub(crate) struct Sessions {
     pub(crate) registry: Arc<Registry>,
-    pub(crate) database: Database,
+    pub(crate) directory: Directory,
+    /// The time that all replicas agree on.
+    pub(crate) clock: Clock,
     pub(crate) recorder: VitalsRecorder,
     pub(crate) settings: SessionSettings,
     pub(crate) oldest_agent: OldestAgent,
@@ -70,49 +77,99 @@ impl Sessions {
         let (mut socket, identity) = (Box::new(socket), Box::new(identity));
         async move {
             let (agent_id, cluster_id) = (identity.agent_id.clone(), identity.cluster_id.clone());
-            let (end, was_open) = match Box::pin(self.open(&mut socket, identity)).await {
+            let (end, session) = match Box::pin(self.open(&mut socket, identity)).await {
                 Ok(shared) => {
                     // Whoever waits for an answer learns that none will come before the agent is told why.
                     let end = Session::new(&self, &mut socket, &shared).serve().await;
                     self.forget(&shared, &end);
-                    (end, true)
+                    (end, Some(shared))
                 }
-                Err(end) => (end, false),
+                Err(end) => (end, None),
             };
             tracing::info!(agent = agent_id, reason = end.reason(), "connection of an agent ended");
-            let incident = Some(Incident { at: Timestamp::now(), why: end.told() });
-            let learnt = if was_open {
-                Vitals { ended: incident, ..Vitals::default() }
-            } else {
-                Vitals { refused: incident, ..Vitals::default() }
-            };
-            self.recorder.learn(&cluster_id, learnt);
-            Box::pin(end.carry_out(&mut socket, &self.settings)).await;
+            self.note(&cluster_id, &end, session.is_some());
+            Box::pin(self.say_goodbye(&mut socket, end, session)).await;
             drop(place);
         }
     }
 
-    /// Makes the session known, and welcomes the agent.
+    /// Keeps how a session has ended, or why there was none. That an agent has gone over to a newer one is no news.
+    fn note(&self, cluster_id: &str, end: &End, was_open: bool) {
+        if matches!(end, End::Moved) {
+            return;
+        }
+        let incident = Some(Incident { at: self.clock.now(), why: end.told() });
+        let learnt = if was_open {
+            Vitals { ended: incident, ..Vitals::default() }
+        } else {
+            Vitals { refused: incident, ..Vitals::default() }
+        };
+        self.recorder.learn(cluster_id, learnt);
+    }
+
+    async fn say_goodbye(&self, socket: &mut Socket, end: End, session: Option<Arc<Shared>>) {
+        let is_replaced = end.is_replaced();
+        let has_answered = end.carry_out(socket, &self.settings).await;
+        // One that was lost says nothing: its agent has come back.
+        if let Some(session) = session.filter(|_| is_replaced && has_answered) {
+            self.directory.tell_of_duplicate(&session.about.identity, session.about.epoch).await;
+        }
+    }
+
+    /// Makes the session this replica's and known, and welcomes the agent.
     async fn open(&self, socket: &mut Socket, identity: Box<AgentIdentity>) -> Result<Arc<Shared>, End> {
         let hello = self.greet(socket, &identity).await?;
-        let vitals = opening_vitals(&hello);
-        let handle = SessionHandle::new(Uuid::now_v7(), *identity, hello, &self.bounds);
+        let vitals = opening_vitals(&hello, self.clock.now());
+        let (in_peace, instance) = (hello.moving, hello.instance);
+        let opening = self.registry.begin(&identity);
+        let claimed = self.directory.claim(&identity, &hello).await.map_err(not_claimed)?;
+        let handle = SessionHandle::new(Uuid::now_v7(), claimed.epoch(), *identity, hello, &self.bounds);
         let shared = Arc::clone(&handle.0);
         // Looked at again: others may have said hello meanwhile.
-        let earlier = self.registry.insert(handle, self.bounds.max_sessions).map_err(|_| too_many())?;
+        let earlier = match opening.insert(handle, self.bounds.max_sessions) {
+            Ok(earlier) => earlier,
+            Err(not_inserted) => {
+                self.release(&shared);
+                return Err(match not_inserted {
+                    NotInserted::Full => too_many(),
+                    NotInserted::Over(refused) => End::Refuse(refused),
+                });
+            }
+        };
         if let Some(earlier) = earlier {
-            let detail = "another session of this agent was opened; the newer one wins";
-            earlier.close(RefusalCode::Replaced, detail, false);
+            earlier.give_way(in_peace);
         }
         metrics::gauge!("agent_sessions").increment(1);
         tracing::info!(agent = shared.agent_id(), session = %shared.about.id, "session opened");
-        self.welcome(socket, &shared, vitals).await.inspect_err(|end| self.forget(&shared, end))?;
+        let welcomed = async {
+            let taken_over = self.directory.take_over(&shared.about.identity, &claimed, in_peace).await;
+            taken_over.map_err(not_claimed)?;
+            let has_replaced = claimed.has_replaced(instance);
+            self.welcome(socket, &shared, vitals, has_replaced).await
+        };
+        welcomed.await.inspect_err(|end| self.forget(&shared, end))?;
         Ok(shared)
     }
 
-    /// From now on nobody finds the session.
-    fn forget(&self, shared: &Shared, end: &End) {
+    /// From now on nobody finds the session here, nor looks for it here; what was asked of it before may still be answered.
+    pub(super) fn withdraw(&self, shared: &Shared, end: &End) {
         self.registry.remove(shared.agent_id(), shared.about.id);
+        // One that was replaced is not this replica's any more, and all of a process that stops are released together.
+        if !end.is_replaced() && !matches!(end, End::Moved | End::Shutdown) {
+            self.release(shared);
+        }
+    }
+
+    /// The session is not this replica's any more; nobody waits until that is written.
+    fn release(&self, shared: &Shared) {
+        let (directory, agent_id, epoch) =
+            (self.directory.clone(), shared.agent_id().to_owned(), shared.about.epoch);
+        self.tasks.spawn(async move { directory.release(&agent_id, epoch).await });
+    }
+
+    /// The session is over.
+    fn forget(&self, shared: &Shared, end: &End) {
+        self.withdraw(shared, end);
         shared.mailbox.close();
         metrics::gauge!("agent_sessions").decrement(1);
         metrics::counter!("agent_sessions_ended_total", "reason" => end.label()).increment(1);
@@ -145,24 +202,24 @@ impl Sessions {
         Ok(bounded(hello))
     }
 
-    async fn welcome(&self, socket: &mut Socket, shared: &Shared, vitals: Vitals) -> Result<(), End> {
-        let identity = &shared.about.identity;
-        // Only now that the session is known does a revocation close it, so one that came before is looked for now.
-        match self.database.is_revoked(&identity.key_id).await {
-            Ok(false) => {}
-            Ok(true) => {
-                return Err(End::refuse(RefusalCode::Revoked, "the agent's key was revoked", false));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot check an agent's key");
-                let detail = "the agent's key cannot be checked right now; try again";
-                return Err(End::refuse(RefusalCode::Overloaded, detail, true));
-            }
-        }
+    async fn welcome(
+        &self,
+        socket: &mut Socket,
+        shared: &Shared,
+        vitals: Vitals,
+        has_replaced: bool,
+    ) -> Result<(), End> {
         self.learn(shared, vitals);
         let heartbeat_seconds = self.settings.heartbeat_seconds();
-        let notice = self.oldest_agent.notice(&shared.about.agent_version);
-        let welcome = Welcome { session_id: shared.about.id.to_string(), heartbeat_seconds, notice };
+        let too_old = self.oldest_agent.notice(&shared.about.agent_version);
+        let notices: Vec<String> =
+            too_old.into_iter().chain(has_replaced.then(|| HAS_REPLACED.to_owned())).collect();
+        let welcome = Welcome {
+            session_id: shared.about.id.to_string(),
+            heartbeat_seconds,
+            epoch: Some(shared.about.epoch),
+            notice: (!notices.is_empty()).then(|| notices.join("; ")),
+        };
         frame::send(socket, &ServerFrame::Welcome(welcome), &self.settings).await
     }
 
@@ -178,6 +235,21 @@ impl Sessions {
         let reconnect_after_ms = u64::try_from(hint.as_millis()).unwrap_or(u64::MAX);
         let going_away = ServerFrame::GoingAway(GoingAway { reconnect_after_ms });
         frame::send(socket, &going_away, &self.settings).await
+    }
+}
+
+fn not_claimed(reason: NotClaimed) -> End {
+    match reason {
+        NotClaimed::Revoked => End::refuse(RefusalCode::Revoked, "the agent's key was revoked", false),
+        NotClaimed::Superseded => End::refuse(
+            RefusalCode::Replaced,
+            "another process with this agent's id is connected, and is the newer one",
+            false,
+        ),
+        NotClaimed::Unavailable => {
+            let detail = "the session cannot be opened right now; try again";
+            End::refuse(RefusalCode::Overloaded, detail, true)
+        }
     }
 }
 
@@ -212,12 +284,12 @@ fn bounded(hello: Hello) -> Hello {
     }
 }
 
-fn opening_vitals(hello: &Hello) -> Vitals {
+fn opening_vitals(hello: &Hello, now: Timestamp) -> Vitals {
     Vitals {
         agent_version: Some(hello.agent_version.clone()),
         kubernetes_version: hello.kubernetes_version.clone(),
         simulated: Some(hello.simulated),
-        connected_at: Some(Timestamp::now()),
+        connected_at: Some(now),
         ..Vitals::default()
     }
 }

@@ -47,6 +47,8 @@ pub(crate) struct Cluster {
     pub(crate) script_run_at: Option<i64>,
     /// 1 when the cluster says that it is a simulated one.
     pub(crate) simulated: i64,
+    /// How many replicas hold the agent's session: 1 or 0.
+    pub(crate) sessions: i64,
     /// Keys that are neither revoked nor past the time for their first use.
     pub(crate) usable_keys: i64,
     /// Keys that were revoked.
@@ -104,6 +106,7 @@ const SELECT: &str = "SELECT c.id, c.name, c.provider, c.features, c.agent_id, c
      c.region, c.refused_at, c.refused_why, c.ended_at, c.ended_why, c.simulated, c.cpu_cost_per_hour, \
      c.memory_cost_per_hour, c.storage_cost_per_hour, c.ingress_cost, c.egress_cost, c.costs_entered_at, c.aws_role_arn, \
      c.cpu_millis, c.memory_bytes, \
+     (SELECT COUNT(*) FROM agent_sessions s WHERE s.agent_id = c.agent_id AND s.replica IS NOT NULL) AS sessions, \
      (SELECT MAX(t.expires_at) FROM install_tokens t WHERE t.cluster_id = c.id) AS script_expires_at, \
      (SELECT MAX(t.used_at) FROM install_tokens t WHERE t.cluster_id = c.id) AS script_run_at, \
      (SELECT COUNT(*) FROM agent_keys k WHERE k.cluster_id = c.id AND k.revoked_at IS NULL \
@@ -179,18 +182,6 @@ impl Database {
             .bind(name)
             .fetch_optional(self.store.pool());
         self.read(found).await
-    }
-
-    /// Whose agent that is, and of which cluster: `(user id, cluster id)`.
-    pub(crate) async fn agent_owner(&self, agent_id: &str) -> Result<Option<(String, String)>, StoreError> {
-        if !is_id(agent_id) {
-            return Ok(None);
-        }
-        let owner =
-            sqlx::query_as("SELECT user_id, id FROM clusters WHERE agent_id = $1 AND deleted_at IS NULL")
-                .bind(agent_id)
-                .fetch_optional(self.store.pool());
-        self.read(owner).await
     }
 
     pub(crate) async fn change_cluster(

@@ -149,7 +149,17 @@ impl Database {
         .bind(now.as_millis())
         .execute(&mut **transaction)
         .await?;
+        self.end_sessions(transaction, key_id).await?;
         Ok(revoked.rows_affected() == 1)
+    }
+
+    /// The sessions that a key has opened are nobody's from now on; whoever has one hears of it by an event.
+    async fn end_sessions(&self, transaction: &mut Transaction, key_id: &str) -> Result<(), StoreError> {
+        sqlx::query("UPDATE agent_sessions SET replica = NULL WHERE key_id = $1")
+            .bind(key_id)
+            .execute(&mut **transaction)
+            .await?;
+        Ok(())
     }
 
     /// Revokes every other key of the cluster; this one is its only one, and does not expire unused.

@@ -53,6 +53,9 @@ pub(crate) fn hello(agent_id: &str) -> Hello {
         cluster_name: None,
         capabilities: [Command::GetPods, Command::GetNodes].map(|command| command.as_str().to_owned()).into(),
         simulated: false,
+        instance: None,
+        last_epoch: None,
+        moving: false,
     }
 }
 

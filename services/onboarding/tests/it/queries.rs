@@ -48,7 +48,8 @@ store::test_on_both! {
         assert_eq!(answer.result.context("a result")?.get(), ODD);
         assert_eq!((answer.request_id, answer.agent_id), (query.request_id, cluster.agent_id));
         assert_eq!((answer.error, answer.code), (None, None));
-        assert!(answer.owner.is_some_and(|owner| owner.starts_with("onboarding-")));
+        assert!(answer.owner.is_some_and(|owner| owner.contains("private")), "the queue of the replica");
+        assert_eq!(answer.epoch, Some(1));
         Ok(())
     }
 

@@ -36,7 +36,10 @@ store::test_on_both! {
             agent.request().await?;
             let newer = Agent::open(&world, &cluster).await?;
             let older = std::mem::replace(&mut agent, newer);
-            refused(&asking.await??, &ErrorCode::AgentNotConnected)?;
+            // What the older was asked, the newer is asked again.
+            let again = agent.request().await?;
+            agent.answer(&again, "\"newer\"").await?;
+            assert_eq!(asking.await??.result.map(|result| result.get().to_owned()).as_deref(), Some("\"newer\""));
             agent.answers(&world, &cluster.query()).await?;
             assert!(!older.refused(&RefusalCode::Replaced, 1008).await?);
             // The older is gone for good, and has not taken the newer with it.

@@ -142,7 +142,7 @@ pub(super) async fn create(
     let user_id = user_or_self(body.user_id, &caller);
     let new = NewKey { name: body.name, scopes: body.scopes, expires_in_days: body.expires_in_days };
     let token = new_token();
-    let key = accounts.create_key(&caller.user, &user_id, new, &token, Timestamp::now()).await?;
+    let key = accounts.create_key(&caller.user, &user_id, new, &token, accounts.now()).await?;
     Ok((StatusCode::CREATED, Json(NewKeyView::new(key, &token))))
 }
 
@@ -180,7 +180,7 @@ pub(super) async fn revoke(
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode, Problem> {
     caller.require(&Scope::Admin)?;
-    accounts.revoke_key(&caller.user, id, Timestamp::now()).await?;
+    accounts.revoke_key(&caller.user, id, accounts.now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -207,7 +207,7 @@ pub(super) async fn rotate(
         return Err(Problem::invalid("overlap_seconds", "must be a whole number from 0 to 2592000"));
     }
     let (token, overlap) = (new_token(), Duration::from_secs(overlap));
-    let key = accounts.rotate_key(&caller.user, id, overlap, &token, Timestamp::now()).await?;
+    let key = accounts.rotate_key(&caller.user, id, overlap, &token, accounts.now()).await?;
     Ok((StatusCode::CREATED, Json(NewKeyView::new(key, &token))))
 }
 

@@ -97,7 +97,7 @@ pub(super) async fn create(
 ) -> Result<impl IntoResponse, Problem> {
     require_administrator(&caller)?;
     let new = NewUser { username: body.username, email: body.email, roles: body.roles };
-    let user = accounts.create_user(new, Timestamp::now()).await?;
+    let user = accounts.create_user(new, accounts.now()).await?;
     Ok((StatusCode::CREATED, Json(UserView::from(user))))
 }
 
@@ -155,6 +155,6 @@ pub(super) async fn update(
 ) -> Result<Json<UserView>, Problem> {
     require_administrator(&caller)?;
     let change = UserChange { is_active: body.is_active, roles: body.roles };
-    let user = accounts.update_user(id, change, Timestamp::now()).await?;
+    let user = accounts.update_user(id, change, accounts.now()).await?;
     Ok(Json(user.into()))
 }

@@ -5,7 +5,7 @@ use axum::{
     extract::{FromRequestParts, State},
     http::{header, request::Parts},
 };
-use contracts::{Timestamp, WireSecret, auth::AuthResult};
+use contracts::{WireSecret, auth::AuthResult};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
@@ -47,7 +47,7 @@ pub(super) async fn verify(
     Json(body): Json<VerifyKey>,
 ) -> Json<AuthResult> {
     let (request_id, key) = (request_id.to_string(), body.api_key.expose());
-    Json(verification.accounts.verify_text(request_id, key, Timestamp::now()).await)
+    Json(verification.accounts.verify_text(request_id, key, verification.accounts.now()).await)
 }
 
 /// The caller has shown the service token. Asked for before the body is read.

@@ -1,0 +1,45 @@
+//! The session that follows one whose server goes away: it is opened first, so that the agent is never away itself.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use backon::BackoffBuilder;
+use tokio::time::sleep;
+
+use super::{
+    End, Relay,
+    connect::{self, Opened},
+    spread,
+};
+
+/// A session that is being opened.
+pub(super) struct Successor(Pin<Box<dyn Future<Output = Opened> + Send>>);
+
+impl Successor {
+    /// Opens a session after this time, and tries again until it succeeds.
+    pub(super) fn after(relay: &Arc<Relay>, pause: Duration) -> Self {
+        Self(Box::pin(open(Arc::clone(relay), pause)))
+    }
+
+    /// Waits for it; safe to be dropped.
+    pub(super) async fn opened(&mut self) -> Opened {
+        self.0.as_mut().await
+    }
+}
+
+async fn open(relay: Arc<Relay>, pause: Duration) -> Opened {
+    let timing = &relay.config.timing;
+    let mut backoff = timing.reconnect.build();
+    let mut pause = spread(pause, 1.0, 1.2);
+    loop {
+        sleep(pause).await;
+        let end = match connect::open(&relay, true).await {
+            Ok(opened) => return opened,
+            Err(end) => end,
+        };
+        pause = match end {
+            End::Rejected(_) | End::Replaced(_) => spread(timing.rejected, 0.8, 1.2),
+            End::Shutdown | End::Lost(_) | End::GoingAway(_) => backoff.next().unwrap_or(timing.rejected),
+        };
+        super::report(&end, pause);
+    }
+}

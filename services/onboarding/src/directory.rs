@@ -1,0 +1,225 @@
+//! Which replica holds which agent's session: kept in the database, and heeded by all replicas.
+//!
+//! A replica makes a session its own by raising the session's epoch in the database, and tells the replica that held the
+//! agent's session before. It welcomes the agent once that one has heeded it, is gone, or has been silent for so long that it does
+//! not answer for the agent any more ([`Presence::CERTAINTY`]). So no two replicas answer for one agent, and no clocks are
+//! compared.
+//!
+//! Whether a replica is there is seen from its queue, which the broker takes away with the replica's connection. A replica
+//! that finds itself with another queue makes its sessions its own again before it answers, unless they have moved or their keys
+//! were revoked meanwhile.
+
+mod keep;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bus::{Bus, Heard, Presence, PublishError, RequestError};
+use contracts::{
+    agent::Hello,
+    events::{Event, EventType},
+    query::SessionMoved,
+};
+use store::StoreError;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+use uuid::Uuid;
+
+use crate::{
+    session::Registry,
+    store::{AgentIdentity, Claimed, Database, NewSession},
+};
+
+/// What ends sessions wherever they are.
+const ENDINGS: [&str; 2] = ["agent_key.revoked", "cluster.deleted"];
+/// How long an agent waits while this replica cannot be reached by the others.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a replica that held a session may be silent: so long that it does not answer for the agent any more, and some more for
+/// what it was told to reach its queue.
+const SILENCE: Duration = Presence::CERTAINTY.saturating_add(Duration::from_secs(3));
+
+/// The directory as this replica keeps it. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Directory(Arc<Inner>);
+
+struct Inner {
+    bus: Bus,
+    database: Database,
+    presence: Presence,
+    registry: Arc<Registry>,
+    /// The address under which the others know of this replica.
+    known_as: watch::Sender<Option<Arc<str>>>,
+    has_others: AtomicBool,
+}
+
+/// Why a session is not this replica's.
+#[derive(Debug)]
+pub(crate) enum NotClaimed {
+    /// The key was revoked, or the cluster deleted.
+    Revoked,
+    /// Another process of the agent has the session, and is the newer one.
+    Superseded,
+    /// It cannot be found out, or the other replicas cannot be told, right now.
+    Unavailable,
+}
+
+impl Directory {
+    pub(crate) fn new(bus: Bus, database: Database, registry: Arc<Registry>) -> Self {
+        let heeding = Arc::clone(&registry);
+        let presence = Presence::heeding(&ENDINGS, move |heard| heed(&heeding, &heard));
+        Self(Arc::new(Inner {
+            bus,
+            database,
+            presence,
+            registry,
+            known_as: watch::Sender::new(None),
+            has_others: AtomicBool::new(false),
+        }))
+    }
+
+    pub(crate) fn presence(&self) -> &Presence {
+        &self.0.presence
+    }
+
+    /// The address of this replica, while the others know of it and it is certain that it hears them.
+    pub(crate) fn address(&self) -> Option<Arc<str>> {
+        let known_as = self.0.known_as.borrow().clone()?;
+        let is_now = self.0.presence.address().borrow().as_deref() == Some(&*known_as);
+        (is_now && self.0.presence.is_certain()).then_some(known_as)
+    }
+
+    /// Waits for that.
+    pub(crate) async fn ready(&self) -> Arc<str> {
+        let mut known_as = self.0.known_as.subscribe();
+        loop {
+            if let Some(address) = self.address() {
+                return address;
+            }
+            self.0.presence.certain().await;
+            if self.address().is_none() {
+                // The sender lives as long as this.
+                let _ = known_as.changed().await;
+            }
+        }
+    }
+
+    /// Whether there are other replicas, to which agents could go.
+    pub(crate) fn has_others(&self) -> bool {
+        self.0.has_others.load(Ordering::Relaxed)
+    }
+
+    /// Makes the agent's session this replica's.
+    pub(crate) async fn claim(&self, identity: &AgentIdentity, hello: &Hello) -> Result<Claimed, NotClaimed> {
+        let replica = timeout(PATIENCE, self.ready()).await.map_err(|_| NotClaimed::Unavailable)?;
+        let new = NewSession {
+            agent_id: &identity.agent_id,
+            key_id: &identity.key_id,
+            instance: hello.instance,
+            last_epoch: hello.last_epoch,
+            replica: &replica,
+        };
+        let database = &self.0.database;
+        match database.claim_session(new).await.map_err(unavailable)? {
+            Some(claimed) => Ok(claimed),
+            None if database.is_revoked(&identity.key_id).await.map_err(unavailable)? => {
+                Err(NotClaimed::Revoked)
+            }
+            // Somebody has taken this replica for gone: it will see that, and the agent may try again.
+            None if self.address().as_deref() != Some(&*replica) => Err(NotClaimed::Unavailable),
+            None => Err(NotClaimed::Superseded),
+        }
+    }
+
+    /// Sees to it that the replica that held the agent's session before does not answer for it any more.
+    pub(crate) async fn take_over(
+        &self,
+        identity: &AgentIdentity,
+        claimed: &Claimed,
+        in_peace: bool,
+    ) -> Result<(), NotClaimed> {
+        let own = self.0.known_as.borrow().clone();
+        let Some(before) =
+            claimed.previous_replica.as_deref().filter(|before| Some(*before) != own.as_deref())
+        else {
+            return Ok(());
+        };
+        let moved = SessionMoved { agent_id: identity.agent_id.clone(), epoch: claimed.epoch(), in_peace };
+        match self.0.bus.tell(before, &moved, Instant::now() + SILENCE).await {
+            Ok(()) | Err(RequestError::Publish(PublishError::Unroutable { .. }) | RequestError::Lost) => {}
+            Err(RequestError::Timeout) => {
+                tracing::warn!(replica = before, "the replica that held an agent's session is silent");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the replica that held an agent's session cannot be told");
+                return Err(NotClaimed::Unavailable);
+            }
+        }
+        metrics::counter!("agent_sessions_taken_over_total").increment(1);
+        Ok(())
+    }
+
+    /// The agent has no session here any more. What cannot be written now is found when the sessions are looked through.
+    pub(crate) async fn release(&self, agent_id: &str, epoch: u64) {
+        let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
+        if let Err(error) = self.0.database.release_session(agent_id, epoch).await {
+            tracing::debug!(%error, "the end of a session is not written yet");
+        }
+    }
+
+    /// Tells that the agent was connected twice: the session of this epoch has ended another one, whose agent has answered to the
+    /// last.
+    pub(crate) async fn tell_of_duplicate(&self, identity: &AgentIdentity, epoch: u64) {
+        let now = self.0.database.now();
+        let data = serde_json::json!({
+            "cluster_id": identity.cluster_id, "agent_id": identity.agent_id, "epoch": epoch,
+        });
+        let event = Event::new(EventType::AgentDuplicated, &identity.user_id, "", now, data);
+        if let Err(error) = self.0.database.emit(&event).await {
+            tracing::warn!(%error, agent = identity.agent_id, "cannot tell that an agent is there twice");
+        }
+    }
+}
+
+impl Claimed {
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.try_into().unwrap_or(0)
+    }
+
+    /// Whether it has ended the session of another process than this. Of agents that do not say which one they are it is not known.
+    pub(crate) fn has_replaced(&self, instance: Option<Uuid>) -> bool {
+        let before = self.previous_replica.as_ref().and(self.previous_instance.as_deref());
+        let before = before.and_then(|before| Uuid::try_parse(before).ok());
+        before.is_some() && instance.is_some() && before != instance
+    }
+}
+
+fn unavailable(error: StoreError) -> NotClaimed {
+    tracing::warn!(%error, "a session cannot be opened");
+    NotClaimed::Unavailable
+}
+
+/// Heeds, at once, what others say.
+fn heed(registry: &Registry, heard: &Heard<SessionMoved>) {
+    match heard {
+        Heard::Note(moved) => registry.supersede(moved),
+        Heard::Event(event) => {
+            let Some(agent_id) = event.text("agent_id") else { return };
+            match event.event_type {
+                EventType::AgentKeyRevoked => {
+                    if let Some(key_id) = event.text("key_id") {
+                        registry.revoke(agent_id, Some(key_id), "the agent's key was revoked");
+                    }
+                }
+                EventType::ClusterDeleted => registry.revoke(agent_id, None, "the cluster was deleted"),
+                _ => {}
+            }
+        }
+    }
+}

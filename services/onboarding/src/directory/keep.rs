@@ -1,0 +1,166 @@
+//! Keeping the directory true: this replica is in it under its present address, replicas that are gone are not, and what it says of
+//! this replica's sessions is so.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use contracts::query::SessionMoved;
+use futures_util::future::join_all;
+use store::StoreError;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::Directory;
+use crate::session::SessionHandle;
+
+/// How often the other replicas are looked for, and how soon what has failed is tried again.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often all sessions are looked through, for what could not be written, or was written by somebody who was wrong.
+const COMPARE: Duration = Duration::from_secs(30);
+
+impl Directory {
+    /// Keeps the directory until `shutdown`, and then until this replica has no session any more.
+    pub(crate) async fn run(self, sessions_over: CancellationToken) {
+        let mut address = self.0.presence.address();
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut compared = Instant::now();
+        loop {
+            tokio::select! {
+                () = sessions_over.cancelled() => break,
+                changed = address.changed() => if changed.is_err() { break },
+                _ = look.tick() => {}
+            }
+            let now = address.borrow_and_update().clone();
+            if let Err(error) = self.keep(now, &mut compared).await {
+                tracing::warn!(%error, "the directory of replicas is out of date; trying again");
+            }
+        }
+        self.leave().await;
+    }
+
+    async fn keep(&self, address: Option<Arc<str>>, compared: &mut Instant) -> Result<(), StoreError> {
+        let Some(address) = address else {
+            // Sessions stay: what is asked of them waits until this replica can be reached again.
+            self.0.known_as.send_replace(None);
+            return Ok(());
+        };
+        if self.0.known_as.borrow().as_deref() != Some(&*address) {
+            self.join(&address).await?;
+        }
+        self.look_for_others(&address).await?;
+        if compared.elapsed() >= COMPARE {
+            *compared = Instant::now();
+            self.compare(&address).await?;
+        }
+        Ok(())
+    }
+
+    /// Becomes known under this address, with all sessions that are still this replica's.
+    async fn join(&self, address: &Arc<str>) -> Result<(), StoreError> {
+        self.0.known_as.send_replace(None);
+        self.0.database.add_replica(address, self.0.database.now()).await?;
+        self.reclaim(address, self.0.registry.all()).await?;
+        tracing::info!(
+            address = &**address,
+            sessions = self.0.registry.len(),
+            "the other replicas know of this one"
+        );
+        self.0.known_as.send_replace(Some(Arc::clone(address)));
+        Ok(())
+    }
+
+    /// Makes sessions this replica's again, and ends those that have moved or whose keys were revoked.
+    async fn reclaim(&self, address: &str, sessions: Vec<SessionHandle>) -> Result<(), StoreError> {
+        let epoch = |session: &SessionHandle| i64::try_from(session.epoch()).unwrap_or(i64::MAX);
+        let named = |session: &SessionHandle| (session.identity().agent_id.clone(), epoch(session));
+        let claims: Vec<(String, i64)> = sessions.iter().map(named).collect();
+        let reclaimed = self.0.database.reclaim_sessions(address, &claims).await?;
+        let reclaimed: HashSet<String> = reclaimed.into_iter().collect();
+        for session in sessions {
+            let identity = session.identity();
+            if reclaimed.contains(&identity.agent_id) {
+                continue;
+            }
+            if self.0.database.is_revoked(&identity.key_id).await? {
+                let why = "the agent's key was revoked";
+                self.0.registry.revoke(&identity.agent_id, Some(&identity.key_id), why);
+            } else {
+                let moved = SessionMoved {
+                    agent_id: identity.agent_id.clone(),
+                    epoch: session.epoch() + 1,
+                    in_peace: false,
+                };
+                self.0.registry.supersede(&moved);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out the replicas that are gone.
+    async fn look_for_others(&self, own: &Arc<str>) -> Result<(), StoreError> {
+        let addresses = self.0.database.replica_addresses().await?;
+        if !addresses.iter().any(|address| **address == **own) {
+            // Somebody has found our queue gone, and we have not yet; or the table was emptied.
+            return self.join(own).await;
+        }
+        let others: Vec<String> = addresses.into_iter().filter(|address| **address != **own).collect();
+        let gone = join_all(others.iter().map(|other| self.0.bus.is_gone(other))).await;
+        let mut left = 0;
+        for (other, is_gone) in others.iter().zip(gone) {
+            if !is_gone {
+                left += 1;
+                continue;
+            }
+            let sessions = self.0.database.remove_replica(other).await?;
+            metrics::counter!("replicas_removed_total").increment(1);
+            tracing::warn!(replica = other, sessions, "a replica is gone");
+        }
+        self.0.has_others.store(left > 0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Corrects what the directory says of this replica's sessions.
+    async fn compare(&self, own: &Arc<str>) -> Result<(), StoreError> {
+        let before: HashMap<String, u64> = self
+            .0
+            .registry
+            .all()
+            .iter()
+            .map(|session| (session.identity().agent_id.clone(), session.epoch()))
+            .collect();
+        let written = self.0.database.sessions_of(own).await?;
+        let is_written = |session: &SessionHandle| {
+            written
+                .get(&session.identity().agent_id)
+                .is_some_and(|epoch| u64::try_from(*epoch) == Ok(session.epoch()))
+        };
+        // Those that were there before the database was read, and still are.
+        let still =
+            |session: &SessionHandle| before.get(&session.identity().agent_id) == Some(&session.epoch());
+        let mut unwritten = self.0.registry.all();
+        unwritten.retain(|session| still(session) && !is_written(session));
+        if !unwritten.is_empty() {
+            tracing::info!(sessions = unwritten.len(), "sessions are written again");
+            self.reclaim(own, unwritten).await?;
+        }
+        for (agent_id, epoch) in written.iter().filter(|(agent_id, _)| !self.0.registry.expects(agent_id)) {
+            self.0.database.release_session(agent_id, *epoch).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes this replica out, so that nobody looks for agents here, and then its queue.
+    async fn leave(&self) {
+        let known_as = self.0.known_as.send_replace(None);
+        if let Some(address) = known_as
+            && let Err(error) = self.0.database.remove_replica(&address).await
+        {
+            tracing::warn!(%error, "this replica is still in the directory; another one will take it out");
+        }
+        self.0.presence.leave();
+    }
+}
