@@ -3,6 +3,8 @@
 //!
 //! Simulated: kubelets, which run the agent in their process. Where kubectl or a further tool is missing, the tests that need
 //! it are reported as ignored, with the reason beside their name.
+//!
+//! And what the services are installed with: the kustomizations of `k8s/`, and `docker-compose.yml`.
 
 #[path = "../command/started.rs"]
 #[expect(dead_code, reason = "the other tests use more of it")]
@@ -10,8 +12,13 @@ mod started;
 
 mod aws;
 mod client;
+mod compose;
+mod kustomizations;
 mod manifests;
+mod objects;
+mod pods;
 mod scripts;
+mod services;
 mod site;
 
 use std::process::{Command, ExitCode, Stdio};
@@ -23,7 +30,16 @@ use site::Test;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let themes = [scripts::TESTS, client::TESTS, manifests::TESTS, aws::TESTS];
+    let themes = [
+        scripts::TESTS,
+        client::TESTS,
+        manifests::TESTS,
+        aws::TESTS,
+        kustomizations::TESTS,
+        services::TESTS,
+        pods::TESTS,
+        compose::TESTS,
+    ];
     let trials = themes.into_iter().flatten().map(trial).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -14,7 +14,7 @@ tests! {
     helm_makes_what_the_script_applies needs ["helm"],
 }
 
-const K8S: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../k8s");
+pub(crate) const K8S: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../k8s");
 const CASES: [(&str, &[&str]); 6] = [
     ("eks", &[]),
     ("aks", &["logs"]),
@@ -25,7 +25,7 @@ const CASES: [(&str, &[&str]); 6] = [
 ];
 
 /// The objects of a text of YAML documents, by kind, in the form in which all three ways write them.
-fn objects(yaml: &str) -> Result<Vec<Value>> {
+pub(crate) fn objects(yaml: &str) -> Result<Vec<Value>> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(yaml)?;
     let mut objects: Vec<Value> = documents.into_iter().filter(|object| !object.is_null()).collect();
     for object in &mut objects {
