@@ -5,7 +5,7 @@
 //! result is larger than [`INLINE_RESULT_BYTES`] comes as [`Part`]s instead, a [window](Request::window) of them at a time:
 //! the server says [`More`] as fast as whoever asked takes them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -215,6 +215,13 @@ pub struct GoingAway {
     /// When to connect again, in milliseconds from now.
     #[serde(default)]
     pub reconnect_after_ms: u64,
+}
+
+impl GoingAway {
+    /// Asks to connect again after this time.
+    pub fn after(time: Duration) -> Self {
+        Self { reconnect_after_ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) }
+    }
 }
 
 /// What an agent may send as text.

@@ -28,6 +28,7 @@ where
     // Before anything is built: a metric that is made earlier and kept records nothing for ever.
     metrics::install();
     let outcome = telemetry::init(log).map_err(Failure::from).and_then(|()| {
+        allow_descriptors();
         let runtime = runtime(workers)?;
         let outcome = runtime.block_on(process);
         // A blocked thread, such as one that looks up a name, must not hold up the end.
@@ -42,6 +43,13 @@ where
         Err(failure) => error_chain(failure.as_ref()),
     };
     fail(&reason)
+}
+
+/// As many open sockets as this process may have: what it is started with is 1,024 on many systems, for programs that use `select`.
+fn allow_descriptors() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the number of open sockets stays as it was");
+    }
 }
 
 fn runtime(workers: Workers) -> io::Result<Runtime> {

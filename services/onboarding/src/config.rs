@@ -75,6 +75,10 @@ pub struct AgentArgs {
     #[arg(long, env = "MAX_SESSIONS", default_value = "20000")]
     pub max_sessions: usize,
 
+    /// Seconds in which sessions that this process has beyond its share are sent to other replicas; 0: never
+    #[arg(long, env = "REBALANCE_SECONDS", default_value = "120", value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub rebalance_seconds: u64,
+
     /// Requests that may wait for one agent; further ones are refused (429)
     #[arg(long, env = "MAX_REQUESTS_PER_SESSION", default_value = "128", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_requests_per_session: u16,
@@ -162,6 +166,11 @@ impl Default for AgentArgs {
 impl AgentArgs {
     pub(crate) fn heartbeat(&self) -> Duration {
         Duration::from_secs(self.heartbeat_seconds)
+    }
+
+    /// In what time sessions are spread over the replicas; zero: never.
+    pub(crate) fn rebalance_over(&self) -> Duration {
+        Duration::from_secs(self.rebalance_seconds)
     }
 
     /// How long agents may be silent.

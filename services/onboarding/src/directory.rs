@@ -9,6 +9,7 @@
 //! that finds itself with another queue makes its sessions its own again before it answers, unless they have moved or their keys
 //! were revoked meanwhile.
 
+mod balance;
 mod keep;
 
 use std::{

@@ -95,6 +95,22 @@ pub struct Onboarding {
     /// Its routes, to be served.
     pub routes: OpenApiRouter,
     clusters: Clusters,
+    directory: Directory,
+}
+
+/// This replica among the others. Cheap to clone.
+#[derive(Clone)]
+pub struct Replica(Directory);
+
+impl Replica {
+    /// A readiness check: whether the other replicas know of this one, and it hears them.
+    ///
+    /// # Errors
+    /// That they do not, or it does not.
+    pub async fn readiness(self) -> Result<(), String> {
+        let unknown = || "the other replicas cannot reach this one".to_owned();
+        self.0.address().map(drop).ok_or_else(unknown)
+    }
 }
 
 impl Onboarding {
@@ -105,6 +121,7 @@ impl Onboarding {
     pub async fn start<V: Verifier>(parts: Parts<V>, shutdown: &Shutdown) -> Result<Self, StartError> {
         let Parts { store, bus, verifier, rate_limit, own_url, agents, timing, aws, aws_principal } = parts;
         let (webhook, patience) = (agents.alerts.webhook()?, agents.patience()?);
+        let rebalance_over = agents.rebalance_over();
         let database = Database::open(store, webhook.is_some()).await?;
         let registry = Arc::new(Registry::default());
         let directory = Directory::new(bus.clone(), database.clone(), Arc::clone(&registry));
@@ -150,7 +167,7 @@ impl Onboarding {
             shutdown.spawn_service("alerts", deliverer.run(token.clone()));
         }
         let sessions_over = CancellationToken::new();
-        shutdown.spawn_service("directory", directory.clone().run(sessions_over.clone()));
+        shutdown.spawn_service("directory", directory.clone().run(rebalance_over, sessions_over.clone()));
         let timed = database.store().clone();
         shutdown.spawn_endless("clock", async move { timed.keep_time().await });
         let ending =
@@ -171,7 +188,12 @@ impl Onboarding {
             oldest_agent,
         };
         let routes = http::routes(api, verifier, rate_limit, Arc::new(sessions), database);
-        Ok(Self { routes, clusters })
+        Ok(Self { routes, clusters, directory })
+    }
+
+    /// This replica among the others.
+    pub fn replica(&self) -> Replica {
+        Replica(self.directory.clone())
     }
 
     /// Waits until the agent has a session in this process.

@@ -35,8 +35,10 @@ pub async fn run(config: Config) -> Result<Outcome, Failure> {
         aws_principal: config.aws.aws_trusted_principal,
     };
     let onboarding = Onboarding::start(parts, &shutdown).await?;
-    let readiness =
-        process::broker_check(Readiness::new(), &bus).check("database", move || store.clone().readiness());
+    let replicas = onboarding.replica();
+    let readiness = process::broker_check(Readiness::new(), &bus)
+        .check("database", move || store.clone().readiness())
+        .check("replicas", move || replicas.clone().readiness());
     let app = App::new("Kubesage onboarding", env!("CARGO_PKG_VERSION"))
         .routes(onboarding.routes)
         .readiness(readiness);

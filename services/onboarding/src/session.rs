@@ -16,7 +16,13 @@ mod socket;
 mod task;
 mod unbidden;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bus::Encoding;
 use contracts::{
@@ -54,6 +60,7 @@ struct Shared {
     budget: Arc<Budget>,
     /// What the agent has told in this session, before it is written.
     latest: Mutex<Vitals>,
+    is_sent_away: AtomicBool,
 }
 
 impl Shared {
@@ -74,6 +81,7 @@ struct About {
     identity: AgentIdentity,
     /// The agent opens its next session before it closes this one.
     can_move: bool,
+    opened: Instant,
     agent_version: String,
     capabilities: Vec<QueryCommand>,
 }
@@ -101,6 +109,7 @@ impl SessionHandle {
             identity,
             // Agents that say which process they are do so.
             can_move: hello.instance.is_some(),
+            opened: Instant::now(),
             agent_version: hello.agent_version,
             capabilities: hello.capabilities.into_iter().filter_map(capability).collect(),
         };
@@ -110,6 +119,7 @@ impl SessionHandle {
             questions: Questions::new(bounds.max_questions, bounds.shares_answers),
             budget: Arc::clone(&bounds.budget),
             latest: Mutex::default(),
+            is_sent_away: AtomicBool::new(false),
         }))
     }
 
@@ -182,6 +192,18 @@ impl SessionHandle {
         let posed = Posed::new(request_id, deadline, Arc::clone(mailbox), Arc::clone(budget), place);
         mailbox.ask(Ask { asked: Asked::new(&posed), request_id, frame })?;
         Ok(posed)
+    }
+
+    /// Whether the agent can go over to another session, has had this one for a while, and was not asked to go yet.
+    pub(crate) fn may_be_sent_away(&self, settled: Duration) -> bool {
+        let About { can_move, opened, .. } = &self.0.about;
+        *can_move && opened.elapsed() >= settled && !self.0.is_sent_away.load(Ordering::Relaxed)
+    }
+
+    /// Asks the agent to open another session after this time, and to leave this one then.
+    pub(crate) fn send_away(&self, after: Duration) {
+        self.0.is_sent_away.store(true, Ordering::Relaxed);
+        self.0.mailbox.send_away(after);
     }
 
     /// Ends the session, telling the agent why.

@@ -13,7 +13,7 @@ use store::StoreError;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::Directory;
+use super::{Directory, balance};
 use crate::session::SessionHandle;
 
 /// How often the other replicas are looked for, and how soon what has failed is tried again.
@@ -21,13 +21,26 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often all sessions are looked through, for what could not be written, or was written by somebody who was wrong.
 const COMPARE: Duration = Duration::from_secs(30);
 
+/// When what is done now and then is to be done next.
+struct Due {
+    compare: Instant,
+    balance: Instant,
+    rebalance_over: Duration,
+}
+
 impl Directory {
     /// Keeps the directory until `shutdown`, and then until this replica has no session any more.
-    pub(crate) async fn run(self, sessions_over: CancellationToken) {
+    ///
+    /// In `rebalance_over` sessions that are too many here are sent to other replicas; never if that is zero.
+    pub(crate) async fn run(self, rebalance_over: Duration, sessions_over: CancellationToken) {
         let mut address = self.0.presence.address();
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut compared = Instant::now();
+        let mut due = Due {
+            compare: Instant::now() + COMPARE,
+            balance: Instant::now() + balance::LOOK,
+            rebalance_over,
+        };
         loop {
             tokio::select! {
                 () = sessions_over.cancelled() => break,
@@ -35,14 +48,14 @@ impl Directory {
                 _ = look.tick() => {}
             }
             let now = address.borrow_and_update().clone();
-            if let Err(error) = self.keep(now, &mut compared).await {
+            if let Err(error) = self.keep(now, &mut due).await {
                 tracing::warn!(%error, "the directory of replicas is out of date; trying again");
             }
         }
         self.leave().await;
     }
 
-    async fn keep(&self, address: Option<Arc<str>>, compared: &mut Instant) -> Result<(), StoreError> {
+    async fn keep(&self, address: Option<Arc<str>>, due: &mut Due) -> Result<(), StoreError> {
         let Some(address) = address else {
             // Sessions stay: what is asked of them waits until this replica can be reached again.
             self.0.known_as.send_replace(None);
@@ -52,9 +65,14 @@ impl Directory {
             self.join(&address).await?;
         }
         self.look_for_others(&address).await?;
-        if compared.elapsed() >= COMPARE {
-            *compared = Instant::now();
+        let now = Instant::now();
+        if due.compare <= now {
+            due.compare = now + COMPARE;
             self.compare(&address).await?;
+        }
+        if due.balance <= now && !due.rebalance_over.is_zero() && self.has_others() {
+            due.balance = now + balance::LOOK;
+            self.balance(&address, due.rebalance_over).await?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 use std::{
     mem,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use contracts::agent::Refused;
@@ -33,6 +34,8 @@ pub(super) struct Mail {
     pub(super) closing: Option<Refused>,
     /// The agent has a newer session, and this one is to end in peace.
     pub(super) gives_way: bool,
+    /// The agent is to open another session after this time.
+    pub(super) away: Option<Duration>,
     /// Nobody reads any more.
     is_closed: bool,
 }
@@ -91,11 +94,17 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
+    /// Has the agent asked to open another session.
+    pub(super) fn send_away(&self, after: Duration) {
+        self.lock().away = Some(after);
+        self.arrived.notify_one();
+    }
+
     /// Waits for mail and takes all of it. Safe to be dropped while it waits.
     pub(super) async fn next(&self) -> Mail {
         loop {
             let mail = mem::take(&mut *self.lock());
-            let is_empty = mail.asks.is_empty() && mail.notes.is_empty();
+            let is_empty = mail.asks.is_empty() && mail.notes.is_empty() && mail.away.is_none();
             if mail.closing.is_some() || mail.gives_way || !is_empty {
                 return mail;
             }

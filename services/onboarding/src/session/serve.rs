@@ -3,7 +3,7 @@
 use std::{collections::HashMap, ops::ControlFlow};
 
 use bytes::Bytes;
-use contracts::agent::{AgentFrame, Cancel, Heartbeat, More, RefusalCode, Response, ServerFrame};
+use contracts::agent::{AgentFrame, Cancel, GoingAway, Heartbeat, More, RefusalCode, Response, ServerFrame};
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
@@ -194,6 +194,9 @@ impl<'a> Session<'a> {
                 // The answer came first.
                 Note::More(_) | Note::Cancel(_) => {}
             }
+        }
+        if let Some(after) = mail.away {
+            frames.extend(written(&ServerFrame::GoingAway(GoingAway::after(after))));
         }
         if mail.gives_way {
             self.leave(End::Moved);

@@ -232,9 +232,7 @@ impl Sessions {
     /// Tells the agent that this process stops, and when to come back.
     pub(super) async fn announce_shutdown(&self, socket: &mut Socket) -> Result<(), End> {
         let hint = rand::random_range(Duration::ZERO..=self.settings.timing.reconnect_within);
-        let reconnect_after_ms = u64::try_from(hint.as_millis()).unwrap_or(u64::MAX);
-        let going_away = ServerFrame::GoingAway(GoingAway { reconnect_after_ms });
-        frame::send(socket, &going_away, &self.settings).await
+        frame::send(socket, &ServerFrame::GoingAway(GoingAway::after(hint)), &self.settings).await
     }
 }
 
