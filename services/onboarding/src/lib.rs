@@ -103,6 +103,11 @@ pub struct Onboarding {
 pub struct Replica(Directory);
 
 impl Replica {
+    /// Whether it knows of others, to which its agents go when it stops.
+    pub fn has_others(&self) -> bool {
+        self.0.has_others()
+    }
+
     /// A readiness check: whether the other replicas know of this one, and it hears them.
     ///
     /// # Errors

@@ -127,7 +127,7 @@ impl Directory {
         }
         let others: Vec<String> = addresses.into_iter().filter(|address| **address != **own).collect();
         let gone = join_all(others.iter().map(|other| self.0.bus.is_gone(other))).await;
-        let mut left = 0;
+        let mut left = 0_u32;
         for (other, is_gone) in others.iter().zip(gone) {
             if !is_gone {
                 left += 1;
@@ -138,6 +138,7 @@ impl Directory {
             tracing::warn!(replica = other, sessions, "a replica is gone");
         }
         self.0.has_others.store(left > 0, Ordering::Relaxed);
+        metrics::gauge!("replicas_known").set(f64::from(left) + 1.0);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use contracts::{
     ErrorCode, Timestamp,
     agent::{
         GoingAway, Heartbeat, Hello, PART_BYTES, PROTOCOL, Part, RefusalCode, Request, Response,
-        ResponseError, ServerFrame,
+        ResponseError, ServerFrame, Welcome,
     },
     query::{Command, QueryRequest},
 };
@@ -96,6 +96,24 @@ impl Agent {
         self.send(&hello(agent_id)).await?;
         match self.frame().await? {
             ServerFrame::Welcome(_) => Ok(()),
+            other => bail!("{other:?} instead of welcome"),
+        }
+    }
+
+    /// Opens a session as a process of version 1.1 or later; answers what it is welcomed with.
+    pub(crate) async fn open_as(
+        world: &World,
+        cluster: &Made,
+        instance: Uuid,
+        last_epoch: Option<u64>,
+        moving: bool,
+    ) -> Result<(Self, Welcome)> {
+        let mut agent = Self::connect(world, cluster).await?;
+        agent
+            .send(&Hello { instance: Some(instance), last_epoch, moving, ..hello(&cluster.agent_id) })
+            .await?;
+        match agent.frame().await? {
+            ServerFrame::Welcome(welcome) => Ok((agent, welcome)),
             other => bail!("{other:?} instead of welcome"),
         }
     }

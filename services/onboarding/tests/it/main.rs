@@ -21,6 +21,7 @@ mod paced;
 mod parts;
 mod properties;
 mod queries;
+mod replicas;
 mod sessions;
 mod sharing;
 mod users;

@@ -44,6 +44,7 @@ impl User {
 }
 
 /// The key of each of them.
+#[derive(Clone)]
 pub(crate) struct Keys(HashMap<User, Token>);
 
 impl Keys {

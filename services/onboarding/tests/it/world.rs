@@ -1,6 +1,6 @@
 //! A running service, and those who ask it.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use aws_access::{Sts, StsOptions};
@@ -58,10 +58,12 @@ impl Setup {
     }
 
     pub(crate) async fn start(self) -> Result<World> {
-        let metrics = Metrics::of_this_thread();
+        self.start_with(Keys::generate(), Rc::new(Metrics::of_this_thread())).await
+    }
+
+    async fn start_with(self, keys: Keys, metrics: Rc<Metrics>) -> Result<World> {
         let store = Store::open_with(&self.database_url, NAME, self.database.clone()).await?;
         let shutdown = Shutdown::new();
-        let keys = Keys::generate();
         let serving = self.connect()?;
         let parts = Parts {
             store: store.clone(),
@@ -126,8 +128,8 @@ pub(crate) struct World {
     pub(crate) serving: Bus,
     pub(crate) service: Onboarding,
     pub(crate) shutdown: Shutdown,
-    /// What the service and its askers record.
-    pub(crate) metrics: Metrics,
+    /// What all replicas and their askers record.
+    pub(crate) metrics: Rc<Metrics>,
     keys: Keys,
     setup: Setup,
 }
@@ -302,6 +304,29 @@ impl World {
             assert!(signalled);
             outcome
         })
+    }
+
+    /// Another replica.
+    pub(crate) async fn replica(&self) -> Result<Self> {
+        let Setup { database_url, bus, database, agents, timing, aws_url } = &self.setup;
+        let bus = TestBus { url: bus.url.clone(), prefix: bus.prefix.clone(), cleanup: bus.cleanup.clone() };
+        let setup = Setup {
+            database_url: database_url.clone(),
+            bus,
+            database: database.clone(),
+            agents: agents.clone(),
+            timing: *timing,
+            aws_url: aws_url.clone(),
+        };
+        let replica = setup.start_with(self.keys.clone(), Rc::clone(&self.metrics)).await?;
+        for world in [self, &replica] {
+            eventually("the replicas to know of each other", async || {
+                let replica = world.service.replica();
+                replica.clone().readiness().await.ok().filter(|()| replica.has_others())
+            })
+            .await?;
+        }
+        Ok(replica)
     }
 
     /// Another handle on its bus.
