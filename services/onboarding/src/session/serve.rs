@@ -96,7 +96,8 @@ impl<'a> Session<'a> {
         }
         if self.shared.about.can_move && self.sessions.directory.has_others() {
             let SessionTiming { reconnect_within, drain_within, .. } = self.sessions.settings.timing;
-            self.stays_until = Some(Instant::now() + reconnect_within + drain_within);
+            // Half of the time is for the last answers of those that have not gone by then.
+            self.stays_until = Some(Instant::now() + reconnect_within + drain_within / 2);
         } else {
             self.leave(End::Shutdown);
         }
@@ -107,7 +108,8 @@ impl<'a> Session<'a> {
     /// given that to answer what was asked before.
     fn time_is_up(&mut self, was_given: bool) -> ControlFlow<End> {
         if was_given && self.leaving.is_none() {
-            self.leave(End::Shutdown);
+            let by = Instant::now() + self.sessions.settings.timing.drain_within / 2;
+            self.leave_by(End::Shutdown, by);
             return ControlFlow::Continue(());
         }
         ControlFlow::Break(self.why_silent())
@@ -115,8 +117,11 @@ impl<'a> Session<'a> {
 
     /// From now on the agent is not connected to those who ask; what was asked before is still answered.
     fn leave(&mut self, why: End) {
+        self.leave_by(why, Instant::now() + self.sessions.settings.timing.drain_within);
+    }
+
+    fn leave_by(&mut self, why: End, by: Instant) {
         self.sessions.withdraw(self.shared, &why);
-        let by = Instant::now() + self.sessions.settings.timing.drain_within;
         self.leaving.get_or_insert(Leaving { why, by });
     }
 

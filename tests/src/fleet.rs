@@ -1,0 +1,351 @@
+//! Several replicas of each service on one broker and one database, a balancer before those of onboarding, and a crowd of agents.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use contracts::{Token, TokenKind};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use store::{Options, Store, testing::TestDatabase};
+use testkit::{
+    Balancer, Crowd, Identity, Process, Proxy, TestBus, amqp_address, amqp_url, amqp_url_at,
+    eventually_within,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{Answer, Client};
+
+const READY: Duration = Duration::from_secs(30);
+/// So many clusters are made at a time.
+const AT_A_TIME: usize = 16;
+
+/// The replicas.
+pub struct Fleet {
+    /// Of onboarding. Those that were killed or stopped are not in it.
+    pub onboarding: Vec<Replica>,
+    /// Before the replicas of onboarding, for agents.
+    pub balancer: Balancer,
+    /// The administrator.
+    pub admin: Client,
+    /// Where cluster processes serve.
+    pub cluster_urls: Vec<String>,
+    /// What replicas of onboarding are told besides.
+    variables: Vec<(&'static str, String)>,
+    user_auth_url: String,
+    /// Each agent's cluster.
+    clusters: HashMap<String, String>,
+    bus: TestBus,
+    database: TestDatabase,
+    service_token: String,
+    _others: Vec<Process>,
+}
+
+/// A replica of onboarding.
+pub struct Replica {
+    /// The process.
+    pub process: Process,
+    /// Where it serves.
+    pub address: SocketAddr,
+    /// Between it and the broker.
+    pub broker: Proxy,
+    /// Between it and the database.
+    pub database: Proxy,
+}
+
+impl Fleet {
+    /// Starts so many replicas of onboarding, which are told these variables besides, two of the cluster service and two of
+    /// user-auth.
+    ///
+    /// # Errors
+    /// When a process does not come up; the error holds its log.
+    pub async fn start(count: usize, variables: &[(&'static str, &str)]) -> Result<Self> {
+        let (database, bus) = (TestDatabase::postgres().await, TestBus::rabbitmq());
+        let key = |kind| Token::generate(kind, &mut rand::rng()).secret().expose_secret().to_owned();
+        let (api_key, service_token) = (key(TokenKind::ApiKey), key(TokenKind::ServiceToken));
+        let mut fleet = Self {
+            onboarding: Vec::new(),
+            balancer: Balancer::start(Vec::new()).await?,
+            admin: Client::new(api_key.clone())?,
+            cluster_urls: Vec::new(),
+            variables: variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            user_auth_url: String::new(),
+            clusters: HashMap::new(),
+            bus,
+            database,
+            service_token,
+            _others: Vec::new(),
+        };
+        // Both at once, so that they meet an empty database together.
+        for _ in 0..2 {
+            let mut variables = fleet.common(amqp_url());
+            variables.extend(fleet.stored(fleet.database.url().expose_secret().to_owned()));
+            variables.push(("BOOTSTRAP_API_KEY", api_key.clone()));
+            fleet._others.push(Process::start("user-auth", [""; 0], variables)?);
+        }
+        for process in &fleet._others {
+            fleet.user_auth_url = format!("http://{}", process.address().await?);
+            ready(&fleet.admin, &fleet.user_auth_url).await?;
+        }
+        for _ in 0..2 {
+            let mut variables = fleet.common(amqp_url());
+            variables.push(("USER_SERVICE_URL", fleet.user_auth_url.clone()));
+            variables.push(("WEBSOCKET_TIMEOUT", "10".to_owned()));
+            let process = Process::start("cluster", [""; 0], variables)?;
+            let url = format!("http://{}", process.address().await?);
+            ready(&fleet.admin, &url).await?;
+            fleet.cluster_urls.push(url);
+            fleet._others.push(process);
+        }
+        for _ in 0..count {
+            fleet.join(&[]).await?;
+        }
+        Ok(fleet)
+    }
+
+    fn common(&self, bus_url: String) -> Vec<(&'static str, String)> {
+        vec![
+            ("HOST", "127.0.0.1".to_owned()),
+            ("PORT", "0".to_owned()),
+            ("BUS_URL", bus_url),
+            ("QUEUE_PREFIX", self.bus.prefix.clone()),
+            ("SERVICE_TOKEN", self.service_token.clone()),
+            ("RATE_LIMIT_ENABLED", "false".to_owned()),
+            ("LOG_FORMAT", "json".to_owned()),
+        ]
+    }
+
+    fn stored(&self, url: String) -> [(&'static str, String); 2] {
+        [("DATABASE_URL", url), ("SECRETS_KEY", BASE64_STANDARD.encode([7; 32]))]
+    }
+
+    /// Starts one more replica of onboarding, which is told these variables besides, and waits until it takes part.
+    ///
+    /// # Errors
+    /// When it does not come up; the error holds its log.
+    pub async fn join(&mut self, more: &[(&'static str, String)]) -> Result<()> {
+        let mut url = url(self.database.url().expose_secret())?;
+        let upstream = format!("{}:{}", url.host_str().unwrap_or("127.0.0.1"), url.port().unwrap_or(5432));
+        let (broker, database) = (Proxy::start(amqp_address()?).await?, Proxy::start(upstream).await?);
+        url.set_host(Some("127.0.0.1"))?;
+        url.set_port(Some(database.address().port()))
+            .map_err(|()| anyhow::anyhow!("the URL takes no port"))?;
+        let mut variables = self.common(amqp_url_at(broker.address())?);
+        variables.extend(self.stored(url.into()));
+        variables.push(("USER_SERVICE_URL", self.user_auth_url.clone()));
+        variables.extend(self.variables.iter().cloned().chain(more.iter().cloned()));
+        let process = Process::start("onboarding", [""; 0], variables)?;
+        let address = process.address().await?;
+        let up = ready(&self.admin, &format!("http://{address}")).await;
+        up.with_context(|| process.log())?;
+        self.onboarding.push(Replica { process, address, broker, database });
+        self.balance();
+        // What stops hands its agents over only to those that it knows of.
+        for replica in &self.onboarding {
+            eventually_within(READY, "the replicas to know of each other", async || {
+                let known = replica.metric(&self.admin, "replicas_known").await.ok()?;
+                (known >= self.onboarding.len() as f64).then_some(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Has the balancer know which replicas there are.
+    pub fn balance(&self) {
+        self.balancer.balance(self.onboarding.iter().map(|replica| replica.address).collect());
+    }
+
+    /// Makes so many clusters, and an agent for each.
+    ///
+    /// # Errors
+    /// When one cannot be made.
+    pub async fn make_agents(&mut self, count: usize) -> Result<Vec<Identity>> {
+        let base = format!("http://{}/api/v1/clusters", self.onboarding[0].address);
+        let (admin, first) = (&self.admin, self.clusters.len());
+        let made: Vec<(Identity, String)> = stream::iter(first..first + count)
+            .map(async |number| {
+                let body = json!({"provider": "other", "cluster_name": format!("cluster-{number}")});
+                let made = admin.post(&format!("{base}/generate-install-script"), &body).await?;
+                let (agent_id, cluster_id) = (text(&made, "agent_id")?, text(&made, "cluster_id")?);
+                let key = admin.post(&format!("{base}/{cluster_id}/agent-keys"), &Value::Null).await?;
+                anyhow::Ok((Identity { agent_id, key: text(&key, "key")? }, cluster_id))
+            })
+            .buffer_unordered(AT_A_TIME)
+            .try_collect()
+            .await?;
+        self.clusters.extend(made.iter().map(|(agent, cluster)| (agent.agent_id.clone(), cluster.clone())));
+        Ok(made.into_iter().map(|(agent, _)| agent).collect())
+    }
+
+    /// Starts these agents, and waits until all have a session.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub async fn connect(&self, agents: &[Identity]) -> Result<Crowd> {
+        let crowd = Crowd::start(self.balancer.address(), agents.to_vec());
+        crowd.until_connected(agents.len(), Duration::from_secs(60)).await?;
+        Ok(crowd)
+    }
+
+    /// Asks an agent for its namespaces by one of the cluster processes.
+    ///
+    /// # Errors
+    /// When there is no HTTP answer.
+    pub async fn ask(&self, by: usize, agent_id: &str) -> Result<Answer> {
+        let url = &self.cluster_urls[by % self.cluster_urls.len()];
+        self.admin.get(&format!("{url}/api/v3.0/cluster/namespaces?agent_id={agent_id}")).await
+    }
+
+    /// The agents that are connected, as each cluster process tells it.
+    ///
+    /// # Errors
+    /// When one does not tell.
+    pub async fn connected_agents(&self) -> Result<Vec<Vec<String>>> {
+        let mut all = Vec::new();
+        for url in &self.cluster_urls {
+            let answer = self.admin.get(&format!("{url}/api/v3.0/cluster/agents/connected")).await?;
+            ensure!(answer.status == 200, "{answer:?}");
+            all.push(serde_json::from_value(answer.body["connected_agents"].clone())?);
+        }
+        Ok(all)
+    }
+
+    /// Asks all these agents again and again, so many at a time, until the load is stopped.
+    pub fn load(&self, agents: &[Identity], at_a_time: usize) -> Load {
+        let turn = Arc::new(AtomicUsize::new(0));
+        let tally: Arc<Mutex<Vec<Asked>>> = Arc::default();
+        let ids: Arc<Vec<String>> = Arc::new(agents.iter().map(|agent| agent.agent_id.clone()).collect());
+        let asking = (0..at_a_time).map(|number| {
+            let (turn, tally, ids) = (Arc::clone(&turn), Arc::clone(&tally), Arc::clone(&ids));
+            let (client, url) =
+                (self.admin.clone(), self.cluster_urls[number % self.cluster_urls.len()].clone());
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                loop {
+                    let agent_id = &ids[turn.fetch_add(1, Ordering::Relaxed) % ids.len()];
+                    let began = Instant::now();
+                    let path = format!("{url}/api/v3.0/cluster/namespaces?agent_id={agent_id}");
+                    let outcome = match client.get(&path).await {
+                        Ok(answer) if answer.status == 200 => None,
+                        Ok(answer) => Some(format!("{} {}", answer.status, answer.code())),
+                        Err(error) => Some(format!("{error:#}")),
+                    };
+                    let asked =
+                        Asked { agent_id: agent_id.clone(), began, took: began.elapsed(), failure: outcome };
+                    tally.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+                }
+            }))
+        });
+        Load { asking: asking.collect(), tally }
+    }
+
+    /// The database, as onboarding has it.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub async fn store(&self) -> Result<Store> {
+        Ok(self.database.open("onboarding", Options::default()).await?)
+    }
+
+    /// The bus, as another process has it.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn bus(&self) -> Result<bus::Bus> {
+        let options = bus::BusOptions { prefix: self.bus.prefix.clone(), ..bus::BusOptions::default() };
+        let bus = bus::Bus::connect(&self.bus.url, options)?;
+        bus.ready().await;
+        Ok(bus)
+    }
+
+    /// The path of the cluster of this agent, at some replica.
+    pub fn cluster_of(&self, agent_id: &str) -> String {
+        let cluster = self.clusters.get(agent_id).map_or("", String::as_str);
+        format!("http://{}/api/v1/clusters/{cluster}", self.onboarding[0].address)
+    }
+}
+
+impl Replica {
+    /// The value of a series in its `/metrics`.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metric(&self, client: &Client, series: &str) -> Result<f64> {
+        testkit::series_value(&client.text(&format!("http://{}/metrics", self.address)).await?, series)
+    }
+
+    /// Whether it says that it is ready.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn is_ready(&self, client: &Client) -> Result<bool> {
+        Ok(client.get(&format!("http://{}/readyz", self.address)).await?.status == 200)
+    }
+}
+
+/// Queries without a pause. Dropped, no more are asked.
+pub struct Load {
+    asking: Vec<AbortOnDropHandle<()>>,
+    tally: Arc<Mutex<Vec<Asked>>>,
+}
+
+/// A query and what came of it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Whose agent.
+    pub agent_id: String,
+    /// When it was asked.
+    pub began: Instant,
+    /// How long it took.
+    pub took: Duration,
+    /// Status and code, where it failed.
+    pub failure: Option<String>,
+}
+
+impl Load {
+    /// How many queries have been answered so far.
+    pub fn count(&self) -> usize {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Waits until so many more have been answered.
+    ///
+    /// # Errors
+    /// When that takes longer than half a minute.
+    pub async fn goes_on(&self, more: usize) -> Result<()> {
+        let until = self.count() + more;
+        eventually_within(READY, "queries to be answered", async || (self.count() >= until).then_some(()))
+            .await
+    }
+
+    /// Stops, and tells of all queries.
+    pub fn stop(self) -> Vec<Asked> {
+        drop(self.asking);
+        std::mem::take(&mut *self.tally.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn url(text: &str) -> Result<reqwest::Url> {
+    Ok(text.parse()?)
+}
+
+fn text(answer: &Answer, field: &str) -> Result<String> {
+    answer.body[field].as_str().map(str::to_owned).with_context(|| format!("no {field}: {answer:?}"))
+}
+
+async fn ready(client: &Client, url: &str) -> Result<()> {
+    eventually_within(READY, "a service to be ready", async || {
+        client.get(&format!("{url}/readyz")).await.ok().filter(|answer| answer.status == 200)
+    })
+    .await
+    .map(drop)
+}

@@ -1,0 +1,136 @@
+//! Replicas that die, and agents that are dropped.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use system_tests::{Asked, Fleet};
+use testkit::{Identity, eventually_within};
+
+/// By then agents of a dead replica are back, on two cores.
+const BACK: Duration = Duration::from_secs(15);
+const AGENTS: usize = 300;
+
+/// The agents whose sessions are held by the replica with the most, and its place in the fleet.
+async fn holder(fleet: &Fleet, agents: &[Identity]) -> Result<(usize, HashSet<String>)> {
+    let mut at = 0;
+    let mut most = 0.0;
+    for (number, replica) in fleet.onboarding.iter().enumerate() {
+        let sessions = replica.metric(&fleet.admin, "agent_sessions").await?;
+        if sessions > most {
+            (at, most) = (number, sessions);
+        }
+    }
+    // The replica's address is told by its log alone.
+    let log = fleet.onboarding[at].process.log();
+    let address = log
+        .lines()
+        .rev()
+        .find_map(|line| line.split_once("\"address\":\"kubesage.private"))
+        .context("no address")?;
+    let address = format!("kubesage.private{}", address.1.split('"').next().unwrap_or_default());
+    let store = fleet.store().await?;
+    let held: Vec<String> = sqlx::query_scalar("SELECT agent_id FROM agent_sessions WHERE replica = $1")
+        .bind(address)
+        .fetch_all(store.pool())
+        .await?;
+    let known: HashSet<&str> = agents.iter().map(|agent| agent.agent_id.as_str()).collect();
+    ensure!(!held.is_empty() && held.iter().all(|agent| known.contains(agent.as_str())), "{held:?}");
+    Ok((at, held.into_iter().collect()))
+}
+
+fn failed<'a>(asked: &'a [Asked], of: impl Fn(&Asked) -> bool + 'a) -> Vec<&'a Asked> {
+    asked.iter().filter(|asked| asked.failure.is_some() && of(asked)).collect()
+}
+
+#[tokio::test]
+async fn the_agents_of_a_killed_replica_come_back_and_those_of_others_notice_nothing() -> Result<()> {
+    let mut fleet = Fleet::start(3, &[]).await?;
+    let agents = fleet.make_agents(AGENTS).await?;
+    let crowd = fleet.connect(&agents).await?;
+    let (at, held) = holder(&fleet, &agents).await?;
+    let load = fleet.load(&agents, 16);
+    load.goes_on(1000).await?;
+
+    let mut killed = fleet.onboarding.remove(at);
+    let died = Instant::now();
+    killed.process.kill().await?;
+    fleet.balance();
+    crowd.until_fewer(AGENTS, BACK).await?;
+    crowd.until_connected(AGENTS, BACK).await?;
+    let back = died.elapsed();
+    load.goes_on(1000).await?;
+    let asked = load.stop();
+
+    let of_others = failed(&asked, |asked| !held.contains(&asked.agent_id));
+    ensure!(of_others.is_empty(), "{} of agents of other replicas: {:?}", of_others.len(), of_others.first());
+    for asked in failed(&asked, |asked| held.contains(&asked.agent_id)) {
+        let failure = asked.failure.as_deref().unwrap_or_default();
+        ensure!(failure == "503 agent_not_connected", "{asked:?}");
+        ensure!(asked.took < Duration::from_secs(3), "not at once: {asked:?}");
+        ensure!(asked.began < died + back + Duration::from_secs(1), "an agent that is back: {asked:?}");
+    }
+    // Nothing is left of it.
+    let store = fleet.store().await?;
+    eventually_within(Duration::from_secs(5), "the dead replica to be taken out", async || {
+        let replicas: i64 =
+            sqlx::query_scalar("SELECT COUNT(*) FROM replicas").fetch_one(store.pool()).await.ok()?;
+        (replicas == 2).then_some(())
+    })
+    .await?;
+    let orphans: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM agent_sessions WHERE replica NOT IN (SELECT address FROM replicas)",
+    )
+    .fetch_one(store.pool())
+    .await?;
+    ensure!(orphans == 0, "{orphans} sessions of a replica that is gone");
+    let connected = fleet.connected_agents().await?;
+    ensure!(connected.iter().all(|agents| agents.len() == AGENTS), "all replicas tell of all");
+    ensure!(crowd.replaced() == 0, "nobody was taken for a copy of itself");
+    Ok(())
+}
+
+#[tokio::test]
+async fn agents_that_are_dropped_together_come_back_within_seconds() -> Result<()> {
+    let mut fleet = Fleet::start(2, &[]).await?;
+    let agents = fleet.make_agents(AGENTS).await?;
+    let crowd = fleet.connect(&agents).await?;
+    fleet.balancer.cut();
+    crowd.until_fewer(AGENTS / 2, BACK).await?;
+    crowd.until_connected(AGENTS, BACK).await?;
+    for agent in agents.iter().take(20) {
+        let answer = fleet.ask(0, &agent.agent_id).await?;
+        ensure!(answer.status == 200, "{answer:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replica_that_was_frozen_does_not_answer_for_agents_that_have_moved() -> Result<()> {
+    let mut fleet = Fleet::start(2, &[]).await?;
+    let agents = fleet.make_agents(20).await?;
+    let crowd = fleet.connect(&agents).await?;
+    let (at, held) = holder(&fleet, &agents).await?;
+    fleet.onboarding[at].process.freeze().await?;
+    // Their agents are started elsewhere, by the other replica.
+    let other = fleet.onboarding[1 - at].address;
+    fleet.balancer.balance(vec![other]);
+    let moved: Vec<Identity> =
+        agents.iter().filter(|agent| held.contains(&agent.agent_id)).cloned().collect();
+    let newer = fleet.connect(&moved).await?;
+    fleet.onboarding[at].process.thaw().await?;
+    let load = fleet.load(&moved, 4);
+    load.goes_on(500).await?;
+    let asked = load.stop();
+    let failures = failed(&asked, |_| true);
+    ensure!(failures.is_empty(), "{:?}", failures.first());
+    // It tells its agents that they were replaced, and nothing turns that round.
+    eventually_within(BACK, "the older to be told", async || {
+        (crowd.replaced() as usize == moved.len()).then_some(())
+    })
+    .await?;
+    ensure!(newer.connected() == moved.len() && newer.replaced() == 0, "the newer stay");
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Replicas that are replaced one after the other, and one that joins.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use system_tests::Fleet;
+use testkit::eventually_within;
+
+const AGENTS: usize = 200;
+
+#[tokio::test]
+async fn a_rolling_restart_loses_no_request() -> Result<()> {
+    let mut fleet = Fleet::start(2, &[]).await?;
+    let agents = fleet.make_agents(AGENTS).await?;
+    let crowd = fleet.connect(&agents).await?;
+    let load = fleet.load(&agents, 8);
+    load.goes_on(500).await?;
+    for _ in 0..2 {
+        fleet.join(&[]).await?;
+        let mut old = fleet.onboarding.remove(0);
+        fleet.balance();
+        old.process.terminate().await?;
+        let status = old.process.wait().await?;
+        ensure!(status.success(), "{status}; its log:\n{}", old.process.log());
+        load.goes_on(500).await?;
+    }
+    let asked = load.stop();
+    let failed: Vec<_> = asked.iter().filter(|asked| asked.failure.is_some()).collect();
+    ensure!(failed.is_empty(), "{} of {} failed: {:?}", failed.len(), asked.len(), failed.first());
+    ensure!(crowd.connected() == AGENTS, "{} are connected", crowd.connected());
+    ensure!(crowd.lost() == 0, "{} sessions were lost", crowd.lost());
+    Ok(())
+}
+
+/// Half a minute passes before a session may be sent away.
+#[tokio::test]
+async fn sessions_spread_to_a_replica_that_joins() -> Result<()> {
+    let mut fleet = Fleet::start(2, &[("REBALANCE_SECONDS", "20")]).await?;
+    let agents = fleet.make_agents(AGENTS).await?;
+    let crowd = fleet.connect(&agents).await?;
+    fleet.join(&[]).await?;
+    let load = fleet.load(&agents, 4);
+    let share = AGENTS as f64 / 3.0;
+    eventually_within(Duration::from_secs(150), "sessions to be spread", async || {
+        for replica in &fleet.onboarding {
+            let sessions = replica.metric(&fleet.admin, "agent_sessions").await.ok()?;
+            if (sessions - share).abs() > share / 3.0 {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await?;
+    let asked = load.stop();
+    let failed: Vec<_> = asked.iter().filter(|asked| asked.failure.is_some()).collect();
+    ensure!(failed.is_empty(), "{} of {} failed: {:?}", failed.len(), asked.len(), failed.first());
+    ensure!(crowd.lost() == 0, "{} sessions were lost", crowd.lost());
+    Ok(())
+}
