@@ -58,6 +58,7 @@ struct Inner {
     /// The address under which the others know of this replica.
     known_as: watch::Sender<Option<Arc<str>>>,
     has_others: AtomicBool,
+    has_left: AtomicBool,
 }
 
 /// Why a session is not this replica's.
@@ -82,6 +83,7 @@ impl Directory {
             registry,
             known_as: watch::Sender::new(None),
             has_others: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
         }))
     }
 
@@ -109,6 +111,11 @@ impl Directory {
                 let _ = known_as.changed().await;
             }
         }
+    }
+
+    /// Whether this replica has left the directory, with all its sessions.
+    pub(crate) fn has_left(&self) -> bool {
+        self.0.has_left.load(Ordering::Relaxed)
     }
 
     /// Whether there are other replicas, to which agents could go.

@@ -183,6 +183,10 @@ impl Relay {
         if self.directory.address().is_some() {
             return Ok(());
         }
+        if self.directory.has_left() {
+            // Whoever still asks here has not heard that the agents are elsewhere.
+            return Err(not_connected());
+        }
         let detail = "this replica cannot be reached by the others right now; try again";
         let ready = timeout_at(deadline, self.directory.ready()).await;
         ready.map(drop).map_err(|_| failure(ErrorCode::Unavailable, detail))

@@ -174,6 +174,7 @@ impl Directory {
 
     /// Takes this replica out, so that nobody looks for agents here, and then its queue.
     async fn leave(&self) {
+        self.0.has_left.store(true, Ordering::Relaxed);
         let known_as = self.0.known_as.send_replace(None);
         if let Some(address) = known_as
             && let Err(error) = self.0.database.remove_replica(&address).await
