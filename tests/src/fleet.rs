@@ -275,6 +275,17 @@ impl Fleet {
 }
 
 impl Replica {
+    /// The address by which the other replicas reach it now, as it has logged it.
+    ///
+    /// # Errors
+    /// When it has logged none.
+    pub fn bus_address(&self) -> Result<String> {
+        let log = self.process.log();
+        let said = log.lines().rev().find(|line| line.contains("the other replicas know of this one"));
+        let line: Value = serde_json::from_str(said.context("it has no address")?)?;
+        line["address"].as_str().map(str::to_owned).context("no address")
+    }
+
     /// The value of a series in its `/metrics`.
     ///
     /// # Errors

@@ -134,8 +134,13 @@ impl Agents {
             let detail = "an earlier session of the agent answered; try again";
             return Step::AskAgain(Problem::new(ErrorCode::AgentNotConnected, detail));
         }
-        if head.code != Some(ErrorCode::AgentNotConnected) {
-            return Step::Answered(Box::new(answer));
+        match head.code {
+            // This replica cannot look it up; another one may.
+            Some(ErrorCode::Unavailable) if asked.is_none() => {
+                return Step::AskAgain(refusal(head.code.clone(), head.error.clone()));
+            }
+            Some(ErrorCode::AgentNotConnected) => {}
+            _ => return Step::Answered(Box::new(answer)),
         }
         let problem = refusal(head.code.clone(), head.error.clone());
         match asked {

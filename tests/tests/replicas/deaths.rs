@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use system_tests::{Asked, Fleet};
 use testkit::{Identity, eventually_within};
 
@@ -23,14 +23,7 @@ async fn holder(fleet: &Fleet, agents: &[Identity]) -> Result<(usize, HashSet<St
             (at, most) = (number, sessions);
         }
     }
-    // The replica's address is told by its log alone.
-    let log = fleet.onboarding[at].process.log();
-    let address = log
-        .lines()
-        .rev()
-        .find_map(|line| line.split_once("\"address\":\"kubesage.private"))
-        .context("no address")?;
-    let address = format!("kubesage.private{}", address.1.split('"').next().unwrap_or_default());
+    let address = fleet.onboarding[at].bus_address()?;
     let store = fleet.store().await?;
     let held: Vec<String> = sqlx::query_scalar("SELECT agent_id FROM agent_sessions WHERE replica = $1")
         .bind(address)

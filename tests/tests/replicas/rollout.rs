@@ -32,8 +32,8 @@ async fn a_rolling_restart_loses_no_request() -> Result<()> {
     Ok(())
 }
 
-/// Half a minute passes before a session may be sent away.
 #[tokio::test]
+#[ignore = "slow: sessions are sent away half a minute after they were opened, a few at a time"]
 async fn sessions_spread_to_a_replica_that_joins() -> Result<()> {
     let mut fleet = Fleet::start(2, &[("REBALANCE_SECONDS", "20")]).await?;
     let agents = fleet.make_agents(AGENTS).await?;
