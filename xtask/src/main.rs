@@ -55,6 +55,10 @@ struct TestArgs {
     /// Run this step only; may be repeated
     #[arg(long, value_name = "STEP")]
     only: Vec<Step>,
+
+    /// Also the tests that take minutes
+    #[arg(long)]
+    slow: bool,
 }
 
 #[derive(Args)]
@@ -66,7 +70,7 @@ struct SchemasArgs {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().chore {
-        Chore::Test(args) => test::run(&args.only),
+        Chore::Test(args) => test::run(&args.only, args.slow),
         Chore::Schemas(SchemasArgs { check: true }) => schemas::check(&schemas::directory()),
         Chore::Schemas(SchemasArgs { check: false }) => schemas::write(&schemas::directory()),
         Chore::Bench { what, more } => bench::run(what, &more),

@@ -32,11 +32,13 @@ pub(crate) enum Step {
     Dependencies,
 }
 
-/// What tests find.
+/// What tests find, and which are run.
 #[derive(Default)]
 struct Surroundings {
     urls: Urls,
     path: Option<OsString>,
+    /// Also those that take minutes.
+    slow: bool,
 }
 
 impl Surroundings {
@@ -56,7 +58,7 @@ enum Outcome {
 ///
 /// # Errors
 /// Names the step that failed.
-pub(crate) fn run(only: &[Step]) -> anyhow::Result<()> {
+pub(crate) fn run(only: &[Step], slow: bool) -> anyhow::Result<()> {
     let started = Instant::now();
     let steps = Step::value_variants().iter().copied();
     let steps: Vec<Step> = steps.filter(|step| only.is_empty() || only.contains(step)).collect();
@@ -64,7 +66,7 @@ pub(crate) fn run(only: &[Step]) -> anyhow::Result<()> {
     // First, so that a missing server is known before minutes of compiling.
     let surroundings = if steps.iter().any(|step| step.needs_servers()) {
         println!("=== servers and tools ===");
-        Surroundings { urls: servers::ensure()?, path: Some(tools::ensure_all()) }
+        Surroundings { urls: servers::ensure()?, path: Some(tools::ensure_all()), slow }
     } else {
         Surroundings::default()
     };
@@ -114,7 +116,7 @@ impl Step {
                 run_command(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny=warnings"]))?
             }
             Self::Schemas => schemas::check(&schemas::directory())?,
-            Self::Tests => run_command(&mut surroundings.given_to(tests()))?,
+            Self::Tests => run_command(&mut surroundings.given_to(tests(surroundings.slow)))?,
             Self::Doctests => {
                 run_command(&mut surroundings.given_to(cargo(&["test", "--workspace", "--doc"])))?;
             }
@@ -130,12 +132,19 @@ impl Step {
 }
 
 /// By cargo-nextest, which runs all tests of all crates at once, where it is installed.
-fn tests() -> Command {
+fn tests(slow: bool) -> Command {
     if succeeds(&mut cargo(&["nextest", "--version"])) {
-        cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "--status-level", "skip"])
+        let mut nextest =
+            cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "--status-level", "skip"]);
+        nextest.args(slow.then_some("--run-ignored=all"));
+        nextest
     } else {
         println!("no cargo-nextest (cargo install cargo-nextest --locked): cargo test, which is slower");
-        cargo(&["test", "--workspace", "--tests", "--no-fail-fast"])
+        let mut test = cargo(&["test", "--workspace", "--tests", "--no-fail-fast"]);
+        if slow {
+            test.args(["--", "--include-ignored"]);
+        }
+        test
     }
 }
 

@@ -62,7 +62,7 @@ struct Inner {
 }
 
 /// Why a session is not this replica's.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum NotClaimed {
     /// The key was revoked, or the cluster deleted.
     Revoked,
@@ -134,9 +134,9 @@ impl Directory {
             replica: &replica,
         };
         let database = &self.0.database;
-        match database.claim_session(new).await.map_err(unavailable)? {
+        match database.claim_session(new).await.map_err(|error| unavailable(&error))? {
             Some(claimed) => Ok(claimed),
-            None if database.is_revoked(&identity.key_id).await.map_err(unavailable)? => {
+            None if database.is_revoked(&identity.key_id).await.map_err(|error| unavailable(&error))? => {
                 Err(NotClaimed::Revoked)
             }
             // Somebody has taken this replica for gone: it will see that, and the agent may try again.
@@ -208,7 +208,8 @@ impl Claimed {
     }
 }
 
-fn unavailable(error: StoreError) -> NotClaimed {
+/// Told here, once: the agent is only told to try again.
+fn unavailable(error: &StoreError) -> NotClaimed {
     tracing::warn!(%error, "a session cannot be opened");
     NotClaimed::Unavailable
 }

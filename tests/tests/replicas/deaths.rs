@@ -121,7 +121,7 @@ async fn a_replica_that_was_frozen_does_not_answer_for_agents_that_have_moved() 
     ensure!(failures.is_empty(), "{:?}", failures.first());
     // It tells its agents that they were replaced, and nothing turns that round.
     eventually_within(BACK, "the older to be told", async || {
-        (crowd.replaced() as usize == moved.len()).then_some(())
+        (crowd.replaced() == moved.len() as u64).then_some(())
     })
     .await?;
     ensure!(newer.connected() == moved.len() && newer.replaced() == 0, "the newer stay");

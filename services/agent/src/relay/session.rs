@@ -33,18 +33,22 @@ pub(super) enum Ended {
     Over(End),
     /// A session that was opened before this one is closed.
     Moved {
-        opened: Opened,
+        opened: Box<Opened>,
         /// Sends the last answers of this one; nothing when it is closed already.
         earlier: Option<AbortOnDropHandle<()>>,
     },
 }
 
 /// Serves the session that was opened already, or else opens one, until it ends.
-pub(super) async fn run(relay: &Arc<Relay>, opened: Option<Opened>, shutdown: &CancellationToken) -> Ended {
+pub(super) async fn run(
+    relay: &Arc<Relay>,
+    opened: Option<Box<Opened>>,
+    shutdown: &CancellationToken,
+) -> Ended {
     let opening = async {
         match opened {
             Some(opened) => Ok(opened),
-            None => connect::open(relay, false).await,
+            None => connect::open(relay, false).await.map(Box::new),
         }
     };
     let opened = tokio::select! {
@@ -52,7 +56,7 @@ pub(super) async fn run(relay: &Arc<Relay>, opened: Option<Opened>, shutdown: &C
         () = shutdown.cancelled() => return Ended::Over(End::Shutdown),
     };
     let Opened { socket, welcome } = match opened {
-        Ok(opened) => opened,
+        Ok(opened) => *opened,
         Err(end) => return Ended::Over(end),
     };
     tracing::info!(session_id = welcome.session_id, "session with the relay is open");
@@ -85,7 +89,7 @@ pub(super) async fn run(relay: &Arc<Relay>, opened: Option<Opened>, shutdown: &C
 enum Served {
     Over(End),
     /// Its successor is open.
-    Moved(Opened),
+    Moved(Box<Opened>),
 }
 
 struct Session {
@@ -266,7 +270,7 @@ impl Session {
 }
 
 /// Waits for the successor, if there is to be one.
-async fn succeeded(successor: &mut Option<Successor>) -> Opened {
+async fn succeeded(successor: &mut Option<Successor>) -> Box<Opened> {
     match successor {
         Some(successor) => successor.opened().await,
         None => std::future::pending().await,

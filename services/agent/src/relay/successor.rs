@@ -12,7 +12,7 @@ use super::{
 };
 
 /// A session that is being opened.
-pub(super) struct Successor(Pin<Box<dyn Future<Output = Opened> + Send>>);
+pub(super) struct Successor(Pin<Box<dyn Future<Output = Box<Opened>> + Send>>);
 
 impl Successor {
     /// Opens a session after this time, and tries again until it succeeds.
@@ -21,19 +21,19 @@ impl Successor {
     }
 
     /// Waits for it; safe to be dropped.
-    pub(super) async fn opened(&mut self) -> Opened {
+    pub(super) async fn opened(&mut self) -> Box<Opened> {
         self.0.as_mut().await
     }
 }
 
-async fn open(relay: Arc<Relay>, pause: Duration) -> Opened {
+async fn open(relay: Arc<Relay>, pause: Duration) -> Box<Opened> {
     let timing = &relay.config.timing;
     let mut backoff = timing.reconnect.build();
     let mut pause = spread(pause, 1.0, 1.2);
     loop {
         sleep(pause).await;
         let end = match connect::open(&relay, true).await {
-            Ok(opened) => return opened,
+            Ok(opened) => return Box::new(opened),
             Err(end) => end,
         };
         pause = match end {
