@@ -19,6 +19,7 @@ mod program;
 mod queries;
 mod raw;
 mod relay;
+mod replicas;
 mod scrape;
 mod sessions;
 mod simulated;
@@ -51,7 +52,9 @@ enum What {
     Payload(payload::PayloadArgs),
     /// What a session that does harm costs the others
     Neighbours(neighbours::NeighboursArgs),
-    /// All of them, one after the other
+    /// Replicas of onboarding: one that is killed under load, and all agents dropped at once
+    Replicas(replicas::ReplicasArgs),
+    /// `relay`, `sessions`, `payload` and `neighbours`, one after the other
     All,
     /// A day's trouble in minutes: nothing may be lost, and nothing left over
     Soak(soak::SoakArgs),
@@ -104,6 +107,7 @@ async fn measure(what: What) -> Result<()> {
             }
             What::Payload(args) => payload::run(args).await,
             What::Neighbours(args) => neighbours::run(args).await,
+            What::Replicas(args) => replicas::run(args).await,
             What::Soak(args) => soak::run(args).await,
             What::Agents(_) | What::Bare | What::Fetch(_) | What::Load(_) | What::Echo(_) | What::Ask(_) => {
                 bail!("not here")

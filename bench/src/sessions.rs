@@ -130,7 +130,7 @@ async fn measure(
     })
 }
 
-async fn make_clusters(system: &System, count: usize) -> Result<Vec<Credentials>> {
+pub(crate) async fn make_clusters(system: &System, count: usize) -> Result<Vec<Credentials>> {
     println!("making {count} clusters");
     let (start, client) = (Instant::now(), reqwest::Client::new());
     let places = Arc::new(Semaphore::new(AT_A_TIME));

@@ -8,7 +8,7 @@ use contracts::{Token, TokenKind};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::testing::TestDatabase;
+use store::{Store, testing::TestDatabase};
 use testkit::{TestBus, eventually_within};
 
 use crate::{
@@ -44,7 +44,9 @@ pub(crate) struct System {
     pub(crate) user_auth: Program,
     pub(crate) addresses: Addresses,
     pub(crate) api_key: String,
-    _database: TestDatabase,
+    /// What each replica of onboarding is told.
+    onboarding_variables: Vec<(&'static str, String)>,
+    database: TestDatabase,
     bus: TestBus,
 }
 
@@ -70,7 +72,7 @@ impl System {
         let key = |kind| Token::generate(kind, &mut rand::rng()).secret().expose_secret().to_owned();
         let (api_key, service_token) = (key(TokenKind::ApiKey), key(TokenKind::ServiceToken));
         let secrets_key = BASE64_STANDARD.encode([7; 32]);
-        let start = |name: &'static str, more: Vec<(&'static str, String)>| {
+        let told = |name: &'static str, more: Vec<(&'static str, String)>| {
             let broker = options.bus_urls.get(name).cloned().unwrap_or_else(testkit::amqp_url);
             let common = [
                 ("BUS_URL", broker),
@@ -79,7 +81,10 @@ impl System {
                 ("RATE_LIMIT_ENABLED", "false".to_owned()),
                 ("SHARE_ANSWERS", options.share_answers.to_string()),
             ];
-            Program::start(name, directory, &[], serving().into_iter().chain(common).chain(more))
+            serving().into_iter().chain(common).chain(more).collect::<Vec<_>>()
+        };
+        let start = |name: &'static str, more: Vec<(&'static str, String)>| {
+            Program::start(name, directory, &[], told(name, more))
         };
         let stored = || {
             vec![
@@ -94,7 +99,8 @@ impl System {
         let mut variables = stored();
         variables.push(users.clone());
         variables.extend(options.onboarding.clone());
-        let onboarding = start("onboarding", variables)?;
+        let onboarding_variables = told("onboarding", variables);
+        let onboarding = Program::start("onboarding", directory, &[], onboarding_variables.clone())?;
         let patience = ("WEBSOCKET_TIMEOUT", options.websocket_timeout.to_string());
         let cluster = start("cluster", vec![users, patience])?;
         let addresses =
@@ -102,7 +108,19 @@ impl System {
         for address in [user_auth.address().await?, addresses.onboarding, addresses.cluster] {
             ready(address).await?;
         }
-        Ok(Self { cluster, onboarding, user_auth, addresses, api_key, _database: database, bus })
+        Ok(Self { cluster, onboarding, user_auth, addresses, api_key, onboarding_variables, database, bus })
+    }
+
+    /// Starts one more replica of onboarding, and waits until it is ready.
+    pub(crate) async fn join(&self, directory: &Path) -> Result<Program> {
+        let replica = Program::start("onboarding", directory, &[], self.onboarding_variables.clone())?;
+        ready(replica.address().await?).await?;
+        Ok(replica)
+    }
+
+    /// The database as onboarding has it.
+    pub(crate) async fn store(&self) -> Result<Store> {
+        Ok(self.database.open("onboarding", store::Options::default()).await?)
     }
 
     /// What stands before the names of its queues.

@@ -20,6 +20,8 @@ pub(crate) enum Bench {
     Payload,
     /// What a session that does harm costs the others
     Neighbours,
+    /// Replicas: one that is killed under load, and all agents dropped at once
+    Replicas,
     /// `relay`, `sessions`, `payload` and `neighbours`, one after the other
     All,
 }
@@ -38,6 +40,7 @@ pub(crate) fn run(what: Bench, more: &[String]) -> anyhow::Result<()> {
         Bench::Sessions => "sessions",
         Bench::Payload => "payload",
         Bench::Neighbours => "neighbours",
+        Bench::Replicas => "replicas",
         Bench::All => "all",
     };
     system(what, more)

@@ -13,13 +13,14 @@ use std::{str::FromStr, sync::Arc};
 
 use lapin::{
     options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions},
-    types::FieldTable,
+    types::{AMQPValue, FieldTable},
     uri::AMQPUri,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    QueueType,
     broker::{Consumer, Guarantee, QueueSpec, Target},
     error::{ConnectError, PublishError},
     message::Message,
@@ -36,10 +37,16 @@ const HEARTBEAT_SECONDS: u16 = 10;
 pub(crate) struct Broker {
     publisher: Link<Publisher>,
     consuming: Link<()>,
+    queues: QueueType,
 }
 
 impl Broker {
-    pub(crate) fn connect(url: &str, client_name: &str, names: &Names) -> Result<Self, ConnectError> {
+    pub(crate) fn connect(
+        url: &str,
+        client_name: &str,
+        names: &Names,
+        queues: QueueType,
+    ) -> Result<Self, ConnectError> {
         let uri = parse(url)?;
         let exchanges = [names.events(), names.control()];
         let publisher =
@@ -47,7 +54,7 @@ impl Broker {
                 Publisher::open(connection, exchanges.clone(), broken)
             });
         let consuming = Link::start(uri, format!("{client_name} (consuming)"), async |_, _| Ok(Arc::new(())));
-        Ok(Self { publisher, consuming })
+        Ok(Self { publisher, consuming, queues })
     }
 
     pub(crate) fn publishing(&self) -> watch::Receiver<bool> {
@@ -80,11 +87,12 @@ impl Broker {
             _ => self.consuming.connections(),
         };
         let stop = CancellationToken::new();
-        Consumer::new(consumer::incoming(connections.clone(), spec, prefetch, stop.clone()), stop)
+        let incoming = consumer::incoming(connections.clone(), spec, prefetch, self.queues, stop.clone());
+        Consumer::new(incoming, stop)
     }
 
     pub(crate) async fn declare(&self, queue: &str, max_length: Option<u32>) -> Result<(), PublishError> {
-        let mut arguments = FieldTable::default();
+        let mut arguments = shared_arguments(self.queues);
         if let Some(max) = max_length {
             arguments.insert("x-max-length".into(), max.into());
         }
@@ -106,6 +114,16 @@ impl Broker {
         });
         taken.await.map_err(|error| unavailable(&error))
     }
+}
+
+/// With what a shared queue is declared. Classic ones without anything, as earlier clients declare them: another declaration
+/// would be refused.
+fn shared_arguments(queues: QueueType) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    if queues == QueueType::Quorum {
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    }
+    arguments
 }
 
 fn unavailable(error: &lapin::Error) -> PublishError {

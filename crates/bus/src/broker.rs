@@ -128,11 +128,18 @@ impl Consumer {
         self.incoming.next().await
     }
 
-    /// Takes no more messages; those taken can still be acknowledged until the consumer is dropped.
-    pub(crate) async fn stop(&mut self) {
+    /// Takes no more messages; answers those that were on their way. What was taken can still be acknowledged until the consumer
+    /// is dropped.
+    pub(crate) async fn stop(&mut self) -> Vec<Delivery> {
         self.stop.cancel();
-        // What was on its way is given back when it is dropped.
-        while !matches!(self.next().await, None | Some(Incoming::Stopped)) {}
+        let mut on_their_way = Vec::new();
+        loop {
+            match self.next().await {
+                None | Some(Incoming::Stopped) => return on_their_way,
+                Some(Incoming::Delivery(delivery)) => on_their_way.push(*delivery),
+                Some(Incoming::Established { .. } | Incoming::Lost) => {}
+            }
+        }
     }
 }
 

@@ -51,11 +51,28 @@ pub struct BusOptions {
     pub prefix: String,
     /// At most so many requests of this process wait for their replies.
     pub max_in_flight: usize,
+    /// What kind of queue requests wait in, for RabbitMQ.
+    pub queues: QueueType,
+}
+
+/// A kind of queue of RabbitMQ, for what is shared by several replicas. All who declare a queue must say the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueType {
+    /// As clients of the earlier system declare them: on one node.
+    #[default]
+    Classic,
+    /// Copied to several nodes of a cluster: it outlives each of them.
+    Quorum,
 }
 
 impl Default for BusOptions {
     fn default() -> Self {
-        Self { client_name: "kubesage".to_owned(), prefix: String::new(), max_in_flight: 10_000 }
+        Self {
+            client_name: "kubesage".to_owned(),
+            prefix: String::new(),
+            max_in_flight: 10_000,
+            queues: QueueType::Classic,
+        }
     }
 }
 
@@ -82,7 +99,7 @@ impl Bus {
         let broker = if let Some(name) = url.strip_prefix("memory:") {
             Broker::Memory(memory::Broker::named(name))
         } else if url.starts_with("amqp://") || url.starts_with("amqps://") {
-            Broker::Amqp(amqp::Broker::connect(url, &options.client_name, &names)?)
+            Broker::Amqp(amqp::Broker::connect(url, &options.client_name, &names, options.queues)?)
         } else {
             return Err(ConnectError::Scheme);
         };

@@ -157,7 +157,9 @@ impl Bus {
                 Some(_) = under_way.join_next() => {}
             }
         }
-        requests.stop().await;
+        for delivery in requests.stop().await {
+            under_way.spawn(Arc::clone(&serving).answer(delivery, false));
+        }
         // What is under way is still spoken of, and who does not know better still sends requests to this replica.
         let left = serving.presence.left();
         while !left.is_cancelled() || !under_way.is_empty() {

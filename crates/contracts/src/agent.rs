@@ -108,6 +108,8 @@ pub enum RefusalCode {
     Timeout,
     /// Another session of the same agent was opened; the newer wins.
     Replaced,
+    /// A newer session of the agent was begun, and perhaps never opened; the agent may come back.
+    Superseded,
     /// The agent's key was revoked or has expired, or its cluster was deleted.
     Revoked,
     /// Too many sessions here.

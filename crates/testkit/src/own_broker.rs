@@ -13,6 +13,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -37,8 +38,10 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 pub struct OwnBroker {
     // Dropped in this order: the folder goes when nobody writes to it any more.
     node: Option<Node>,
-    _names: NameServer,
+    _names: Arc<NameServer>,
     launcher: PathBuf,
+    /// Of its Erlang machine.
+    name: String,
     ports: Ports,
     folder: TempDir,
 }
@@ -65,14 +68,47 @@ impl OwnBroker {
     /// # Errors
     /// When RabbitMQ is not installed, or the node does not come up; the error holds its log.
     pub async fn new() -> Result<Self> {
-        let launcher = launcher().context("no rabbitmq-server is installed")?;
-        let folder = tempfile::tempdir()?;
         let ports = Ports::find()?;
-        let names = NameServer::start(ports.names)?;
-        eventually_within(START_UP, "epmd", async || accepts(ports.names).await).await?;
-        let mut broker = Self { node: None, _names: names, launcher, ports, folder };
+        let mut broker = Self::prepared("own", ports, name_server(ports.names).await?)?;
         broker.start().await?;
         Ok(broker)
+    }
+
+    /// Starts so many nodes, which are one cluster.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and when a node does not join.
+    pub async fn cluster(count: usize) -> Result<Vec<Self>> {
+        let first = Ports::find()?;
+        let names = name_server(first.names).await?;
+        let mut nodes: Vec<Self> = Vec::new();
+        for number in 0..count {
+            let ports = Ports { names: first.names, ..if number == 0 { first } else { Ports::find()? } };
+            let mut node = Self::prepared(&format!("own-{number}"), ports, Arc::clone(&names))?;
+            node.start().await?;
+            if number > 0 {
+                node.join("own-0").await?;
+            }
+            nodes.push(node);
+        }
+        Ok(nodes)
+    }
+
+    fn prepared(name: &str, ports: Ports, names: Arc<NameServer>) -> Result<Self> {
+        let launcher = launcher().context("no rabbitmq-server is installed")?;
+        let folder = tempfile::tempdir()?;
+        Ok(Self { node: None, _names: names, launcher, name: name.to_owned(), ports, folder })
+    }
+
+    /// Makes the node, which knows nothing yet, one of the cluster of another node.
+    async fn join(&mut self, other: &str) -> Result<()> {
+        let join = format!(
+            "begin ok = rabbit:stop(), ok = rabbit_mnesia:join_cluster('{other}@localhost', disc), ok = rabbit:start(), [] end"
+        );
+        let node = self.node.as_mut().context("the node is not running")?;
+        node.eval_within(START_UP, &join).await.with_context(|| self.log())?;
+        let port = self.ports.amqp;
+        eventually_within(START_UP, "RabbitMQ to accept connections", async || accepts(port).await).await
     }
 
     /// Where clients connect to.
@@ -91,8 +127,12 @@ impl OwnBroker {
     /// When it is running, or does not come up; the error holds its log.
     pub async fn start(&mut self) -> Result<()> {
         anyhow::ensure!(self.node.is_none(), "the node is running");
-        let node =
-            self.node.insert(Node::start(&mut launch(&self.launcher, self.ports, self.folder.path()))?);
+        let node = self.node.insert(Node::start(&mut launch(
+            &self.launcher,
+            &self.name,
+            self.ports,
+            self.folder.path(),
+        ))?);
         let port = self.ports.amqp;
         let mut ended = false;
         let up = eventually_within(START_UP, "RabbitMQ to accept connections", async || {
@@ -151,7 +191,7 @@ impl OwnBroker {
     }
 }
 
-fn launch(launcher: &Path, ports: Ports, folder: &Path) -> Command {
+fn launch(launcher: &Path, name: &str, ports: Ports, folder: &Path) -> Command {
     let path = |name: &str| folder.join(name).into_os_string();
     let mut command = Command::new(launcher);
     command.current_dir(folder).env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
@@ -161,8 +201,8 @@ fn launch(launcher: &Path, ports: Ports, folder: &Path) -> Command {
         .env("LANG", "C.UTF-8")
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
         .env("ERL_EPMD_PORT", ports.names.to_string())
-        .env("ERL_FLAGS", "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}")
-        .env("RABBITMQ_NODENAME", "own@localhost")
+        .env("ERL_FLAGS", "-start_epmd false -setcookie own -kernel inet_dist_use_interface {127,0,0,1}")
+        .env("RABBITMQ_NODENAME", format!("{name}@localhost"))
         .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
         .env("RABBITMQ_NODE_PORT", ports.amqp.to_string())
         .env("RABBITMQ_DIST_PORT", ports.distribution.to_string())
@@ -191,6 +231,12 @@ fn launcher() -> Option<PathBuf> {
 
 fn on_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+async fn name_server(port: u16) -> Result<Arc<NameServer>> {
+    let names = NameServer::start(port)?;
+    eventually_within(START_UP, "epmd", async || accepts(port).await).await?;
+    Ok(Arc::new(names))
 }
 
 async fn accepts(port: u16) -> Option<()> {

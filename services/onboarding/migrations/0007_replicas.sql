@@ -14,9 +14,12 @@ CREATE TABLE agent_sessions (
     -- The process of the agent, and the key with which it came.
     instance          TEXT,
     key_id            TEXT NOT NULL,
-    -- Whose the session was before this epoch.
+    -- 1 once it is certain that no other replica takes a session of the agent for its own.
+    is_settled        BIGINT NOT NULL DEFAULT 1,
+    -- What was so before this epoch.
     previous_replica  TEXT,
-    previous_instance TEXT
+    previous_instance TEXT,
+    was_settled       BIGINT NOT NULL DEFAULT 1
 );
 
 CREATE INDEX agent_sessions_of_replica ON agent_sessions (replica);

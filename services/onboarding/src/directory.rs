@@ -26,6 +26,7 @@ use contracts::{
     events::{Event, EventType},
     query::SessionMoved,
 };
+use futures_util::future::try_join_all;
 use store::StoreError;
 use tokio::{
     sync::watch,
@@ -123,8 +124,12 @@ impl Directory {
         self.0.has_others.load(Ordering::Relaxed)
     }
 
-    /// Makes the agent's session this replica's.
-    pub(crate) async fn claim(&self, identity: &AgentIdentity, hello: &Hello) -> Result<Claimed, NotClaimed> {
+    /// Makes the agent's session this replica's; answers also by which address the others know of it.
+    pub(crate) async fn claim(
+        &self,
+        identity: &AgentIdentity,
+        hello: &Hello,
+    ) -> Result<(Claimed, Arc<str>), NotClaimed> {
         let replica = timeout(PATIENCE, self.ready()).await.map_err(|_| NotClaimed::Unavailable)?;
         let new = NewSession {
             agent_id: &identity.agent_id,
@@ -135,7 +140,7 @@ impl Directory {
         };
         let database = &self.0.database;
         match database.claim_session(new).await.map_err(|error| unavailable(&error))? {
-            Some(claimed) => Ok(claimed),
+            Some(claimed) => Ok((claimed, replica)),
             None if database.is_revoked(&identity.key_id).await.map_err(|error| unavailable(&error))? => {
                 Err(NotClaimed::Revoked)
             }
@@ -145,7 +150,7 @@ impl Directory {
         }
     }
 
-    /// Sees to it that the replica that held the agent's session before does not answer for it any more.
+    /// Sees to it that no replica that held the agent's session before answers for it any more.
     pub(crate) async fn take_over(
         &self,
         identity: &AgentIdentity,
@@ -153,24 +158,46 @@ impl Directory {
         in_peace: bool,
     ) -> Result<(), NotClaimed> {
         let own = self.0.known_as.borrow().clone();
-        let Some(before) =
-            claimed.previous_replica.as_deref().filter(|before| Some(*before) != own.as_deref())
-        else {
-            return Ok(());
+        let is_other = |replica: &String| Some(replica.as_str()) != own.as_deref();
+        let before: Vec<String> = if claimed.was_settled == 1 {
+            claimed.previous_replica.iter().filter(|replica| is_other(replica)).cloned().collect()
+        } else {
+            // Whoever claimed it last did not come so far as this.
+            let all = self.0.database.replica_addresses().await.map_err(|error| unavailable(&error))?;
+            all.into_iter().filter(is_other).collect()
         };
-        let moved = SessionMoved { agent_id: identity.agent_id.clone(), epoch: claimed.epoch(), in_peace };
-        match self.0.bus.tell(before, &moved, Instant::now() + SILENCE).await {
-            Ok(()) | Err(RequestError::Publish(PublishError::Unroutable { .. }) | RequestError::Lost) => {}
-            Err(RequestError::Timeout) => {
-                tracing::warn!(replica = before, "the replica that held an agent's session is silent");
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the replica that held an agent's session cannot be told");
-                return Err(NotClaimed::Unavailable);
-            }
+        if before.is_empty() && claimed.was_settled == 1 {
+            return Ok(());
         }
+        let moved = SessionMoved { agent_id: identity.agent_id.clone(), epoch: claimed.epoch(), in_peace };
+        try_join_all(before.iter().map(|replica| self.tell(replica, &moved))).await?;
+        let settled = self.0.database.settle_session(&identity.agent_id, claimed.epoch).await;
+        settled.map_err(|error| unavailable(&error))?;
         metrics::counter!("agent_sessions_taken_over_total").increment(1);
         Ok(())
+    }
+
+    /// Tells a replica of a session that is not its own any more; returns once it does not answer for it.
+    async fn tell(&self, replica: &str, moved: &SessionMoved) -> Result<(), NotClaimed> {
+        match self.0.bus.tell(replica, moved, Instant::now() + SILENCE).await {
+            Ok(()) | Err(RequestError::Publish(PublishError::Unroutable { .. }) | RequestError::Lost) => {
+                Ok(())
+            }
+            Err(RequestError::Timeout) => {
+                tracing::warn!(replica, "the replica that held an agent's session is silent");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(%error, replica, "the replica that held an agent's session cannot be told");
+                Err(NotClaimed::Unavailable)
+            }
+        }
+    }
+
+    /// Whether the others know of this replica by this address, as they did when a session was claimed: else it has been claimed
+    /// for nobody, and what has ended it meanwhile was perhaps not heard.
+    pub(crate) fn is_known_as(&self, address: &str) -> bool {
+        self.0.known_as.borrow().as_deref() == Some(address)
     }
 
     /// The agent has no session here any more. What cannot be written now is found when the sessions are looked through.

@@ -8,6 +8,7 @@ mod agent_sessions;
 mod dead_letters;
 mod events;
 mod parts;
+mod replicas;
 mod request_reply;
 
 use contracts::catalog::{self, Message};
@@ -36,6 +37,7 @@ pub(super) fn document() -> anyhow::Result<Value> {
         parts::section(),
         events::section()?,
         dead_letters::section(),
+        replicas::section(),
         agent_sessions::section(),
     ] {
         all.channels.extend(section.channels);

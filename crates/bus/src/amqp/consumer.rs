@@ -18,8 +18,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{acks::Acks, link::Connections};
+use super::{acks::Acks, link::Connections, shared_arguments};
 use crate::{
+    QueueType,
     broker::{Acker, Delivery, Incoming, QueueSpec},
     message::{Headers, Message},
 };
@@ -34,9 +35,10 @@ pub(super) fn incoming(
     connections: Connections,
     spec: QueueSpec,
     prefetch: u16,
+    queues: QueueType,
     stop: CancellationToken,
 ) -> BoxStream<'static, Incoming> {
-    let consuming = Consuming { connections, spec, prefetch, stop, state: State::Waiting };
+    let consuming = Consuming { connections, spec, prefetch, queues, stop, state: State::Waiting };
     stream::unfold(consuming, |mut consuming| async move {
         let incoming = consuming.next().await?;
         Some((incoming, consuming))
@@ -48,6 +50,7 @@ struct Consuming {
     connections: Connections,
     spec: QueueSpec,
     prefetch: u16,
+    queues: QueueType,
     stop: CancellationToken,
     state: State,
 }
@@ -56,6 +59,8 @@ enum State {
     /// For a connection.
     Waiting,
     Subscribed(Subscription),
+    /// It takes no more; what was on its way still comes.
+    Stopping(Subscription),
     /// What was taken can still be acknowledged, as long as this is kept.
     Stopped {
         _subscription: Option<Subscription>,
@@ -64,21 +69,34 @@ enum State {
 
 impl Consuming {
     async fn next(&mut self) -> Option<Incoming> {
-        match &mut self.state {
-            State::Waiting => self.subscribed().await,
-            State::Subscribed(subscription) => {
-                let delivery = tokio::select! {
-                    delivery = subscription.deliveries.next() => delivery,
-                    () = self.stop.cancelled() => return Some(self.stopped().await),
-                };
-                // The stream ends when the channel dies, and also when the broker cancels because the queue was deleted.
-                let Some(Ok(delivery)) = delivery else {
-                    self.state = State::Waiting;
-                    return Some(Incoming::Lost);
-                };
-                Some(Incoming::Delivery(Box::new(subscription.delivery(delivery))))
+        loop {
+            match &mut self.state {
+                State::Waiting => return self.subscribed().await,
+                State::Subscribed(subscription) => {
+                    let delivery = tokio::select! {
+                        delivery = subscription.deliveries.next() => delivery,
+                        () = self.stop.cancelled() => {
+                            self.cancel().await;
+                            continue;
+                        }
+                    };
+                    // The stream ends when the channel dies, and also when the broker cancels because the queue was deleted.
+                    let Some(Ok(delivery)) = delivery else {
+                        self.state = State::Waiting;
+                        return Some(Incoming::Lost);
+                    };
+                    return Some(Incoming::Delivery(Box::new(subscription.delivery(delivery))));
+                }
+                State::Stopping(subscription) => {
+                    // It ends after what the broker had sent before it was told.
+                    let delivery = timeout(CANCEL_WITHIN, subscription.deliveries.next()).await;
+                    if let Ok(Some(Ok(delivery))) = delivery {
+                        return Some(Incoming::Delivery(Box::new(subscription.delivery(delivery))));
+                    }
+                    return Some(self.stopped());
+                }
+                State::Stopped { .. } => return std::future::pending().await,
             }
-            State::Stopped { .. } => std::future::pending().await,
         }
     }
 
@@ -87,7 +105,7 @@ impl Consuming {
         loop {
             let stop = self.stop.clone();
             let Some(subscribed) = stop.run_until_cancelled(self.subscribe()).await else {
-                return Some(self.stopped().await);
+                return Some(self.stopped());
             };
             match subscribed? {
                 Ok(subscription) => {
@@ -106,17 +124,17 @@ impl Consuming {
 
     /// Waits for a connection and subscribes there; `None` when there will be none any more.
     async fn subscribe(&mut self) -> Option<lapin::Result<Subscription>> {
-        let Self { connections, spec, prefetch, .. } = self;
+        let Self { connections, spec, prefetch, queues, .. } = self;
         if !connections.wait().await {
             return None;
         }
-        let subscribed =
-            connections.with_current(async |connection| subscribe(connection, spec, *prefetch).await);
+        let subscribed = connections
+            .with_current(async |connection| subscribe(connection, spec, *prefetch, *queues).await);
         Some(subscribed.await)
     }
 
-    /// Takes no more, but keeps the channel.
-    async fn stopped(&mut self) -> Incoming {
+    /// Tells the broker to send no more.
+    async fn cancel(&mut self) {
         let state = mem::replace(&mut self.state, State::Stopped { _subscription: None });
         if let State::Subscribed(subscription) = state {
             let cancelling = subscription
@@ -124,6 +142,14 @@ impl Consuming {
                 .basic_cancel(subscription.deliveries.tag(), BasicCancelOptions::default());
             // It fails only when the connection is gone, which ends the subscription just as well.
             let _ = timeout(CANCEL_WITHIN, cancelling).await;
+            self.state = State::Stopping(subscription);
+        }
+    }
+
+    /// Takes no more, but keeps the channel.
+    fn stopped(&mut self) -> Incoming {
+        let state = mem::replace(&mut self.state, State::Stopped { _subscription: None });
+        if let State::Stopping(subscription) = state {
             self.state = State::Stopped { _subscription: Some(subscription) };
         }
         Incoming::Stopped
@@ -138,14 +164,18 @@ struct Subscription {
     acks: Option<Acks>,
 }
 
-async fn subscribe(connection: &Connection, spec: &QueueSpec, prefetch: u16) -> lapin::Result<Subscription> {
+async fn subscribe(
+    connection: &Connection,
+    spec: &QueueSpec,
+    prefetch: u16,
+    queues: QueueType,
+) -> lapin::Result<Subscription> {
     let channel = connection.create_channel().await?;
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
     let (queue, acknowledged) = match spec {
         QueueSpec::Shared(name) => {
-            // Without arguments, as earlier clients declare it: another declaration would be refused.
             let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-            channel.queue_declare(name.as_str().into(), durable, FieldTable::default()).await?;
+            channel.queue_declare(name.as_str().into(), durable, shared_arguments(queues)).await?;
             (name.clone(), true)
         }
         QueueSpec::Private { bind, acknowledged } => {

@@ -49,6 +49,11 @@ impl Node {
 
     /// Evaluates an expression that is text, in one line.
     pub(super) async fn eval(&mut self, expression: &str) -> Result<String> {
+        self.eval_within(SOON, expression).await
+    }
+
+    /// The same for what takes longer.
+    pub(super) async fn eval_within(&mut self, patience: Duration, expression: &str) -> Result<String> {
         self.questions += 1;
         let number = self.questions;
         // A function of its own, because the shell remembers variables.
@@ -59,7 +64,7 @@ impl Node {
              E -> io:format(\"~n@{number} error ~0tp@~n\", [E]) end end()."
         )?;
         let prefix = format!("@{number} ");
-        let answer = timeout(SOON, async {
+        let answer = timeout(patience, async {
             while let Some(line) = self.output.recv().await {
                 if let Some(answer) = line.strip_prefix(&prefix) {
                     return Some(answer.trim_end_matches('@').to_owned());

@@ -1,5 +1,5 @@
-use ::bus::{Bus, BusOptions, ConnectError};
-use clap::Args;
+use ::bus::{Bus, BusOptions, ConnectError, QueueType};
+use clap::{Args, ValueEnum};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -36,9 +36,33 @@ pub struct BusArgs {
     #[arg(long, env = "BUS_URL", hide_env_values = true, value_parser = secret)]
     pub bus_url: Option<SecretString>,
 
+    /// What kind of queue requests wait in: quorum in a cluster of RabbitMQ, where all processes must say the same and no client of the
+    /// earlier system declares queues
+    #[arg(long, env = "QUEUE_TYPE", value_enum, default_value_t)]
+    pub queue_type: QueueKind,
+
     /// Put before the name of every queue and exchange, so that several systems can share a broker
     #[arg(long, env = "QUEUE_PREFIX", default_value = "")]
     pub queue_prefix: String,
+}
+
+/// The kinds of queues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum QueueKind {
+    /// On one node, as clients of the earlier system declare them.
+    #[default]
+    Classic,
+    /// Copied to several nodes of a cluster.
+    Quorum,
+}
+
+impl From<QueueKind> for QueueType {
+    fn from(kind: QueueKind) -> Self {
+        match kind {
+            QueueKind::Classic => Self::Classic,
+            QueueKind::Quorum => Self::Quorum,
+        }
+    }
 }
 
 impl BusArgs {
@@ -63,6 +87,7 @@ impl BusArgs {
         let options = BusOptions {
             client_name: client_name.to_owned(),
             prefix: self.queue_prefix.clone(),
+            queues: self.queue_type.into(),
             ..BusOptions::default()
         };
         Bus::connect(&self.bus_url(), options)

@@ -10,7 +10,7 @@ mod rate_limit;
 mod server;
 
 pub use auth::AuthArgs;
-pub use bus::BusArgs;
+pub use bus::{BusArgs, QueueKind};
 pub use database::DatabaseArgs;
 pub use log::{LogArgs, LogFormat};
 pub use rate_limit::RateLimitArgs;

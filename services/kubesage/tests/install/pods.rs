@@ -91,14 +91,21 @@ async fn variables_are_settings_that_the_service_takes() -> Result<()> {
     Ok(())
 }
 
+/// As the program itself says it: one process has but one default for all services.
+fn own_port(service: &str) -> Result<u64> {
+    let help = std::process::Command::new(testkit::program(service)?).arg("--help").output()?;
+    let help = String::from_utf8(help.stdout)?;
+    let of_port = help.split_once("[env: PORT=").and_then(|(_, rest)| rest.split_once("[default: "));
+    let port = of_port.and_then(|(_, rest)| rest.split_once(']'));
+    Ok(port.with_context(|| format!("{service} tells no port of its own"))?.0.parse()?)
+}
+
 async fn pods_are_probed_where_the_service_answers() -> Result<()> {
     for one in installations().await? {
         for deployment in one.of_kind("Deployment") {
             let (service, container) = (name(deployment), container(deployment)?);
             let what = format!("{}: {service}", one.folder);
-            let command = command_line(service)?;
-            let port = setting(&command, "PORT").and_then(|port| port.get_default_values().first()?.to_str());
-            let port: u64 = port.context("the service has a port of its own")?.parse()?;
+            let port = own_port(service)?;
             assert_eq!(container["ports"], json!([{"name": "http", "containerPort": port}]), "{what}");
             let probes =
                 [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")];

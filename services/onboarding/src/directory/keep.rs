@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use contracts::query::SessionMoved;
+use contracts::agent::{RefusalCode, Refused};
 use futures_util::future::join_all;
 use store::StoreError;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -107,12 +107,7 @@ impl Directory {
                 let why = "the agent's key was revoked";
                 self.0.registry.revoke(&identity.agent_id, Some(&identity.key_id), why);
             } else {
-                let moved = SessionMoved {
-                    agent_id: identity.agent_id.clone(),
-                    epoch: session.epoch() + 1,
-                    in_peace: false,
-                };
-                self.0.registry.supersede(&moved);
+                self.0.registry.end(&session, superseded());
             }
         }
         Ok(())
@@ -183,4 +178,11 @@ impl Directory {
         }
         self.0.presence.leave();
     }
+}
+
+/// What an agent is told whose session is not this replica's any more, for whatever reason: if another process of it is there, it will
+/// hear of that when it comes back.
+fn superseded() -> Refused {
+    let detail = "the session was lost to a newer one";
+    Refused { code: RefusalCode::Superseded, detail: detail.to_owned(), retry: true }
 }

@@ -71,6 +71,7 @@ impl End {
                 RefusalCode::TooLarge => "too_large",
                 RefusalCode::Timeout => "timeout",
                 RefusalCode::Replaced => "replaced",
+                RefusalCode::Superseded => "superseded",
                 RefusalCode::Revoked => "revoked",
                 RefusalCode::RateLimited => "rate_limited",
                 _ => "refused",

@@ -100,6 +100,12 @@ impl Registry {
         }
     }
 
+    /// Ends this session, which nobody finds from now on.
+    pub(crate) fn end(&self, session: &SessionHandle, refused: Refused) {
+        self.remove(&session.identity().agent_id, session.id());
+        session.close(refused);
+    }
+
     /// Ends the agent's session in favour of one that another replica has opened.
     pub(crate) fn supersede(&self, moved: &SessionMoved) {
         for pending in self.write().openings.get_mut(&moved.agent_id).into_iter().flatten() {

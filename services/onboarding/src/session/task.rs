@@ -122,7 +122,7 @@ impl Sessions {
         let vitals = opening_vitals(&hello, self.clock.now());
         let (in_peace, instance) = (hello.moving, hello.instance);
         let opening = self.registry.begin(&identity);
-        let claimed = self.directory.claim(&identity, &hello).await.map_err(not_claimed)?;
+        let (claimed, claimed_as) = self.directory.claim(&identity, &hello).await.map_err(not_claimed)?;
         let handle = SessionHandle::new(Uuid::now_v7(), claimed.epoch(), *identity, hello, &self.bounds);
         let shared = Arc::clone(&handle.0);
         // Looked at again: others may have said hello meanwhile.
@@ -142,6 +142,10 @@ impl Sessions {
         metrics::gauge!("agent_sessions").increment(1);
         tracing::info!(agent = shared.agent_id(), session = %shared.about.id, "session opened");
         let welcomed = async {
+            // Looked at now that what ends the session is heeded.
+            if !self.directory.is_known_as(&claimed_as) {
+                return Err(not_claimed(NotClaimed::Unavailable));
+            }
             let taken_over = self.directory.take_over(&shared.about.identity, &claimed, in_peace).await;
             taken_over.map_err(not_claimed)?;
             let has_replaced = claimed.has_replaced(instance);

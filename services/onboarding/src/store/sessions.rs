@@ -36,6 +36,8 @@ pub(crate) struct Claimed {
     pub(crate) previous_replica: Option<String>,
     /// The agent's process then.
     pub(crate) previous_instance: Option<String>,
+    /// Not 1: whoever claimed it then has perhaps not told those who held it earlier.
+    pub(crate) was_settled: i64,
 }
 
 /// An agent, and who holds its session.
@@ -62,10 +64,12 @@ impl Database {
              WHERE {KEY_IS_USABLE} AND EXISTS (SELECT 1 FROM replicas WHERE address = $2) \
              ON CONFLICT (agent_id) DO UPDATE SET epoch = agent_sessions.epoch + 1, \
              previous_replica = agent_sessions.replica, previous_instance = agent_sessions.instance, \
+             was_settled = agent_sessions.is_settled, is_settled = CASE WHEN agent_sessions.replica IS NULL \
+             OR agent_sessions.replica = excluded.replica THEN agent_sessions.is_settled ELSE 0 END, \
              replica = excluded.replica, instance = excluded.instance, key_id = excluded.key_id \
              WHERE agent_sessions.replica IS NULL OR agent_sessions.instance IS NULL \
              OR agent_sessions.instance = excluded.instance OR agent_sessions.epoch <= $5 \
-             RETURNING epoch, previous_replica, previous_instance"
+             RETURNING epoch, previous_replica, previous_instance, was_settled"
         ));
         // Whoever has had no session yet knows of none that is newer.
         let last_epoch = new.last_epoch.and_then(|epoch| epoch.try_into().ok()).unwrap_or(i64::MAX);
@@ -77,6 +81,16 @@ impl Database {
             .bind(last_epoch)
             .fetch_optional(self.store.pool());
         self.read(claimed).await
+    }
+
+    /// No other replica takes a session of the agent for its own, as of this epoch.
+    pub(crate) async fn settle_session(&self, agent_id: &str, epoch: i64) -> Result<(), StoreError> {
+        let settled =
+            sqlx::query("UPDATE agent_sessions SET is_settled = 1 WHERE agent_id = $1 AND epoch = $2")
+                .bind(agent_id)
+                .bind(epoch)
+                .execute(self.store.pool());
+        self.read(settled).await.map(drop)
     }
 
     /// The agent has no session any more, unless it has a newer one.

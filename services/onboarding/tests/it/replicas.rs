@@ -178,6 +178,27 @@ store::test_on_both! {
         Ok(())
     }
 
+    async fn what_a_replica_that_died_had_not_told_is_told_by_the_next(database: TestDatabase) -> Result<()> {
+        let pair = Pair::start(&database).await?;
+        let (older, _) = Agent::open_as(&pair.first, &pair.cluster, Uuid::new_v4(), None, false).await?;
+        // As a third one leaves it that has claimed the session, and died before it has told the first.
+        let claimed = "UPDATE agent_sessions SET epoch = epoch + 1, replica = NULL, is_settled = 0 WHERE agent_id = $1";
+        pair.first.sql(claimed, &pair.cluster.agent_id).await?;
+        let (mut newer, welcome) =
+            Agent::open_as(&pair.second, &pair.cluster, Uuid::new_v4(), None, false).await?;
+        assert_eq!(welcome.epoch, Some(3));
+        // Before the newer is welcome.
+        assert!(!older.refused(&RefusalCode::Replaced, 1008).await?);
+        for _ in 0..10 {
+            newer.answers(&pair.first, &pair.cluster.query()).await?;
+        }
+        let settled: i64 = sqlx::query_scalar("SELECT is_settled FROM agent_sessions")
+            .fetch_one(pair.first.store.pool())
+            .await?;
+        assert_eq!(settled, 1);
+        Ok(())
+    }
+
     async fn an_agent_that_was_lost_is_no_copy_of_itself(database: TestDatabase) -> Result<()> {
         let pair = Pair::start(&database).await?;
         let instance = Uuid::new_v4();
