@@ -25,7 +25,8 @@ pub(crate) const ECHO: Duration = Duration::from_secs(1);
 /// said before, and for [`CERTAINTY`](Self::CERTAINTY) afterwards it takes itself for well informed. Whoever must not be
 /// contradicted by a replica that does not answer waits for as long. No clocks are compared.
 ///
-/// The queue belongs to the connection on which the replica publishes: when the queue is gone, nothing that it sends arrives.
+/// The queue belongs to the connection on which the replica publishes: when the queue is gone, nothing that it sends arrives
+/// until it has another connection, and another queue.
 #[derive(Clone)]
 pub struct Presence(Arc<Shared>);
 
@@ -70,8 +71,8 @@ impl Presence {
     ) -> Self {
         let heed = move |message: &Message| {
             let heard = match message.headers.get(parts::CONTROL) {
-                Some(direct::EVENT) => serde_json::from_slice(&message.body).map(Heard::Event),
-                _ => serde_json::from_slice(&message.body).map(Heard::Note),
+                Some(direct::NOTE) => serde_json::from_slice(&message.body).map(Heard::Note),
+                _ => serde_json::from_slice(&message.body).map(Heard::Event),
             };
             match heard {
                 Ok(heard) => {

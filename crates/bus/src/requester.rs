@@ -191,7 +191,7 @@ impl Bus {
     /// Tells the replica at this [address](crate::Presence::address) something; returns once it has heeded it.
     ///
     /// # Errors
-    /// [`RequestError`]; [unroutable](PublishError::Unroutable) or [`Lost`](RequestError::Lost) when the replica is gone.
+    /// [`RequestError`]; [`Timeout`](RequestError::Timeout) when it is in the replica's queue, and nothing more is known; [unroutable](PublishError::Unroutable) or [`Lost`](RequestError::Lost) when the replica is gone.
     pub async fn tell<N: Serialize>(
         &self,
         replica: &str,
@@ -204,6 +204,7 @@ impl Bus {
             body: serde_json::to_vec(note).map_err(RequestError::Unwritable)?,
             headers: [(parts::CONTROL, direct::NOTE.to_owned())].into(),
             canceller: None,
+            expires: false,
         };
         self.exchange(letter, deadline).await.map(drop)
     }
@@ -252,13 +253,14 @@ impl Bus {
             body: serde_json::to_vec(request).map_err(RequestError::Unwritable)?,
             headers,
             canceller: window.map(|_| (self.requester.canceller.clone(), route)),
+            expires: true,
         };
         self.exchange(letter, options.deadline).await
     }
 
     /// Publishes a letter and waits for the first message of its answer.
     async fn exchange(&self, letter: Letter, deadline: Instant) -> Result<(First, Question), RequestError> {
-        let Letter { queue, at, body, headers, canceller } = letter;
+        let Letter { queue, at, body, headers, canceller, expires } = letter;
         let patience = deadline.saturating_duration_since(Instant::now());
         if patience.is_zero() {
             return Err(RequestError::Timeout);
@@ -271,12 +273,13 @@ impl Bus {
             body: body.into(),
             correlation_id: Some(waiter.id()),
             reply_to: Some(reply_to.as_ref().to_owned()),
-            expiration: Some(patience),
+            expiration: expires.then_some(patience),
             headers,
             persistent: false,
         };
         let mut question = Question::new(waiter, reply_to, canceller, answering);
         let published = self.broker.publish(Target::Queue(queue), message, Guarantee::Routed);
+        let mut is_published = false;
         let waiting = async {
             tokio::pin!(published);
             tokio::select! {
@@ -287,11 +290,17 @@ impl Bus {
                         question.came_back();
                     }
                     confirmed?;
+                    is_published = true;
                 }
             }
             settled((&mut reply).await)
         };
-        let first = timeout_at(deadline, waiting).await.map_err(|_| self.broker.overdue())??;
+        let first = match timeout_at(deadline, waiting).await {
+            Ok(first) => first?,
+            // As far as is known it has reached nobody.
+            Err(_) if !is_published => return Err(PublishError::Unavailable.into()),
+            Err(_) => return Err(self.broker.overdue()),
+        };
         match first.message.headers.get(ERROR_HEADER) {
             None => Ok((first, question)),
             Some(code) => Err(RequestError::Rejected(error_code(code))),
@@ -308,6 +317,8 @@ struct Letter {
     headers: Headers,
     /// Who tells that nobody waits any more.
     canceller: Option<(Canceller, Route)>,
+    /// Whether it is worth nothing once nobody waits.
+    expires: bool,
 }
 
 fn settled(reply: Result<Reply, oneshot::error::RecvError>) -> Reply {

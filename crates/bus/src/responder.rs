@@ -145,7 +145,7 @@ impl Bus {
             tokio::select! {
                 () = serving.shutdown.cancelled() => break,
                 incoming = requests.next() => match incoming {
-                    Some(Incoming::Established { .. }) => serving.prepare().await,
+                    Some(Incoming::Established { .. }) => drop(under_way.spawn(Arc::clone(&serving).prepare())),
                     Some(Incoming::Lost | Incoming::Stopped) => {}
                     Some(Incoming::Delivery(delivery)) => {
                         under_way.spawn(Arc::clone(&serving).answer(*delivery, false));
@@ -242,7 +242,7 @@ impl<H> Serving<H> {
     }
 
     /// Declares the queue of the answers to callers without a reply queue.
-    async fn prepare(&self) {
+    async fn prepare(self: Arc<Self>) {
         let results = self.bus.names.queue(self.route.results);
         if let Err(error) = self.bus.broker.declare(&results, None).await {
             tracing::warn!(queue = results, %error, "cannot declare");
@@ -267,6 +267,10 @@ impl<H> Serving<H> {
             Incoming::Delivery(delivery) => *delivery,
         };
         match delivery.message.headers.get(parts::CONTROL) {
+            // An event that a process of version 1.0 has published.
+            None if delivery.message.reply_to.is_none() && delivery.message.correlation_id.is_none() => {
+                self.presence.heed(&delivery.message);
+            }
             // No prefetch bounds them, so they are refused where as many more are under way as may come by the shared queue.
             None if under_way.len() >= 2 * usize::from(self.options.concurrency) => {
                 under_way.spawn(Arc::clone(self).refuse(delivery.message));

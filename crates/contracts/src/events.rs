@@ -82,8 +82,7 @@ pub enum EventType {
     AgentKeyCreated,
     /// `{cluster_id, agent_id, key_id}`
     AgentKeyRevoked,
-    /// `{cluster_id, agent_id, cluster_name, epoch}`: two processes were connected as one agent. The newer one stays, with the session
-    /// of this epoch.
+    /// `{cluster_id, agent_id}`: two processes were connected as one agent. The newer one stays.
     AgentDuplicated,
     /// An event of a newer version, or of another service.
     #[serde(untagged)]

@@ -170,8 +170,21 @@ pub struct SessionMoved {
     pub agent_id: String,
     /// The new session's; those with a smaller one are over.
     pub epoch: u64,
-    /// It is the same agent, which waits for the end of its earlier session in peace.
-    pub in_peace: bool,
+    /// Who has it.
+    pub to: Successor,
+}
+
+/// Who has an agent's newer session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Successor {
+    /// The same process, which waits for the last answers of its earlier session.
+    Moving,
+    /// The same process, which has lost its earlier session.
+    Returned,
+    /// Another process, or one that does not say which it is.
+    #[serde(other)]
+    Other,
 }
 
 /// Which agents are connected: a question to onboarding on [`CONNECTED_AGENTS`](crate::queues::CONNECTED_AGENTS).

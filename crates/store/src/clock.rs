@@ -54,17 +54,18 @@ impl Store {
     pub async fn keep_time(&self) -> Infallible {
         loop {
             sleep(COMPARE).await;
-            if let Err(error) = self.bounded(self.read_clock()).await {
+            if let Err(error) = self.bounded(self.read_clock(WORTH_READING)).await {
                 tracing::debug!(%error, "the database's clock cannot be read");
             }
         }
     }
 
-    pub(crate) async fn read_clock(&self) -> Result<(), StoreError> {
+    /// Reads it, unless that takes longer than this.
+    pub(crate) async fn read_clock(&self, within: Duration) -> Result<(), StoreError> {
         let asked = Instant::now();
         let time = self.now().await?;
         let took = asked.elapsed();
-        if let Some(time) = Timestamp::from_millis(time).filter(|_| took < WORTH_READING) {
+        if let Some(time) = Timestamp::from_millis(time).filter(|_| took < within) {
             self.clock.set(Reading { at: asked + took / 2, time });
         }
         Ok(())

@@ -12,13 +12,13 @@ use uuid::Uuid;
 use crate::{Store, StoreError, Transaction};
 
 /// How long another replica waits for one that died while relaying.
-const LEASE: Duration = Duration::from_secs(15);
+const LEASE: Duration = Duration::from_secs(6);
 /// The lease is renewed and a publication given up in time for both to fit into [`LEASE`] with room to spare.
-const STEP: Duration = Duration::from_secs(5);
+const STEP: Duration = Duration::from_secs(2);
 /// How soon a process looks again while another holds the lease.
 const CONTENDED: Duration = Duration::from_millis(200);
 /// How often a process looks without being poked: for what another left behind when it died.
-const POLL: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(500);
 /// The first wait after a failure; it doubles up to [`MAX_RETRY`].
 const MIN_RETRY: Duration = Duration::from_millis(100);
 const MAX_RETRY: Duration = Duration::from_secs(5);

@@ -116,7 +116,7 @@ async fn serve(
     }
 }
 
-async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mode: watch::Receiver<Mode>) {
+async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         if *mode.borrow() == Mode::Swallow {
@@ -126,4 +126,6 @@ async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mode: watch::R
             return;
         }
     }
+    // Also that one side has closed the connection the other one does not see. The sender lives as long as the proxy.
+    let _ = mode.wait_for(|mode| *mode != Mode::Swallow).await;
 }

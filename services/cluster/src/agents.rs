@@ -149,6 +149,8 @@ impl Agents {
                 self.owners.forget(agent_id, asked);
                 Step::AskAgain(problem)
             }
+            // It has moved while the question was passed on.
+            None if head.owner.is_some() => Step::AskAgain(problem),
             // Nobody has it, or its session has just ended: then it is not back yet.
             None => Step::Failed(problem),
         }

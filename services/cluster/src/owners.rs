@@ -11,7 +11,15 @@ const UNASKED: Duration = Duration::from_mins(10);
 
 /// The owners of agents' sessions. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Owners(Cache<String, Owner>);
+pub(crate) struct Owners(Cache<String, Known>);
+
+/// What is known of an agent's last session. That its replica is gone does not make an earlier session one to be heard again.
+#[derive(Clone)]
+struct Known {
+    /// `None`: not where it was.
+    queue: Option<String>,
+    epoch: u64,
+}
 
 /// Who holds an agent's session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,26 +36,27 @@ impl Owners {
     }
 
     pub(crate) fn get(&self, agent_id: &str) -> Option<Owner> {
-        self.0.get(agent_id)
+        let Known { queue, epoch } = self.0.get(agent_id)?;
+        queue.map(|queue| Owner { queue, epoch })
     }
 
     /// Takes over what an answer tells; false when a later session of the agent is known already, so that the answer is out of
     /// date.
-    pub(crate) fn learn(&self, agent_id: &str, owner: Owner) -> bool {
+    pub(crate) fn learn(&self, agent_id: &str, Owner { queue, epoch }: Owner) -> bool {
         let known = self.0.get(agent_id);
-        if known.as_ref().is_some_and(|known| known.epoch > owner.epoch) {
+        if known.as_ref().is_some_and(|known| known.epoch > epoch) {
             return false;
         }
-        if known.as_ref() != Some(&owner) {
-            self.0.insert(agent_id.to_owned(), owner);
+        if known.is_none_or(|known| known.epoch != epoch || known.queue.as_ref() != Some(&queue)) {
+            self.0.insert(agent_id.to_owned(), Known { queue: Some(queue), epoch });
         }
         true
     }
 
     /// The agent is not to be found there any more.
     pub(crate) fn forget(&self, agent_id: &str, owner: &Owner) {
-        if self.0.get(agent_id).as_ref() == Some(owner) {
-            self.0.invalidate(agent_id);
+        if self.get(agent_id).as_ref() == Some(owner) {
+            self.0.insert(agent_id.to_owned(), Known { queue: None, epoch: owner.epoch });
         }
     }
 }
@@ -73,5 +82,6 @@ mod tests {
         assert!(owners.get("a").is_some(), "what was learnt meanwhile stays");
         owners.forget("a", &owner("two again", 3));
         assert!(owners.get("a").is_none());
+        assert!(!owners.learn("a", owner("one", 2)), "also then it comes too late");
     }
 }

@@ -24,13 +24,14 @@ use bus::{Bus, Heard, Presence, PublishError, RequestError};
 use contracts::{
     agent::Hello,
     events::{Event, EventType},
-    query::SessionMoved,
+    query::{SessionMoved, Successor},
 };
 use futures_util::future::try_join_all;
+use serde_json::json;
 use store::StoreError;
 use tokio::{
     sync::watch,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use uuid::Uuid;
 
@@ -43,9 +44,8 @@ use crate::{
 const ENDINGS: [&str; 2] = ["agent_key.revoked", "cluster.deleted"];
 /// How long an agent waits while this replica cannot be reached by the others.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a replica that held a session may be silent: so long that it does not answer for the agent any more, and some more for
-/// what it was told to reach its queue.
-const SILENCE: Duration = Presence::CERTAINTY.saturating_add(Duration::from_secs(3));
+/// A replica that lives has heeded by then what it is told.
+const HEEDED: Duration = Duration::from_secs(2);
 
 /// The directory as this replica keeps it. Cheap to clone.
 #[derive(Clone)]
@@ -103,13 +103,13 @@ impl Directory {
     pub(crate) async fn ready(&self) -> Arc<str> {
         let mut known_as = self.0.known_as.subscribe();
         loop {
-            if let Some(address) = self.address() {
-                return address;
-            }
             self.0.presence.certain().await;
-            if self.address().is_none() {
+            let present = self.0.presence.address().borrow().clone();
+            if present.is_none_or(|present| !self.is_known_as(&present)) {
                 // The sender lives as long as this.
                 let _ = known_as.changed().await;
+            } else if let Some(address) = self.address() {
+                return address;
             }
         }
     }
@@ -144,9 +144,12 @@ impl Directory {
             None if database.is_revoked(&identity.key_id).await.map_err(|error| unavailable(&error))? => {
                 Err(NotClaimed::Revoked)
             }
-            // Somebody has taken this replica for gone: it will see that, and the agent may try again.
-            None if self.address().as_deref() != Some(&*replica) => Err(NotClaimed::Unavailable),
-            None => Err(NotClaimed::Superseded),
+            None => {
+                let replicas = database.replica_addresses().await.map_err(|error| unavailable(&error))?;
+                let is_known = replicas.iter().any(|known| **known == *replica);
+                // Else somebody has taken this replica for gone: it will see that, and the agent may try again.
+                Err(if is_known { NotClaimed::Superseded } else { NotClaimed::Unavailable })
+            }
         }
     }
 
@@ -155,7 +158,7 @@ impl Directory {
         &self,
         identity: &AgentIdentity,
         claimed: &Claimed,
-        in_peace: bool,
+        to: Successor,
     ) -> Result<(), NotClaimed> {
         let own = self.0.known_as.borrow().clone();
         let is_other = |replica: &String| Some(replica.as_str()) != own.as_deref();
@@ -169,7 +172,7 @@ impl Directory {
         if before.is_empty() && claimed.was_settled == 1 {
             return Ok(());
         }
-        let moved = SessionMoved { agent_id: identity.agent_id.clone(), epoch: claimed.epoch(), in_peace };
+        let moved = SessionMoved { agent_id: identity.agent_id.clone(), epoch: claimed.epoch(), to };
         try_join_all(before.iter().map(|replica| self.tell(replica, &moved))).await?;
         let settled = self.0.database.settle_session(&identity.agent_id, claimed.epoch).await;
         settled.map_err(|error| unavailable(&error))?;
@@ -179,12 +182,14 @@ impl Directory {
 
     /// Tells a replica of a session that is not its own any more; returns once it does not answer for it.
     async fn tell(&self, replica: &str, moved: &SessionMoved) -> Result<(), NotClaimed> {
-        match self.0.bus.tell(replica, moved, Instant::now() + SILENCE).await {
+        match self.0.bus.tell(replica, moved, Instant::now() + HEEDED).await {
             Ok(()) | Err(RequestError::Publish(PublishError::Unroutable { .. }) | RequestError::Lost) => {
                 Ok(())
             }
             Err(RequestError::Timeout) => {
                 tracing::warn!(replica, "the replica that held an agent's session is silent");
+                // It is in its queue, so by then it has either heeded it or does not answer for anybody.
+                sleep(Presence::CERTAINTY).await;
                 Ok(())
             }
             Err(error) => {
@@ -208,13 +213,10 @@ impl Directory {
         }
     }
 
-    /// Tells that the agent was connected twice: the session of this epoch has ended another one, whose agent has answered to the
-    /// last.
-    pub(crate) async fn tell_of_duplicate(&self, identity: &AgentIdentity, epoch: u64) {
+    /// Tells that the agent was connected twice: another process has taken its place, and it has answered to the last.
+    pub(crate) async fn tell_of_duplicate(&self, identity: &AgentIdentity) {
         let now = self.0.database.now();
-        let data = serde_json::json!({
-            "cluster_id": identity.cluster_id, "agent_id": identity.agent_id, "epoch": epoch,
-        });
+        let data = json!({"cluster_id": identity.cluster_id, "agent_id": identity.agent_id});
         let event = Event::new(EventType::AgentDuplicated, &identity.user_id, "", now, data);
         if let Err(error) = self.0.database.emit(&event).await {
             tracing::warn!(%error, agent = identity.agent_id, "cannot tell that an agent is there twice");
@@ -227,11 +229,20 @@ impl Claimed {
         self.epoch.try_into().unwrap_or(0)
     }
 
-    /// Whether it has ended the session of another process than this. Of agents that do not say which one they are it is not known.
-    pub(crate) fn has_replaced(&self, instance: Option<Uuid>) -> bool {
-        let before = self.previous_replica.as_ref().and(self.previous_instance.as_deref());
-        let before = before.and_then(|before| Uuid::try_parse(before).ok());
-        before.is_some() && instance.is_some() && before != instance
+    /// Who this session's agent is to that of the session before.
+    pub(crate) fn successor(&self, hello: &Hello) -> Successor {
+        let before = self.previous_instance.as_deref().and_then(|before| Uuid::try_parse(before).ok());
+        match hello.instance {
+            Some(instance) if before == Some(instance) && hello.moving => Successor::Moving,
+            Some(instance) if before == Some(instance) => Successor::Returned,
+            _ => Successor::Other,
+        }
+    }
+
+    /// Whether another process than this one had the session until now. Of agents that do not say which they are it is not known.
+    pub(crate) fn has_replaced(&self, hello: &Hello) -> bool {
+        let is_known = self.previous_instance.is_some() && hello.instance.is_some();
+        self.previous_replica.is_some() && is_known && self.successor(hello) == Successor::Other
     }
 }
 

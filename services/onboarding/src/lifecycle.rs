@@ -30,16 +30,19 @@ pub(crate) async fn run(
     patience: Patience,
     shutdown: CancellationToken,
 ) {
-    let started = Instant::now();
+    // Since when all that was heard is written, by this replica; the others may be a little later, but not by so much.
+    let mut written_since = Instant::now();
     loop {
         let stops = shutdown.run_until_cancelled(sleep(EVERY)).await.is_none();
         let is_written = recorder.write(&database).await;
         if stops {
             return;
         }
+        if !is_written {
+            written_since = Instant::now();
+        }
         // Who could not be heard because nobody listened, or whose heartbeat waits to be written, was not silent.
-        if is_written
-            && started.elapsed() >= patience.stale_after
+        if written_since.elapsed() >= patience.stale_after
             && let Err(error) = look(&database, patience).await
         {
             tracing::warn!(%error, "silent agents not noted; trying again");

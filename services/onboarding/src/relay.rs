@@ -51,10 +51,12 @@ enum Outcome {
 struct Failure {
     code: ErrorCode,
     detail: String,
+    /// The replica to which the agent has moved meanwhile.
+    elsewhere: Option<String>,
 }
 
 fn failure(code: ErrorCode, detail: impl Into<String>) -> Failure {
-    Failure { code, detail: detail.into() }
+    Failure { code, detail: detail.into(), elsewhere: None }
 }
 
 impl From<AskError> for Failure {
@@ -136,7 +138,9 @@ impl Relay {
             let session = match place {
                 Place::Here(session) => session,
                 // Whoever sent it here alone took us for the one who holds the session, and looks further.
-                Place::Elsewhere(_) if context.is_direct => return Err(not_connected()),
+                Place::Elsewhere(replica) if context.is_direct => {
+                    return Err(Failure { elsewhere: Some(replica), ..not_connected() });
+                }
                 Place::Elsewhere(replica) => return Ok(Outcome::PassOn(replica)),
             };
             match self.ask_here(&session, &query, context, deadline).await {
@@ -238,7 +242,7 @@ impl Relay {
             Ok(agents) => (agents, None),
             Err(failure) => (Vec::new(), Some(failure)),
         };
-        let (code, error) = failed.map(|Failure { code, detail }| (code, detail)).unzip();
+        let (code, error) = failed.map(|Failure { code, detail, .. }| (code, detail)).unzip();
         let (request_id, timestamp) = (request.request_id, Timestamp::now());
         ConnectedAgentsResult { agents, request_id, error, code, timestamp }
     }
@@ -248,8 +252,8 @@ fn not_connected() -> Failure {
     failure(ErrorCode::AgentNotConnected, "the agent is not connected")
 }
 
-fn refused(head: QueryResult, Failure { code, detail }: Failure) -> QueryResult {
-    QueryResult { code: Some(code), error: Some(detail), ..head }
+fn refused(head: QueryResult, Failure { code, detail, elsewhere }: Failure) -> QueryResult {
+    QueryResult { code: Some(code), error: Some(detail), owner: elsewhere, epoch: None, ..head }
 }
 
 /// The answer as it is sent on: what is there already in one part, and else as it comes.

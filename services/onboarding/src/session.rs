@@ -28,7 +28,7 @@ use bus::Encoding;
 use contracts::{
     ErrorCode, TraceParent,
     agent::{Hello, MAX_FRAME_BYTES, Refused, Request, ResponseError, ServerFrame},
-    query::Command as QueryCommand,
+    query::{Command as QueryCommand, Successor},
 };
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -79,8 +79,8 @@ struct About {
     /// Of two sessions of an agent, wherever they are, that with the larger one is the current one.
     epoch: u64,
     identity: AgentIdentity,
-    /// The agent opens its next session before it closes this one.
-    can_move: bool,
+    /// The agent's process. One that says which it is opens its next session before it closes this one.
+    instance: Option<Uuid>,
     opened: Instant,
     agent_version: String,
     capabilities: Vec<QueryCommand>,
@@ -107,8 +107,7 @@ impl SessionHandle {
             id,
             epoch,
             identity,
-            // Agents that say which process they are do so.
-            can_move: hello.instance.is_some(),
+            instance: hello.instance,
             opened: Instant::now(),
             agent_version: hello.agent_version,
             capabilities: hello.capabilities.into_iter().filter_map(capability).collect(),
@@ -129,6 +128,10 @@ impl SessionHandle {
 
     pub(crate) fn epoch(&self) -> u64 {
         self.0.about.epoch
+    }
+
+    pub(crate) fn instance(&self) -> Option<Uuid> {
+        self.0.about.instance
     }
 
     pub(crate) fn identity(&self) -> &AgentIdentity {
@@ -196,8 +199,8 @@ impl SessionHandle {
 
     /// Whether the agent can go over to another session, has had this one for a while, and was not asked to go yet.
     pub(crate) fn may_be_sent_away(&self, settled: Duration) -> bool {
-        let About { can_move, opened, .. } = &self.0.about;
-        *can_move && opened.elapsed() >= settled && !self.0.is_sent_away.load(Ordering::Relaxed)
+        let About { instance, opened, .. } = &self.0.about;
+        instance.is_some() && opened.elapsed() >= settled && !self.0.is_sent_away.load(Ordering::Relaxed)
     }
 
     /// Asks the agent to open another session after this time, and to leave this one then.
@@ -211,12 +214,13 @@ impl SessionHandle {
         self.0.mailbox.end(refused);
     }
 
-    /// Ends the session in favour of a newer one: in peace, once what was asked before has been answered, or at once.
-    pub(crate) fn give_way(&self, in_peace: bool) {
-        if in_peace {
-            self.0.mailbox.give_way();
-        } else {
-            self.close(registry::replaced());
+    /// Ends the session in favour of a newer one.
+    pub(crate) fn give_way(&self, to: Successor) {
+        match to {
+            // Once what was asked before has been answered.
+            Successor::Moving => self.0.mailbox.give_way(),
+            Successor::Returned => self.close(registry::returned()),
+            Successor::Other => self.close(registry::replaced()),
         }
     }
 }

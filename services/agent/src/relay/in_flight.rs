@@ -49,11 +49,22 @@ pub(super) struct InFlight {
 struct Answering {
     task: AbortHandle,
     window: Arc<Window>,
+    _counted: Counted,
 }
 
-impl Drop for InFlight {
+/// A request among those of all sessions that are being answered.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        metrics::gauge!(IN_FLIGHT).increment(1);
+        Self
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
-        metrics::gauge!(IN_FLIGHT).set(0);
+        metrics::gauge!(IN_FLIGHT).decrement(1);
     }
 }
 
@@ -114,12 +125,7 @@ impl InFlight {
                 return;
             }
         };
-        self.by_id.insert(request_id, Answering { task, window });
-        self.tell();
-    }
-
-    fn tell(&self) {
-        metrics::gauge!(IN_FLIGHT).set(u32::try_from(self.by_id.len()).unwrap_or(u32::MAX));
+        self.by_id.insert(request_id, Answering { task, window, _counted: Counted::new() });
     }
 
     /// Sends a frame that is no answer; until it is sent it counts as under way.
@@ -133,7 +139,6 @@ impl InFlight {
         if let Some(answering) = self.by_id.remove(&request_id) {
             answering.task.abort();
         }
-        self.tell();
     }
 
     /// Lets more parts of an answer be sent.
@@ -155,7 +160,6 @@ impl InFlight {
             }
         };
         self.by_id.retain(|_, answering| answering.task.id() != task);
-        self.tell();
         Some(())
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use backon::BackoffBuilder;
 use rustls::ClientConfig;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
 use crate::{cluster::Cluster, config::Config, vitals::Vitals};
@@ -95,14 +95,16 @@ impl Relay {
         let timing = &self.config.timing;
         let mut backoff = timing.reconnect.build();
         let mut next = None;
-        // The session before, whose last answers are still sent.
-        let mut _earlier = None;
+        // Sessions before, whose last answers are still sent.
+        let mut earlier_ones: Vec<AbortOnDropHandle<()>> = Vec::new();
         while !shutdown.is_cancelled() {
             let started = Instant::now();
             let end = match session::run(self, next.take(), shutdown).await {
                 Ended::Over(end) => end,
                 Ended::Moved { opened, earlier } => {
-                    (next, _earlier) = (Some(opened), earlier);
+                    next = Some(opened);
+                    earlier_ones.retain(|earlier| !earlier.is_finished());
+                    earlier_ones.extend(earlier);
                     continue;
                 }
             };

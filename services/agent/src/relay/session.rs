@@ -77,10 +77,13 @@ pub(super) async fn run(
     session.close(&ended).await;
     match successor {
         // The server did not wait for it.
-        Some(mut successor) => tokio::select! {
-            opened = successor.opened() => Ended::Moved { opened, earlier: None },
-            () = shutdown.cancelled() => Ended::Over(End::Shutdown),
-        },
+        Some(mut successor) => {
+            relay.vitals.disconnected(&ended.reason());
+            tokio::select! {
+                opened = successor.opened() => Ended::Moved { opened, earlier: None },
+                () = shutdown.cancelled() => Ended::Over(End::Shutdown),
+            }
+        }
         None => Ended::Over(ended),
     }
 }

@@ -2,7 +2,7 @@
 //! this replica's sessions is so.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{Directory, balance};
-use crate::session::SessionHandle;
+use crate::{session::SessionHandle, store::HeldSession};
 
 /// How often the other replicas are looked for, and how soon what has failed is tried again.
 const LOOK: Duration = Duration::from_secs(1);
@@ -93,22 +93,10 @@ impl Directory {
 
     /// Makes sessions this replica's again, and ends those that have moved or whose keys were revoked.
     async fn reclaim(&self, address: &str, sessions: Vec<SessionHandle>) -> Result<(), StoreError> {
-        let epoch = |session: &SessionHandle| i64::try_from(session.epoch()).unwrap_or(i64::MAX);
-        let named = |session: &SessionHandle| (session.identity().agent_id.clone(), epoch(session));
-        let claims: Vec<(String, i64)> = sessions.iter().map(named).collect();
-        let reclaimed = self.0.database.reclaim_sessions(address, &claims).await?;
-        let reclaimed: HashSet<String> = reclaimed.into_iter().collect();
-        for session in sessions {
-            let identity = session.identity();
-            if reclaimed.contains(&identity.agent_id) {
-                continue;
-            }
-            if self.0.database.is_revoked(&identity.key_id).await? {
-                let why = "the agent's key was revoked";
-                self.0.registry.revoke(&identity.agent_id, Some(&identity.key_id), why);
-            } else {
-                self.0.registry.end(&session, superseded());
-            }
+        let held: Vec<HeldSession> = sessions.iter().map(held).collect();
+        let reclaimed = self.0.database.reclaim_sessions(address, &held).await?;
+        for session in sessions.iter().filter(|session| !reclaimed.contains(&session.identity().agent_id)) {
+            self.0.registry.end(session, superseded());
         }
         Ok(())
     }
@@ -116,7 +104,7 @@ impl Directory {
     /// Takes out the replicas that are gone.
     async fn look_for_others(&self, own: &Arc<str>) -> Result<(), StoreError> {
         let addresses = self.0.database.replica_addresses().await?;
-        if !addresses.iter().any(|address| **address == **own) {
+        if !addresses.iter().any(|address| **address == **own) && self.0.presence.is_certain() {
             // Somebody has found our queue gone, and we have not yet; or the table was emptied.
             return self.join(own).await;
         }
@@ -161,6 +149,7 @@ impl Directory {
             tracing::info!(sessions = unwritten.len(), "sessions are written again");
             self.reclaim(own, unwritten).await?;
         }
+        self.0.database.release_orphans().await?;
         for (agent_id, epoch) in written.iter().filter(|(agent_id, _)| !self.0.registry.expects(agent_id)) {
             self.0.database.release_session(agent_id, *epoch).await?;
         }
@@ -180,9 +169,18 @@ impl Directory {
     }
 }
 
-/// What an agent is told whose session is not this replica's any more, for whatever reason: if another process of it is there, it will
-/// hear of that when it comes back.
+fn held(session: &SessionHandle) -> HeldSession {
+    let identity = session.identity();
+    HeldSession {
+        agent_id: identity.agent_id.clone(),
+        epoch: i64::try_from(session.epoch()).unwrap_or(i64::MAX),
+        key_id: identity.key_id.clone(),
+        instance: session.instance(),
+    }
+}
+
+/// What an agent is told whose session is not this replica's any more, for whatever reason: it hears of that when it comes back.
 fn superseded() -> Refused {
-    let detail = "the session was lost to a newer one";
+    let detail = "the session was lost to a newer one, or its key was revoked";
     Refused { code: RefusalCode::Superseded, detail: detail.to_owned(), retry: true }
 }

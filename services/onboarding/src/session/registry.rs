@@ -112,7 +112,7 @@ impl Registry {
             pending.superseded_by = pending.superseded_by.max(moved.epoch);
         }
         if let Some(session) = self.take(&moved.agent_id, |session| session.epoch() < moved.epoch) {
-            session.give_way(moved.in_peace);
+            session.give_way(moved.to);
         }
     }
 
@@ -234,7 +234,13 @@ impl Drop for Opening<'_> {
     }
 }
 
-/// What the older of two sessions is told.
+/// What an agent is told, if it still hears it, that has come back by another connection.
+pub(super) fn returned() -> Refused {
+    let detail = "the agent has come back by another connection";
+    Refused { code: RefusalCode::Superseded, detail: detail.to_owned(), retry: true }
+}
+
+/// What the older of two agents is told.
 pub(super) fn replaced() -> Refused {
     let detail = "another session of this agent was opened; the newer one wins";
     Refused { code: RefusalCode::Replaced, detail: detail.to_owned(), retry: false }
@@ -242,7 +248,10 @@ pub(super) fn replaced() -> Refused {
 
 #[cfg(test)]
 mod tests {
-    use contracts::agent::{Hello, PROTOCOL};
+    use contracts::{
+        agent::{Hello, PROTOCOL},
+        query::Successor,
+    };
 
     use super::{
         super::{Bounds, Budget},
@@ -302,8 +311,8 @@ mod tests {
     #[test]
     fn what_ends_a_session_ends_one_that_is_being_opened() {
         let registry = Registry::default();
-        let (moved, in_peace) = (SessionMoved { agent_id: "a".to_owned(), epoch: 5, in_peace: true }, "a");
-        let opening = registry.begin(&identity(in_peace));
+        let moved = SessionMoved { agent_id: "a".to_owned(), epoch: 5, to: Successor::Moving };
+        let opening = registry.begin(&identity("a"));
         registry.supersede(&moved);
         assert!(matches!(opening.insert(session("a", 4), 1), Err(NotInserted::Over(_))));
         let opening = registry.begin(&identity("a"));

@@ -91,13 +91,14 @@ impl<'a> Session<'a> {
 
     /// Tells the agent that this process stops. One that can goes over to another replica first.
     async fn go_away(&mut self) -> ControlFlow<End> {
+        let began = Instant::now();
         if let Err(end) = Box::pin(self.sessions.announce_shutdown(self.socket)).await {
             return ControlFlow::Break(end);
         }
-        if self.shared.about.can_move && self.sessions.directory.has_others() {
+        if self.shared.about.instance.is_some() && self.sessions.directory.has_others() {
             let SessionTiming { reconnect_within, drain_within, .. } = self.sessions.settings.timing;
             // Half of the time is for the last answers of those that have not gone by then.
-            self.stays_until = Some(Instant::now() + reconnect_within + drain_within / 2);
+            self.stays_until = Some(began + reconnect_within + drain_within / 2);
         } else {
             self.leave(End::Shutdown);
         }

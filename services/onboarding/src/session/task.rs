@@ -112,7 +112,7 @@ impl Sessions {
         let has_answered = end.carry_out(socket, &self.settings).await;
         // One that was lost says nothing: its agent has come back.
         if let Some(session) = session.filter(|_| is_replaced && has_answered) {
-            self.directory.tell_of_duplicate(&session.about.identity, session.about.epoch).await;
+            self.directory.tell_of_duplicate(&session.about.identity).await;
         }
     }
 
@@ -120,9 +120,9 @@ impl Sessions {
     async fn open(&self, socket: &mut Socket, identity: Box<AgentIdentity>) -> Result<Arc<Shared>, End> {
         let hello = self.greet(socket, &identity).await?;
         let vitals = opening_vitals(&hello, self.clock.now());
-        let (in_peace, instance) = (hello.moving, hello.instance);
         let opening = self.registry.begin(&identity);
         let (claimed, claimed_as) = self.directory.claim(&identity, &hello).await.map_err(not_claimed)?;
+        let (to, has_replaced) = (claimed.successor(&hello), claimed.has_replaced(&hello));
         let handle = SessionHandle::new(Uuid::now_v7(), claimed.epoch(), *identity, hello, &self.bounds);
         let shared = Arc::clone(&handle.0);
         // Looked at again: others may have said hello meanwhile.
@@ -137,7 +137,7 @@ impl Sessions {
             }
         };
         if let Some(earlier) = earlier {
-            earlier.give_way(in_peace);
+            earlier.give_way(to);
         }
         metrics::gauge!("agent_sessions").increment(1);
         tracing::info!(agent = shared.agent_id(), session = %shared.about.id, "session opened");
@@ -146,9 +146,8 @@ impl Sessions {
             if !self.directory.is_known_as(&claimed_as) {
                 return Err(not_claimed(NotClaimed::Unavailable));
             }
-            let taken_over = self.directory.take_over(&shared.about.identity, &claimed, in_peace).await;
+            let taken_over = self.directory.take_over(&shared.about.identity, &claimed, to).await;
             taken_over.map_err(not_claimed)?;
-            let has_replaced = claimed.has_replaced(instance);
             self.welcome(socket, &shared, vitals, has_replaced).await
         };
         welcomed.await.inspect_err(|end| self.forget(&shared, end))?;

@@ -1,6 +1,6 @@
 //! Which replica holds which agent's session: rows of `replicas` and `agent_sessions`.
 
-use std::{collections::HashMap, fmt::Write};
+use std::collections::{HashMap, HashSet};
 
 use contracts::Timestamp;
 use sqlx::{AssertSqlSafe, FromRow};
@@ -11,10 +11,18 @@ use super::{Database, is_id};
 
 /// So many sessions are claimed again with one statement: SQLite takes 32,766 values, PostgreSQL 65,535.
 const AT_ONCE: usize = 1000;
+/// No agent has had so many sessions; one that says so is not believed.
+const MAX_EPOCH: u64 = 1 << 40;
+/// Values of each.
+const COLUMNS: usize = 4;
 
-/// A session's key was not revoked, nor its cluster deleted.
-const KEY_IS_USABLE: &str = "EXISTS (SELECT 1 FROM agent_keys k JOIN clusters c ON c.id = k.cluster_id \
-     WHERE k.id = $4 AND k.revoked_at IS NULL AND c.deleted_at IS NULL)";
+/// That the key of this id was not revoked, nor its cluster deleted.
+fn is_usable(key_id: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM agent_keys k JOIN clusters c ON c.id = k.cluster_id \
+         WHERE k.id = {key_id} AND k.revoked_at IS NULL AND c.deleted_at IS NULL)"
+    )
+}
 
 /// A session that is about to be opened.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +34,15 @@ pub(crate) struct NewSession<'a> {
     pub(crate) last_epoch: Option<u64>,
     /// The address of the replica that is to hold it.
     pub(crate) replica: &'a str,
+}
+
+/// A session that a replica holds.
+#[derive(Clone, Debug)]
+pub(crate) struct HeldSession {
+    pub(crate) agent_id: String,
+    pub(crate) epoch: i64,
+    pub(crate) key_id: String,
+    pub(crate) instance: Option<Uuid>,
 }
 
 /// A session that is this replica's.
@@ -60,25 +77,29 @@ impl Database {
     /// process of the agent has had a session since this one's last, and still has.
     pub(crate) async fn claim_session(&self, new: NewSession<'_>) -> Result<Option<Claimed>, StoreError> {
         let query = AssertSqlSafe(format!(
-            "INSERT INTO agent_sessions (agent_id, epoch, replica, instance, key_id) SELECT $1, 1, $2, $3, $4 \
-             WHERE {KEY_IS_USABLE} AND EXISTS (SELECT 1 FROM replicas WHERE address = $2) \
-             ON CONFLICT (agent_id) DO UPDATE SET epoch = agent_sessions.epoch + 1, \
-             previous_replica = agent_sessions.replica, previous_instance = agent_sessions.instance, \
+            "INSERT INTO agent_sessions (agent_id, epoch, replica, instance, key_id) SELECT $1, $6 + 1, $2, $3, $4 \
+             WHERE {} AND EXISTS (SELECT 1 FROM replicas WHERE address = $2) \
+             ON CONFLICT (agent_id) DO UPDATE SET epoch = CASE WHEN $6 > agent_sessions.epoch THEN $6 \
+             ELSE agent_sessions.epoch END + 1, previous_replica = agent_sessions.replica, previous_instance = agent_sessions.instance, \
              was_settled = agent_sessions.is_settled, is_settled = CASE WHEN agent_sessions.replica IS NULL \
              OR agent_sessions.replica = excluded.replica THEN agent_sessions.is_settled ELSE 0 END, \
              replica = excluded.replica, instance = excluded.instance, key_id = excluded.key_id \
              WHERE agent_sessions.replica IS NULL OR agent_sessions.instance IS NULL \
              OR agent_sessions.instance = excluded.instance OR agent_sessions.epoch <= $5 \
-             RETURNING epoch, previous_replica, previous_instance, was_settled"
+             RETURNING epoch, previous_replica, previous_instance, was_settled",
+            is_usable("$4")
         ));
-        // Whoever has had no session yet knows of none that is newer.
-        let last_epoch = new.last_epoch.and_then(|epoch| epoch.try_into().ok()).unwrap_or(i64::MAX);
+        let last_epoch =
+            new.last_epoch.filter(|epoch| *epoch < MAX_EPOCH).and_then(|epoch| i64::try_from(epoch).ok());
         let claimed = sqlx::query_as(query)
             .bind(new.agent_id)
             .bind(new.replica)
             .bind(new.instance.map(|instance| instance.to_string()))
             .bind(new.key_id)
-            .bind(last_epoch)
+            // Whoever has had no session yet knows of none that is newer.
+            .bind(last_epoch.unwrap_or(i64::MAX))
+            // The database may be a copy of an earlier day, and know of fewer sessions than the agent.
+            .bind(last_epoch.unwrap_or(0))
             .fetch_optional(self.store.pool());
         self.read(claimed).await
     }
@@ -103,29 +124,33 @@ impl Database {
         self.read(released).await.map(drop)
     }
 
-    /// Makes those sessions this replica's (again) that have no newer one and whose keys were not revoked; answers whose they are.
+    /// Makes those sessions this replica's (again) that have no newer one and whose keys were not revoked; answers whose they are. Also
+    /// those that the database does not know of, or not yet: it may be a copy of an earlier day.
     pub(crate) async fn reclaim_sessions(
         &self,
         replica: &str,
-        sessions: &[(String, i64)],
-    ) -> Result<Vec<String>, StoreError> {
-        let mut reclaimed = Vec::with_capacity(sessions.len());
+        sessions: &[HeldSession],
+    ) -> Result<HashSet<String>, StoreError> {
+        let mut reclaimed = HashSet::with_capacity(sessions.len());
         for some in sessions.chunks(AT_ONCE) {
-            let mut query = String::from(
-                "UPDATE agent_sessions SET replica = $1 WHERE EXISTS (SELECT 1 FROM agent_keys k \
-                 JOIN clusters c ON c.id = k.cluster_id WHERE k.id = agent_sessions.key_id \
-                 AND k.revoked_at IS NULL AND c.deleted_at IS NULL) AND (agent_id, epoch) IN (VALUES ",
-            );
-            for number in 0..some.len() {
-                let separator = if number == 0 { "" } else { ", " };
-                let first = 2 * number + 2;
-                // A string takes all that is written to it.
-                let _ = write!(query, "{separator}(${first}, ${})", first + 1);
-            }
-            query.push_str(") RETURNING agent_id");
-            let mut query = sqlx::query_scalar(AssertSqlSafe(query)).persistent(false).bind(replica);
-            for (agent_id, epoch) in some {
-                query = query.bind(agent_id).bind(epoch);
+            let row = |number: usize| {
+                let first = COLUMNS * number + 2;
+                format!("(${first}, ${}, ${}, ${})", first + 1, first + 2, first + 3)
+            };
+            let rows: Vec<String> = (0..some.len()).map(row).collect();
+            let query = AssertSqlSafe(format!(
+                "INSERT INTO agent_sessions (agent_id, epoch, replica, key_id, instance) \
+                 SELECT v.column1, v.column2, $1, v.column3, NULLIF(v.column4, '') FROM (VALUES {}) AS v WHERE {} \
+                 ON CONFLICT (agent_id) DO UPDATE SET replica = excluded.replica, epoch = excluded.epoch, \
+                 key_id = excluded.key_id, instance = excluded.instance \
+                 WHERE agent_sessions.epoch <= excluded.epoch RETURNING agent_id",
+                rows.join(", "),
+                is_usable("v.column3")
+            ));
+            let mut query = sqlx::query_scalar(query).persistent(false).bind(replica);
+            for HeldSession { agent_id, epoch, key_id, instance } in some {
+                let instance = instance.map_or_else(String::new, |instance| instance.to_string());
+                query = query.bind(agent_id).bind(epoch).bind(key_id).bind(instance);
             }
             let agents: Vec<String> = self.read(query.fetch_all(self.store.pool())).await?;
             reclaimed.extend(agents);
@@ -133,11 +158,13 @@ impl Database {
         Ok(reclaimed)
     }
 
-    /// The epochs of the sessions that are this replica's, by agent.
+    /// The epochs of the sessions that are this replica's, by agent; without those whose keys were revoked.
     pub(crate) async fn sessions_of(&self, replica: &str) -> Result<HashMap<String, i64>, StoreError> {
-        let rows = sqlx::query_as("SELECT agent_id, epoch FROM agent_sessions WHERE replica = $1")
-            .bind(replica)
-            .fetch_all(self.store.pool());
+        let query = AssertSqlSafe(format!(
+            "SELECT agent_id, epoch FROM agent_sessions WHERE replica = $1 AND {}",
+            is_usable("agent_sessions.key_id")
+        ));
+        let rows = sqlx::query_as(query).bind(replica).fetch_all(self.store.pool());
         let rows: Vec<(String, i64)> = self.read(rows).await?;
         Ok(rows.into_iter().collect())
     }
@@ -181,14 +208,32 @@ impl Database {
 
     /// A replica cannot be reached any more, and has no sessions; answers how many it had.
     pub(crate) async fn remove_replica(&self, address: &str) -> Result<u64, StoreError> {
-        // In this order, so that no session is claimed for it afterwards.
-        let removed =
-            sqlx::query("DELETE FROM replicas WHERE address = $1").bind(address).execute(self.store.pool());
-        self.read(removed).await?;
-        let released = sqlx::query("UPDATE agent_sessions SET replica = NULL WHERE replica = $1")
-            .bind(address)
-            .execute(self.store.pool());
-        Ok(self.read(released).await?.rows_affected())
+        self.store
+            .bounded(async {
+                let mut transaction = self.store.begin().await?;
+                // In this order, so that no session is claimed for it afterwards.
+                sqlx::query("DELETE FROM replicas WHERE address = $1")
+                    .bind(address)
+                    .execute(&mut *transaction)
+                    .await?;
+                let released = sqlx::query("UPDATE agent_sessions SET replica = NULL WHERE replica = $1")
+                    .bind(address)
+                    .execute(&mut *transaction)
+                    .await?;
+                transaction.commit().await?;
+                Ok(released.rows_affected())
+            })
+            .await
+    }
+
+    /// Releases the sessions of replicas that are not known: one was claimed in the moment in which its replica was taken out.
+    pub(crate) async fn release_orphans(&self) -> Result<(), StoreError> {
+        let released = sqlx::query(
+            "UPDATE agent_sessions SET replica = NULL WHERE replica IS NOT NULL \
+             AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.address = agent_sessions.replica)",
+        )
+        .execute(self.store.pool());
+        self.read(released).await.map(drop)
     }
 
     /// The addresses of the replicas that can be reached, as far as is known.

@@ -121,7 +121,8 @@ async fn write(transaction: &mut Transaction, cluster_id: &str, learnt: &Vitals)
     sqlx::query(
         "UPDATE clusters SET agent_version = COALESCE($2, agent_version), \
          kubernetes_version = COALESCE($3, kubernetes_version), \
-         connected_at = COALESCE($4, connected_at), last_heartbeat = COALESCE($5, last_heartbeat), \
+         connected_at = CASE WHEN $4 > COALESCE(connected_at, 0) THEN $4 ELSE connected_at END, \
+         last_heartbeat = CASE WHEN $5 > COALESCE(last_heartbeat, 0) THEN $5 ELSE last_heartbeat END, \
          nodes = COALESCE($6, nodes), pods = COALESCE($7, pods), simulated = COALESCE($8, simulated), \
          detected_provider = COALESCE($9, detected_provider), region = COALESCE($10, region), \
          refused_at = COALESCE($11, refused_at), refused_why = COALESCE($12, refused_why), \
