@@ -50,7 +50,7 @@ async fn a_cluster_outlives_each_of_its_nodes() -> Result<()> {
     let types = "[io_lib:format(\"~ts ~p;\", [element(4, N), T]) || Q <- rabbit_amqqueue:list(), \
                  [{name, N}, {type, T}] <- [rabbit_amqqueue:info(Q, [name, type])]]";
     let types = nodes[0].eval(types).await?;
-    ensure!(types.contains("echo_requests rabbit_quorum_queue"), "{types}");
+    ensure!(types.contains("echo_requests quorum;"), "{types}");
 
     for killed in 0..3 {
         nodes[killed].kill();

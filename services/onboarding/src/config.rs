@@ -1,6 +1,6 @@
 //! The service's settings.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use aws_access::{Sts, StsOptions};
 use clap::{ArgAction, Args, Parser};
@@ -74,6 +74,10 @@ pub struct AgentArgs {
     /// Agent sessions that this process holds at most
     #[arg(long, env = "MAX_SESSIONS", default_value = "20000")]
     pub max_sessions: usize,
+
+    /// Agents that this process lets in in a second; further ones wait
+    #[arg(long, env = "CONNECTS_PER_SECOND", default_value = "400")]
+    pub connects_per_second: NonZeroU32,
 
     /// Seconds in which sessions that this process has beyond its share are sent to other replicas; 0: never
     #[arg(long, env = "REBALANCE_SECONDS", default_value = "120", value_parser = clap::value_parser!(u64).range(..=86_400))]

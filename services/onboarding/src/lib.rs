@@ -30,7 +30,7 @@ use aws_access::Sts;
 use bus::Bus;
 use contracts::{Token, auth::UserData};
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 use utoipa_axum::router::OpenApiRouter;
@@ -50,7 +50,7 @@ use clusters::{ClusterError, Clusters};
 use directory::Directory;
 use http::{Api, Aws, InstallSettings};
 use relay::Relay;
-use session::{Bounds, Budget, Registry, SessionSettings, Sessions};
+use session::{Bounds, Budget, Pace, Registry, SessionSettings, Sessions};
 use store::Database;
 use vitals::VitalsRecorder;
 
@@ -144,6 +144,7 @@ impl Onboarding {
                 shares_answers: agents.share_answers,
                 budget: Budget::new(usize::from(agents.max_queued_mib) << 20),
             },
+            pace: Pace::new(agents.connects_per_second, Instant::now()),
             sockets: Arc::new(Semaphore::new(session::sockets_of(agents.max_sessions))),
             tasks: TaskTracker::new(),
             shutdown: shutdown.token(),

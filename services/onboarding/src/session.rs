@@ -7,6 +7,7 @@ mod budget;
 mod end;
 mod frame;
 mod mailbox;
+mod pace;
 mod posed;
 mod questions;
 mod registry;
@@ -40,6 +41,7 @@ use posed::{Asked, Posed};
 use questions::Questions;
 
 pub(crate) use budget::Budget;
+pub(crate) use pace::Pace;
 pub(crate) use posed::Reader;
 pub(crate) use questions::Question;
 use registry::NotInserted;

@@ -51,6 +51,10 @@ async fn connect(State(state): State<Connect>, request: Request) -> Result<Respo
         Problem::new(ErrorCode::Unavailable, "too many agents are connected here; try again")
             .retry_after(FULL)
     })?;
+    if !state.sessions.pace.turn().await {
+        let detail = "too many agents connect at once; try again";
+        return Err(Problem::new(ErrorCode::Unavailable, detail).retry_after(FULL));
+    }
     let identity = admit(&state, &key, &agent_id).await?;
     let (answer, socket) = upgrade.accept();
     let sessions = Arc::clone(&state.sessions);

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use web::metrics::refused;
 
 use super::{
-    Bounds, NotInserted, Registry, SessionHandle, SessionSettings, Shared,
+    Bounds, NotInserted, Pace, Registry, SessionHandle, SessionSettings, Shared,
     end::End,
     frame::{self, Frame},
     serve::Session,
@@ -47,6 +47,8 @@ pub(crate) struct Sessions {
     pub(crate) settings: SessionSettings,
     pub(crate) oldest_agent: OldestAgent,
     pub(crate) bounds: Bounds,
+    /// How fast agents are let in.
+    pub(crate) pace: Pace,
     /// One for each socket of an agent: also before its session, and until it is closed after it.
     pub(crate) sockets: Arc<Semaphore>,
     pub(crate) tasks: TaskTracker,

@@ -1,0 +1,67 @@
+//! How fast agents are let in: when thousands come back at once, queries to those that have stayed go on beside them, and the database
+//! has time for others.
+
+use std::{
+    num::NonZeroU32,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep_until};
+use web::metrics::refused;
+
+/// So long an agent waits for its turn; it waits for its connection a little longer.
+const PATIENCE: Duration = Duration::from_secs(12);
+/// After a pause so many may come at once.
+const BURST: u32 = 50;
+
+/// Turns, one after the other at even distances.
+pub(crate) struct Pace {
+    gap: Duration,
+    next: Mutex<Instant>,
+}
+
+impl Pace {
+    pub(crate) fn new(per_second: NonZeroU32, now: Instant) -> Self {
+        Self { gap: Duration::from_secs(1) / per_second.get(), next: Mutex::new(now) }
+    }
+
+    /// Waits for a turn; false when too many wait already.
+    pub(crate) async fn turn(&self) -> bool {
+        let Some(turn) = self.reserve(Instant::now()) else {
+            refused("connects_per_second");
+            return false;
+        };
+        sleep_until(turn).await;
+        true
+    }
+
+    fn reserve(&self, now: Instant) -> Option<Instant> {
+        // No code panics while it holds the lock, so a poisoned one is still good.
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = now.checked_sub(self.gap * BURST).map_or(*next, |earliest| earliest.max(*next));
+        if turn > now + PATIENCE {
+            return None;
+        }
+        *next = turn + self.gap;
+        Some(turn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_come_at_even_distances_after_a_burst() {
+        let now = Instant::now() + Duration::from_secs(100);
+        let pace = Pace::new(NonZeroU32::new(100).unwrap(), Instant::now());
+        let turns: Vec<Instant> = std::iter::from_fn(|| pace.reserve(now)).collect();
+        let waits = |turn: &Instant| turn.saturating_duration_since(now);
+        assert_eq!(turns.iter().filter(|turn| waits(turn).is_zero()).count() as u32, BURST + 1);
+        assert!(turns.windows(2).all(|pair| pair[1] - pair[0] == Duration::from_millis(10)));
+        // Whoever would wait for too long is told at once.
+        assert_eq!(turns.last().map(waits), Some(PATIENCE));
+        assert!(pace.reserve(now + Duration::from_secs(1)).is_some());
+    }
+}
