@@ -39,9 +39,9 @@ async fn a_cluster_outlives_each_of_its_nodes() -> Result<()> {
         });
     }
     let asking = connect(&balancer).await?;
-    let number = AtomicU64::new(0);
+    let echoes = AtomicU64::new(0);
     let echo = async || {
-        let text = number.fetch_add(1, Ordering::Relaxed).to_string();
+        let text = echoes.fetch_add(1, Ordering::Relaxed).to_string();
         let answer: String = asking.request(ECHO, &text, RequestOptions::within(SOON)).await?;
         assert_eq!(answer, text);
         Ok::<(), RequestError>(())
@@ -52,19 +52,19 @@ async fn a_cluster_outlives_each_of_its_nodes() -> Result<()> {
     let types = nodes[0].eval(types).await?;
     ensure!(types.contains("echo_requests quorum;"), "{types}");
 
-    for killed in 0..3 {
-        nodes[killed].kill();
+    for (number, node) in nodes.iter_mut().enumerate() {
+        node.kill();
         eventually_within(RECOVERY, "the echo without a node", async || match echo().await {
             Ok(()) => Some(Ok(())),
             Err(RequestError::Timeout | RequestError::Publish(PublishError::Unavailable)) => None,
             Err(error) => Some(Err(error)),
         })
         .await?
-        .with_context(|| format!("without node {killed}"))?;
+        .with_context(|| format!("without node {number}"))?;
         for _ in 0..50 {
-            echo().await.with_context(|| format!("once recovered without node {killed}"))?;
+            echo().await.with_context(|| format!("once recovered without node {number}"))?;
         }
-        nodes[killed].start().await?;
+        node.start().await?;
         eventually_within(RECOVERY, "the echo with the node again", async || echo().await.ok()).await?;
     }
     Ok(())

@@ -58,7 +58,7 @@ mod tests {
         let pace = Pace::new(NonZeroU32::new(100).unwrap(), Instant::now());
         let turns: Vec<Instant> = std::iter::from_fn(|| pace.reserve(now)).collect();
         let waits = |turn: &Instant| turn.saturating_duration_since(now);
-        assert_eq!(turns.iter().filter(|turn| waits(turn).is_zero()).count() as u32, BURST + 1);
+        assert_eq!(turns.iter().filter(|turn| waits(turn).is_zero()).count(), BURST as usize + 1);
         assert!(turns.windows(2).all(|pair| pair[1] - pair[0] == Duration::from_millis(10)));
         // Whoever would wait for too long is told at once.
         assert_eq!(turns.last().map(waits), Some(PATIENCE));
