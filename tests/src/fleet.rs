@@ -1,7 +1,7 @@
 //! Several replicas of each service on one broker and one database, a balancer before those of onboarding, and a crowd of agents.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -256,6 +256,18 @@ impl Fleet {
         Ok(self.database.open("onboarding", Options::default()).await?)
     }
 
+    /// The agents whose sessions a replica holds, as the directory says it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn held_by(&self, replica: &Replica) -> Result<HashSet<String>> {
+        let held: Vec<String> = sqlx::query_scalar("SELECT agent_id FROM agent_sessions WHERE replica = $1")
+            .bind(replica.bus_address()?)
+            .fetch_all(self.store().await?.pool())
+            .await?;
+        Ok(held.into_iter().collect())
+    }
+
     /// The bus, as another process has it.
     ///
     /// # Errors
@@ -276,10 +288,7 @@ impl Fleet {
 
 impl Replica {
     /// The address by which the other replicas reach it now, as it has logged it.
-    ///
-    /// # Errors
-    /// When it has logged none.
-    pub fn bus_address(&self) -> Result<String> {
+    fn bus_address(&self) -> Result<String> {
         let log = self.process.log();
         let said = log.lines().rev().find(|line| line.contains("the other replicas know of this one"));
         let line: Value = serde_json::from_str(said.context("it has no address")?)?;

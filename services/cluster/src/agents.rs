@@ -113,18 +113,18 @@ impl Agents {
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                let nobody_has_it = matches!(error, RequestError::Publish(PublishError::Unroutable { .. }));
-                let is_lost = matches!(error, RequestError::Lost);
-                if let Some(asked) = asked.filter(|_| nobody_has_it || is_lost) {
-                    self.owners.forget(agent_id, asked);
-                }
-                return match error {
+                let forget = |asked| self.owners.forget(agent_id, asked);
+                return match (error, asked) {
                     // It has not reached anybody yet.
-                    RequestError::Publish(PublishError::Unroutable { .. }) if asked.is_some() => {
+                    (RequestError::Publish(PublishError::Unroutable { .. }), Some(asked)) => {
+                        forget(asked);
                         Step::LookElsewhere
                     }
-                    RequestError::Lost => Step::AskAgain(problem(error)),
-                    error => Step::Failed(problem(error)),
+                    (error @ RequestError::Lost, asked) => {
+                        asked.into_iter().for_each(forget);
+                        Step::AskAgain(problem(error))
+                    }
+                    (error, _) => Step::Failed(problem(error)),
                 };
             }
         };

@@ -1,6 +1,6 @@
 //! A replica that is cut off: from the broker, from the database, or from its agents.
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use system_tests::{Fleet, Replica};
@@ -22,13 +22,7 @@ impl Scene {
         let mut fleet = Fleet::start(2, variables).await?;
         let agents = fleet.make_agents(AGENTS).await?;
         let crowd = fleet.connect(&agents).await?;
-        let address = fleet.onboarding[0].bus_address()?;
-        let store = fleet.store().await?;
-        let held: Vec<String> = sqlx::query_scalar("SELECT agent_id FROM agent_sessions WHERE replica = $1")
-            .bind(address)
-            .fetch_all(store.pool())
-            .await?;
-        let held: HashSet<String> = held.into_iter().collect();
+        let held = fleet.held_by(&fleet.onboarding[0]).await?;
         let agents: (Vec<_>, Vec<_>) = agents.into_iter().partition(|agent| held.contains(&agent.agent_id));
         ensure!(!agents.0.is_empty() && !agents.1.is_empty(), "both have agents");
         Ok(Self { fleet, crowd, agents: agents.into() })

@@ -23,15 +23,10 @@ async fn holder(fleet: &Fleet, agents: &[Identity]) -> Result<(usize, HashSet<St
             (at, most) = (number, sessions);
         }
     }
-    let address = fleet.onboarding[at].bus_address()?;
-    let store = fleet.store().await?;
-    let held: Vec<String> = sqlx::query_scalar("SELECT agent_id FROM agent_sessions WHERE replica = $1")
-        .bind(address)
-        .fetch_all(store.pool())
-        .await?;
+    let held = fleet.held_by(&fleet.onboarding[at]).await?;
     let known: HashSet<&str> = agents.iter().map(|agent| agent.agent_id.as_str()).collect();
     ensure!(!held.is_empty() && held.iter().all(|agent| known.contains(agent.as_str())), "{held:?}");
-    Ok((at, held.into_iter().collect()))
+    Ok((at, held))
 }
 
 fn failed<'a>(asked: &'a [Asked], of: impl Fn(&Asked) -> bool + 'a) -> Vec<&'a Asked> {

@@ -2,7 +2,6 @@
 //! this replica's sessions is so.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -127,24 +126,15 @@ impl Directory {
 
     /// Corrects what the directory says of this replica's sessions.
     async fn compare(&self, own: &Arc<str>) -> Result<(), StoreError> {
-        let before: HashMap<String, u64> = self
-            .0
-            .registry
-            .all()
-            .iter()
-            .map(|session| (session.identity().agent_id.clone(), session.epoch()))
-            .collect();
-        let written = self.0.database.sessions_of(own).await?;
-        let is_written = |session: &SessionHandle| {
-            written
-                .get(&session.identity().agent_id)
-                .is_some_and(|epoch| u64::try_from(*epoch) == Ok(session.epoch()))
-        };
-        // Those that were there before the database was read, and still are.
-        let still =
-            |session: &SessionHandle| before.get(&session.identity().agent_id) == Some(&session.epoch());
+        // Before the database is read, so that what is opened meanwhile is not missed in it.
         let mut unwritten = self.0.registry.all();
-        unwritten.retain(|session| still(session) && !is_written(session));
+        let written = self.0.database.sessions_of(own).await?;
+        unwritten.retain(|session| {
+            let agent_id = &session.identity().agent_id;
+            let is_written = |epoch: &i64| u64::try_from(*epoch) == Ok(session.epoch());
+            let still = self.0.registry.get(agent_id).is_some_and(|now| now.id() == session.id());
+            still && !written.get(agent_id).is_some_and(is_written)
+        });
         if !unwritten.is_empty() {
             tracing::info!(sessions = unwritten.len(), "sessions are written again");
             self.reclaim(own, unwritten).await?;
