@@ -61,6 +61,8 @@ enum What {
     #[command(hide = true)]
     Agents(agents::AgentsArgs),
     #[command(hide = true)]
+    Crowd(replicas::CrowdArgs),
+    #[command(hide = true)]
     Bare,
     #[command(hide = true)]
     Fetch(fetch::FetchArgs),
@@ -75,6 +77,7 @@ enum What {
 fn main() -> ExitCode {
     let done = match Cli::parse().what {
         What::Agents(args) => agents::run(&args),
+        What::Crowd(args) => replicas::play_agents(&args),
         What::Bare => bare::run(),
         What::Fetch(args) => fetch::run(&args),
         What::Load(args) => load::run(&args),
@@ -109,9 +112,13 @@ async fn measure(what: What) -> Result<()> {
             What::Neighbours(args) => neighbours::run(args).await,
             What::Replicas(args) => replicas::run(args).await,
             What::Soak(args) => soak::run(args).await,
-            What::Agents(_) | What::Bare | What::Fetch(_) | What::Load(_) | What::Echo(_) | What::Ask(_) => {
-                bail!("not here")
-            }
+            What::Agents(_)
+            | What::Crowd(_)
+            | What::Bare
+            | What::Fetch(_)
+            | What::Load(_)
+            | What::Echo(_)
+            | What::Ask(_) => bail!("not here"),
         }
     };
     // What was started ends, and what was made on the servers is removed, when this is dropped.

@@ -1,13 +1,11 @@
 //! Several replicas of each service on one broker and one database, a balancer before those of onboarding, and a crowd of agents.
 
+mod load;
+mod replica;
+
 use std::{
     collections::{HashMap, HashSet},
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -21,9 +19,10 @@ use testkit::{
     Balancer, Crowd, Identity, Process, Proxy, TestBus, amqp_address, amqp_url, amqp_url_at,
     eventually_within,
 };
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::{Answer, Client};
+pub use load::{Asked, Load};
+pub use replica::Replica;
 
 const READY: Duration = Duration::from_secs(30);
 /// So many clusters are made at a time.
@@ -37,29 +36,24 @@ pub struct Fleet {
     pub balancer: Balancer,
     /// The administrator.
     pub admin: Client,
-    /// Where cluster processes serve.
-    pub cluster_urls: Vec<String>,
+    /// Processes of the cluster service.
+    pub cluster: Vec<Process>,
+    /// Processes of user-auth.
+    pub user_auth: Vec<Process>,
+    /// Before each of these services, for whoever calls them.
+    balancers: Balancers,
     /// What replicas of onboarding are told besides.
     variables: Vec<(&'static str, String)>,
-    user_auth_url: String,
     /// Each agent's cluster.
     clusters: HashMap<String, String>,
     bus: TestBus,
     database: TestDatabase,
     service_token: String,
-    _others: Vec<Process>,
 }
 
-/// A replica of onboarding.
-pub struct Replica {
-    /// The process.
-    pub process: Process,
-    /// Where it serves.
-    pub address: SocketAddr,
-    /// Between it and the broker.
-    pub broker: Proxy,
-    /// Between it and the database.
-    pub database: Proxy,
+struct Balancers {
+    cluster: Balancer,
+    user_auth: Balancer,
 }
 
 impl Fleet {
@@ -76,40 +70,76 @@ impl Fleet {
             onboarding: Vec::new(),
             balancer: Balancer::start(Vec::new()).await?,
             admin: Client::new(api_key.clone())?,
-            cluster_urls: Vec::new(),
+            cluster: Vec::new(),
+            user_auth: Vec::new(),
+            balancers: Balancers {
+                cluster: Balancer::start(Vec::new()).await?,
+                user_auth: Balancer::start(Vec::new()).await?,
+            },
             variables: variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
-            user_auth_url: String::new(),
             clusters: HashMap::new(),
             bus,
             database,
             service_token,
-            _others: Vec::new(),
         };
         // Both at once, so that they meet an empty database together.
         for _ in 0..2 {
-            let mut variables = fleet.common(amqp_url());
-            variables.extend(fleet.stored(fleet.database.url().expose_secret().to_owned()));
-            variables.push(("BOOTSTRAP_API_KEY", api_key.clone()));
-            fleet._others.push(Process::start("user-auth", [""; 0], variables)?);
+            fleet.user_auth.push(fleet.start_user_auth()?);
         }
-        for process in &fleet._others {
-            fleet.user_auth_url = format!("http://{}", process.address().await?);
-            ready(&fleet.admin, &fleet.user_auth_url).await?;
-        }
+        fleet.balance_services().await?;
         for _ in 0..2 {
-            let mut variables = fleet.common(amqp_url());
-            variables.push(("USER_SERVICE_URL", fleet.user_auth_url.clone()));
-            variables.push(("WEBSOCKET_TIMEOUT", "10".to_owned()));
-            let process = Process::start("cluster", [""; 0], variables)?;
-            let url = format!("http://{}", process.address().await?);
-            ready(&fleet.admin, &url).await?;
-            fleet.cluster_urls.push(url);
-            fleet._others.push(process);
+            fleet.cluster.push(fleet.start_cluster()?);
         }
+        fleet.balance_services().await?;
         for _ in 0..count {
             fleet.join(&[]).await?;
         }
         Ok(fleet)
+    }
+
+    /// Starts one more process of user-auth.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_user_auth(&self) -> Result<Process> {
+        let mut variables = self.common(amqp_url());
+        variables.extend(self.stored(self.database.url().expose_secret().to_owned()));
+        variables.push(("BOOTSTRAP_API_KEY", self.admin.api_key.clone()));
+        Process::start("user-auth", [""; 0], variables)
+    }
+
+    /// Starts one more process of the cluster service.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_cluster(&self) -> Result<Process> {
+        let mut variables = self.common(amqp_url());
+        variables.push(self.user_service_url());
+        variables.push(("WEBSOCKET_TIMEOUT", "10".to_owned()));
+        Process::start("cluster", [""; 0], variables)
+    }
+
+    fn user_service_url(&self) -> (&'static str, String) {
+        ("USER_SERVICE_URL", format!("http://{}", self.balancers.user_auth.address()))
+    }
+
+    /// Waits until all processes of the cluster service and of user-auth are ready, and has their balancers know which there are.
+    ///
+    /// # Errors
+    /// When one does not become ready.
+    pub async fn balance_services(&self) -> Result<()> {
+        for (processes, balancer) in
+            [(&self.user_auth, &self.balancers.user_auth), (&self.cluster, &self.balancers.cluster)]
+        {
+            let mut addresses = Vec::new();
+            for process in processes {
+                let address = process.address().await?;
+                ready(&self.admin, &format!("http://{address}")).await.with_context(|| process.log())?;
+                addresses.push(address);
+            }
+            balancer.balance(addresses);
+        }
+        Ok(())
     }
 
     fn common(&self, bus_url: String) -> Vec<(&'static str, String)> {
@@ -141,7 +171,7 @@ impl Fleet {
             .map_err(|()| anyhow::anyhow!("the URL takes no port"))?;
         let mut variables = self.common(amqp_url_at(broker.address())?);
         variables.extend(self.stored(url.into()));
-        variables.push(("USER_SERVICE_URL", self.user_auth_url.clone()));
+        variables.push(self.user_service_url());
         variables.extend(self.variables.iter().cloned().chain(more.iter().cloned()));
         let process = Process::start("onboarding", [""; 0], variables)?;
         let address = process.address().await?;
@@ -202,8 +232,8 @@ impl Fleet {
     /// # Errors
     /// When there is no HTTP answer.
     pub async fn ask(&self, by: usize, agent_id: &str) -> Result<Answer> {
-        let url = &self.cluster_urls[by % self.cluster_urls.len()];
-        self.admin.get(&format!("{url}/api/v3.0/cluster/namespaces?agent_id={agent_id}")).await
+        let address = self.cluster[by % self.cluster.len()].address().await?;
+        self.admin.get(&format!("http://{address}/api/v3.0/cluster/namespaces?agent_id={agent_id}")).await
     }
 
     /// The agents that are connected, as each cluster process tells it.
@@ -212,8 +242,9 @@ impl Fleet {
     /// When one does not tell.
     pub async fn connected_agents(&self) -> Result<Vec<Vec<String>>> {
         let mut all = Vec::new();
-        for url in &self.cluster_urls {
-            let answer = self.admin.get(&format!("{url}/api/v3.0/cluster/agents/connected")).await?;
+        for process in &self.cluster {
+            let url = format!("http://{}/api/v3.0/cluster/agents/connected", process.address().await?);
+            let answer = self.admin.get(&url).await?;
             ensure!(answer.status == 200, "{answer:?}");
             all.push(serde_json::from_value(answer.body["connected_agents"].clone())?);
         }
@@ -222,30 +253,8 @@ impl Fleet {
 
     /// Asks all these agents again and again, so many at a time, until the load is stopped.
     pub fn load(&self, agents: &[Identity], at_a_time: usize) -> Load {
-        let turn = Arc::new(AtomicUsize::new(0));
-        let tally: Arc<Mutex<Vec<Asked>>> = Arc::default();
-        let ids: Arc<Vec<String>> = Arc::new(agents.iter().map(|agent| agent.agent_id.clone()).collect());
-        let asking = (0..at_a_time).map(|number| {
-            let (turn, tally, ids) = (Arc::clone(&turn), Arc::clone(&tally), Arc::clone(&ids));
-            let (client, url) =
-                (self.admin.clone(), self.cluster_urls[number % self.cluster_urls.len()].clone());
-            AbortOnDropHandle::new(tokio::spawn(async move {
-                loop {
-                    let agent_id = &ids[turn.fetch_add(1, Ordering::Relaxed) % ids.len()];
-                    let began = Instant::now();
-                    let path = format!("{url}/api/v3.0/cluster/namespaces?agent_id={agent_id}");
-                    let outcome = match client.get(&path).await {
-                        Ok(answer) if answer.status == 200 => None,
-                        Ok(answer) => Some(format!("{} {}", answer.status, answer.code())),
-                        Err(error) => Some(format!("{error:#}")),
-                    };
-                    let asked =
-                        Asked { agent_id: agent_id.clone(), began, took: began.elapsed(), failure: outcome };
-                    tally.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
-                }
-            }))
-        });
-        Load { asking: asking.collect(), tally }
+        let ids = agents.iter().map(|agent| agent.agent_id.clone()).collect();
+        Load::start(&self.admin, self.balancers.cluster.address(), ids, at_a_time)
     }
 
     /// The database, as onboarding has it.
@@ -279,78 +288,10 @@ impl Fleet {
         Ok(bus)
     }
 
-    /// The path of the cluster of this agent, at some replica.
-    pub fn cluster_of(&self, agent_id: &str) -> String {
+    /// The URL of the cluster of this agent, at one of the replicas.
+    pub fn cluster_of(&self, agent_id: &str, at: usize) -> String {
         let cluster = self.clusters.get(agent_id).map_or("", String::as_str);
-        format!("http://{}/api/v1/clusters/{cluster}", self.onboarding[0].address)
-    }
-}
-
-impl Replica {
-    /// The address by which the other replicas reach it now, as it has logged it.
-    fn bus_address(&self) -> Result<String> {
-        let log = self.process.log();
-        let said = log.lines().rev().find(|line| line.contains("the other replicas know of this one"));
-        let line: Value = serde_json::from_str(said.context("it has no address")?)?;
-        line["address"].as_str().map(str::to_owned).context("no address")
-    }
-
-    /// The value of a series in its `/metrics`.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub async fn metric(&self, client: &Client, series: &str) -> Result<f64> {
-        testkit::series_value(&client.text(&format!("http://{}/metrics", self.address)).await?, series)
-    }
-
-    /// Whether it says that it is ready.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub async fn is_ready(&self, client: &Client) -> Result<bool> {
-        Ok(client.get(&format!("http://{}/readyz", self.address)).await?.status == 200)
-    }
-}
-
-/// Queries without a pause. Dropped, no more are asked.
-pub struct Load {
-    asking: Vec<AbortOnDropHandle<()>>,
-    tally: Arc<Mutex<Vec<Asked>>>,
-}
-
-/// A query and what came of it.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    /// Whose agent.
-    pub agent_id: String,
-    /// When it was asked.
-    pub began: Instant,
-    /// How long it took.
-    pub took: Duration,
-    /// Status and code, where it failed.
-    pub failure: Option<String>,
-}
-
-impl Load {
-    /// How many queries have been answered so far.
-    pub fn count(&self) -> usize {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// Waits until so many more have been answered.
-    ///
-    /// # Errors
-    /// When that takes longer than half a minute.
-    pub async fn goes_on(&self, more: usize) -> Result<()> {
-        let until = self.count() + more;
-        eventually_within(READY, "queries to be answered", async || (self.count() >= until).then_some(()))
-            .await
-    }
-
-    /// Stops, and tells of all queries.
-    pub fn stop(self) -> Vec<Asked> {
-        drop(self.asking);
-        std::mem::take(&mut *self.tally.lock().unwrap_or_else(PoisonError::into_inner))
+        format!("http://{}/api/v1/clusters/{cluster}", self.onboarding[at].address)
     }
 }
 

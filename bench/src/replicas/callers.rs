@@ -6,13 +6,12 @@ use std::{
 };
 
 use rand::seq::IndexedRandom;
-use testkit::Identity;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     client::{self, Client},
-    system::System,
+    system::{Credentials, System},
 };
 
 /// A query and what came of it.
@@ -33,7 +32,7 @@ pub(super) struct Callers {
 
 impl Callers {
     /// So many callers ask these agents at random, so often in a second all together.
-    pub(super) fn start(system: &System, agents: &[Identity], callers: usize, rate: u32) -> Self {
+    pub(super) fn start(system: &System, agents: &[Credentials], callers: usize, rate: u32) -> Self {
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let ids: Arc<Vec<String>> = Arc::new(agents.iter().map(|agent| agent.agent_id.clone()).collect());
         let (address, api_key) = (system.addresses.cluster, system.api_key.clone());

@@ -1,5 +1,7 @@
 //! The answering side: takes requests off a shared queue and replies to each.
 
+mod own_queue;
+
 use std::{
     panic::AssertUnwindSafe,
     sync::{Arc, atomic::Ordering},
@@ -8,7 +10,7 @@ use std::{
 
 use contracts::{
     ErrorCode, TraceParent, json_place,
-    queues::{Route, TRACEPARENT_HEADER, direct, parts},
+    queues::{Route, TRACEPARENT_HEADER, parts},
 };
 use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
@@ -20,16 +22,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Bus, Presence,
-    broker::{Acker, Binding, Consumer, Delivery, Incoming, QueueSpec},
+    broker::{Acker, Consumer, Delivery, Incoming, QueueSpec},
     control::Underway,
     error::PublishError,
     message::Message,
     presence::ECHO,
     reply::{Due, Outgoing, Reply},
 };
+use own_queue::said;
 
-/// What is said on the replica's own queue is bounded by those who ask, so this only sizes the buffer between the connection and us.
-const OWN_BUFFER: u16 = 1024;
 /// How long the broker may take at the end to keep a message that could not be handled.
 const AT_THE_END: Duration = Duration::from_secs(5);
 
@@ -171,19 +172,6 @@ impl Bus {
             }
         }
     }
-
-    /// The queue of this replica alone, where it also hears what askers say to all replicas, and of events.
-    fn listen(&self, route: Route, presence: &Presence) -> Consumer {
-        let askers = Binding { exchange: self.names.control(), keys: vec![route.requests.to_owned()] };
-        let events = Binding { exchange: self.names.events(), keys: presence.events().to_vec() };
-        let bind = vec![askers, events];
-        self.broker.consume(QueueSpec::Private { bind, acknowledged: false }, OWN_BUFFER)
-    }
-}
-
-/// What is said on the replica's own queue, if it has one.
-async fn said(own: &mut Option<Consumer>) -> Option<Incoming> {
-    own.as_mut()?.next().await
 }
 
 struct Serving<H> {
@@ -231,10 +219,6 @@ impl<H> Serving<H> {
         Self { bus: bus.clone(), route, options, shutdown, handler, underway, presence }
     }
 
-    fn say_something(&self, under_way: &mut JoinSet<()>) {
-        under_way.spawn(self.presence.clone().say(self.bus.clone()));
-    }
-
     /// Ends when nothing more is waited for.
     async fn ending(&self) {
         self.shutdown.cancelled().await;
@@ -247,56 +231,6 @@ impl<H> Serving<H> {
         if let Err(error) = self.bus.broker.declare(&results, None).await {
             tracing::warn!(queue = results, %error, "cannot declare");
         }
-    }
-
-    /// Heeds what comes by the replica's own queue.
-    fn hear<Q, A, F>(self: &Arc<Self>, incoming: Incoming, under_way: &mut JoinSet<()>)
-    where
-        Q: DeserializeOwned + Send + 'static,
-        A: Serialize + Send + 'static,
-        H: Fn(Q, Context) -> F + Send + Sync + 'static,
-        F: Future<Output = Reply<A>> + Send + 'static,
-    {
-        let delivery = match incoming {
-            Incoming::Established { queue } => {
-                self.presence.established(queue);
-                return self.say_something(under_way);
-            }
-            Incoming::Lost => return self.presence.lost(),
-            Incoming::Stopped => return,
-            Incoming::Delivery(delivery) => *delivery,
-        };
-        match delivery.message.headers.get(parts::CONTROL) {
-            // An event that a process of version 1.0 has published.
-            None if delivery.message.reply_to.is_none() && delivery.message.correlation_id.is_none() => {
-                self.presence.heed(&delivery.message);
-            }
-            // No prefetch bounds them, so they are refused where as many more are under way as may come by the shared queue.
-            None if under_way.len() >= 2 * usize::from(self.options.concurrency) => {
-                under_way.spawn(Arc::clone(self).refuse(delivery.message));
-            }
-            None => drop(under_way.spawn(Arc::clone(self).answer(delivery, true))),
-            Some(parts::MORE | parts::CANCEL) => self.underway.obey(delivery.message),
-            Some(direct::ECHO) => self.presence.echoed(&delivery.message),
-            Some(direct::NOTE) if self.presence.heed(&delivery.message) => {
-                under_way.spawn(Arc::clone(self).confirm(delivery.message));
-            }
-            Some(direct::EVENT) => {
-                self.presence.heed(&delivery.message);
-            }
-            // A probe, or of a newer version.
-            Some(_) => {}
-        }
-    }
-
-    /// Says that what was said has been heeded.
-    async fn confirm(self: Arc<Self>, note: Message) {
-        self.bus.reply(self.due(&note), Vec::new()).await;
-    }
-
-    /// Says that too much is under way.
-    async fn refuse(self: Arc<Self>, request: Message) {
-        self.bus.reply_error(self.due(&request), &ErrorCode::Unavailable).await;
     }
 
     fn due<'a>(&self, request: &'a Message) -> Due<'a> {

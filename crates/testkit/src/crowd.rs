@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -33,7 +34,9 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// For how long the last answers of a session are sent whose successor is open.
 const DRAIN: Duration = Duration::from_secs(10);
-/// The pauses of the real agent: 1 s growing to 5 s, and up to as much again at random.
+/// The pauses of the real agent: 1 s to 5 s after a session was lost, and where none is to be had 1 s growing to 5 s, and up to as
+/// much again at random.
+const SCATTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What every question is answered with.
@@ -155,7 +158,7 @@ impl Shared {
             let opened = agent.open(false).await;
             drop(place);
             is_first = false;
-            match opened {
+            let until_next = match opened {
                 Ok((socket, welcome)) => {
                     pause = FIRST_PAUSE;
                     self.connected.send_modify(|connected| *connected += 1);
@@ -166,10 +169,14 @@ impl Shared {
                         return;
                     }
                     self.lost.fetch_add(1, Ordering::Relaxed);
+                    rand::random_range(SCATTER)
                 }
-                Err(_) => pause = (pause * 3 / 2).min(LONGEST_PAUSE),
-            }
-            sleep(jittered(pause)).await;
+                Err(_) => {
+                    pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+                    jittered(pause)
+                }
+            };
+            sleep(until_next).await;
         }
     }
 }

@@ -75,12 +75,13 @@ impl Proxy {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// Takes bytes and forwards none, until [`resume`](Self::resume): a half-open connection.
+    /// Takes bytes and forwards none: a half-open connection. One that has lost bytes stays so; new ones are forwarded after
+    /// [`resume`](Self::resume).
     pub fn swallow(&self) {
         self.mode.send_replace(Mode::Swallow);
     }
 
-    /// Forwards again. What was swallowed is lost.
+    /// Forwards again.
     pub fn resume(&self) {
         self.mode.send_replace(Mode::Forward);
     }
@@ -118,8 +119,10 @@ async fn serve(
 
 async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
     let mut buffer = vec![0; 16 * 1024];
+    let mut is_dead = false;
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if *mode.borrow() == Mode::Swallow {
+        is_dead |= *mode.borrow() == Mode::Swallow;
+        if is_dead {
             continue;
         }
         if to.write_all(&buffer[..read]).await.is_err() {

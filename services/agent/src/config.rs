@@ -1,6 +1,6 @@
 //! Settings: environment variables and flags, checked, and the times by which the agent lives.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use backon::ExponentialBuilder;
 use clap::{ArgAction, Args};
@@ -154,6 +154,8 @@ pub struct Timing {
     pub reconnect: ExponentialBuilder,
     /// A session that lived so long was a good one: the next attempts are quick again.
     pub settled: Duration,
+    /// Before the first attempt after such a one was lost, at random: thousands may have been lost with it.
+    pub scatter: RangeInclusive<Duration>,
     /// Before the next attempt after the server said that it wants no more of them; ± 20 %.
     pub rejected: Duration,
     /// For one call of the API server.
@@ -180,6 +182,7 @@ impl Default for Timing {
             // With the random part 1 s to 10 s.
             reconnect: backoff(seconds(1), seconds(5)).with_factor(1.5),
             settled: seconds(30),
+            scatter: seconds(1)..=seconds(5),
             rejected: seconds(300),
             api_call: seconds(20),
             watch: seconds(50),

@@ -75,8 +75,8 @@ pub struct AgentArgs {
     #[arg(long, env = "MAX_SESSIONS", default_value = "20000")]
     pub max_sessions: usize,
 
-    /// Agents that this process lets in in a second; further ones wait
-    #[arg(long, env = "CONNECTS_PER_SECOND", default_value = "400")]
+    /// Agents that all replicas together let in in a second; further ones wait
+    #[arg(long, env = "CONNECTS_PER_SECOND", default_value = "500")]
     pub connects_per_second: NonZeroU32,
 
     /// Seconds in which sessions that this process has beyond its share are sent to other replicas; 0: never

@@ -10,6 +10,7 @@
 //! were revoked meanwhile.
 
 mod balance;
+mod ends;
 mod keep;
 
 use std::{
@@ -27,10 +28,11 @@ use contracts::{
     query::{SessionMoved, Successor},
 };
 use futures_util::future::try_join_all;
+use rand::seq::IndexedRandom;
 use serde_json::json;
 use store::StoreError;
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     time::{Instant, sleep, timeout},
 };
 use uuid::Uuid;
@@ -39,6 +41,8 @@ use crate::{
     session::Registry,
     store::{AgentIdentity, Claimed, Database, NewSession},
 };
+use ends::Ended;
+pub(crate) use ends::Ends;
 
 /// What ends sessions wherever they are.
 const ENDINGS: [&str; 2] = ["agent_key.revoked", "cluster.deleted"];
@@ -58,7 +62,11 @@ struct Inner {
     registry: Arc<Registry>,
     /// The address under which the others know of this replica.
     known_as: watch::Sender<Option<Arc<str>>>,
-    has_others: AtomicBool,
+    ended: mpsc::UnboundedSender<Ended>,
+    /// Besides this one, by their addresses.
+    others: watch::Sender<Vec<String>>,
+    /// The database did not answer when the directory was kept last.
+    is_blind: AtomicBool,
     has_left: AtomicBool,
 }
 
@@ -74,18 +82,23 @@ pub(crate) enum NotClaimed {
 }
 
 impl Directory {
-    pub(crate) fn new(bus: Bus, database: Database, registry: Arc<Registry>) -> Self {
+    /// The directory, and what writes into it which sessions have ended.
+    pub(crate) fn new(bus: Bus, database: Database, registry: Arc<Registry>) -> (Self, Ends) {
+        let (ended, ends) = Ends::channel(database.clone());
         let heeding = Arc::clone(&registry);
         let presence = Presence::heeding(&ENDINGS, move |heard| heed(&heeding, &heard));
-        Self(Arc::new(Inner {
+        let directory = Self(Arc::new(Inner {
             bus,
             database,
             presence,
             registry,
             known_as: watch::Sender::new(None),
-            has_others: AtomicBool::new(false),
+            ended,
+            others: watch::Sender::default(),
+            is_blind: AtomicBool::new(false),
             has_left: AtomicBool::new(false),
-        }))
+        }));
+        (directory, ends)
     }
 
     pub(crate) fn presence(&self) -> &Presence {
@@ -94,7 +107,7 @@ impl Directory {
 
     /// The address of this replica, while the others know of it and it is certain that it hears them.
     pub(crate) fn address(&self) -> Option<Arc<str>> {
-        let known_as = self.0.known_as.borrow().clone()?;
+        let known_as = self.known_as()?;
         let is_now = self.0.presence.address().borrow().as_deref() == Some(&*known_as);
         (is_now && self.0.presence.is_certain()).then_some(known_as)
     }
@@ -121,7 +134,27 @@ impl Directory {
 
     /// Whether there are other replicas, to which agents could go.
     pub(crate) fn has_others(&self) -> bool {
-        self.0.has_others.load(Ordering::Relaxed)
+        self.replicas() > 1
+    }
+
+    /// How many replicas there are, with this one.
+    pub(crate) fn replicas(&self) -> u32 {
+        u32::try_from(self.0.others.borrow().len() + 1).unwrap_or(u32::MAX)
+    }
+
+    /// The address of another replica, any.
+    pub(crate) fn another(&self) -> Option<String> {
+        self.0.others.borrow().choose(&mut rand::rng()).cloned()
+    }
+
+    /// Whether this replica could not look at the database when it tried last; it tries each second.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.0.is_blind.load(Ordering::Relaxed)
+    }
+
+    /// The address under which this replica's sessions are kept, also while it cannot be reached by it.
+    pub(crate) fn known_as(&self) -> Option<Arc<str>> {
+        self.0.known_as.borrow().clone()
     }
 
     /// Makes the agent's session this replica's; answers also by which address the others know of it.
@@ -160,7 +193,7 @@ impl Directory {
         claimed: &Claimed,
         to: Successor,
     ) -> Result<(), NotClaimed> {
-        let own = self.0.known_as.borrow().clone();
+        let own = self.known_as();
         let is_other = |replica: &String| Some(replica.as_str()) != own.as_deref();
         let before: Vec<String> = if claimed.was_settled == 1 {
             claimed.previous_replica.iter().filter(|replica| is_other(replica)).cloned().collect()
@@ -205,12 +238,10 @@ impl Directory {
         self.0.known_as.borrow().as_deref() == Some(address)
     }
 
-    /// The agent has no session here any more. What cannot be written now is found when the sessions are looked through.
-    pub(crate) async fn release(&self, agent_id: &str, epoch: u64) {
-        let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
-        if let Err(error) = self.0.database.release_session(agent_id, epoch).await {
-            tracing::debug!(%error, "the end of a session is not written yet");
-        }
+    /// The agent has no session here any more; nobody waits until that is written.
+    pub(crate) fn release(&self, agent_id: &str, epoch: u64) {
+        // Who is not there to write it is at its end, where all sessions are released together.
+        let _ = self.0.ended.send((agent_id.to_owned(), i64::try_from(epoch).unwrap_or(i64::MAX)));
     }
 
     /// Tells that the agent was connected twice: another process has taken its place, and it has answered to the last.

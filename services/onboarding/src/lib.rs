@@ -129,7 +129,7 @@ impl Onboarding {
         let rebalance_over = agents.rebalance_over();
         let database = Database::open(store, webhook.is_some()).await?;
         let registry = Arc::new(Registry::default());
-        let directory = Directory::new(bus.clone(), database.clone(), Arc::clone(&registry));
+        let (directory, ends) = Directory::new(bus.clone(), database.clone(), Arc::clone(&registry));
         let recorder = VitalsRecorder::default();
         let sessions = Sessions {
             registry: Arc::clone(&registry),
@@ -145,6 +145,7 @@ impl Onboarding {
                 budget: Budget::new(usize::from(agents.max_queued_mib) << 20),
             },
             pace: Pace::new(agents.connects_per_second, Instant::now()),
+            endings: Semaphore::new(session::ENDINGS),
             sockets: Arc::new(Semaphore::new(session::sockets_of(agents.max_sessions))),
             tasks: TaskTracker::new(),
             shutdown: shutdown.token(),
@@ -161,7 +162,8 @@ impl Onboarding {
         shutdown.spawn_service("queries", queries);
         let connected_agents = queue::connected_agents(bus.clone(), relay, token.clone());
         shutdown.spawn_service("connected agents", connected_agents);
-        let heartbeats = lifecycle::run(recorder.clone(), database.clone(), patience, token.clone());
+        let heartbeats =
+            lifecycle::run(recorder.clone(), database.clone(), directory.clone(), patience, token.clone());
         shutdown.spawn_service("heartbeats", heartbeats);
         let agents_of_all = Agents { bus: bus.clone() };
         let store = database.store().clone();
@@ -174,6 +176,7 @@ impl Onboarding {
         }
         let sessions_over = CancellationToken::new();
         shutdown.spawn_service("directory", directory.clone().run(rebalance_over, sessions_over.clone()));
+        shutdown.spawn_endless("ends of sessions", ends.write());
         let timed = database.store().clone();
         shutdown.spawn_endless("clock", async move { timed.keep_time().await });
         let ending =

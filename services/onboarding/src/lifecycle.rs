@@ -7,7 +7,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    store::{Database, State},
+    directory::Directory,
+    store::{Change, Database, State},
     vitals::VitalsRecorder,
 };
 
@@ -27,6 +28,7 @@ pub(crate) struct Patience {
 pub(crate) async fn run(
     recorder: VitalsRecorder,
     database: Database,
+    directory: Directory,
     patience: Patience,
     shutdown: CancellationToken,
 ) {
@@ -43,20 +45,21 @@ pub(crate) async fn run(
         }
         // Who could not be heard because nobody listened, or whose heartbeat waits to be written, was not silent.
         if written_since.elapsed() >= patience.stale_after
-            && let Err(error) = look(&database, patience).await
+            && let Err(error) = look(&database, directory.known_as().as_deref(), patience).await
         {
             tracing::warn!(%error, "silent agents not noted; trying again");
         }
     }
 }
 
-async fn look(database: &Database, patience: Patience) -> Result<(), StoreError> {
+async fn look(database: &Database, own: Option<&str>, patience: Patience) -> Result<(), StoreError> {
     let Patience { stale_after, disconnected_after } = patience;
     let now = database.now();
-    let before = |time: Duration| now.minus(time);
-    let stale = database.note_silence(State::Connected, State::Stale, before(stale_after), now).await?;
-    let gone =
-        database.note_silence(State::Stale, State::Disconnected, before(disconnected_after), now).await?;
+    let silent_for = |time: Duration, from, to| Change { from, to, silent_since: Some(now.minus(time)) };
+    let fall_silent = silent_for(stale_after, State::Connected, State::Stale);
+    let stale = database.note_silence(fall_silent, own, now).await?;
+    let go = silent_for(disconnected_after, State::Stale, State::Disconnected);
+    let gone = database.note_silence(go, own, now).await?;
     if stale > 0 || gone > 0 {
         tracing::warn!(stale, disconnected = gone, "agents were silent for too long");
     }

@@ -134,7 +134,7 @@ impl Relay {
         loop {
             self.reached(deadline).await?;
             let late = |_| failure(ErrorCode::AgentTimeout, "the agent did not answer in time");
-            let place = timeout_at(deadline, self.place(&query)).await.map_err(late)??;
+            let place = timeout_at(deadline, self.place(&query, context)).await.map_err(late)??;
             let session = match place {
                 Place::Here(session) => session,
                 // Whoever sent it here alone took us for the one who holds the session, and looks further.
@@ -196,8 +196,9 @@ impl Relay {
         ready.map(drop).map_err(|_| failure(ErrorCode::Unavailable, detail))
     }
 
-    /// Where the agent can be asked, if it is the asker's. Only for an agent without a session here the database is asked.
-    async fn place(&self, query: &QueryRequest) -> Result<Place, Failure> {
+    /// Where the agent can be asked, if it is the asker's. Only for an agent without a session here the database is asked, and when
+    /// that cannot be had another replica, which knows more.
+    async fn place(&self, query: &QueryRequest, context: Context) -> Result<Place, Failure> {
         let unknown = || failure(ErrorCode::NotFound, "there is no such agent");
         let (user_id, cluster_id, place) = match self.registry.find(&query.agent_id).await {
             Some(session) => {
@@ -205,10 +206,19 @@ impl Relay {
                 (user_id, cluster_id, Some(Place::Here(session)))
             }
             None => {
-                let found = self.database.whereabouts(&query.agent_id).await.map_err(|error| {
-                    tracing::error!(%error, "cannot look up an agent");
-                    failure(ErrorCode::Unavailable, "the database cannot be reached right now")
-                })?;
+                let another = self.directory.another().filter(|_| !context.is_direct);
+                if let Some(another) = another.clone().filter(|_| self.directory.is_blind()) {
+                    return Ok(Place::Elsewhere(another));
+                }
+                let found = match self.database.whereabouts(&query.agent_id).await {
+                    Ok(found) => found,
+                    Err(error) => {
+                        tracing::error!(%error, "cannot look up an agent");
+                        let detail = "the database cannot be reached right now";
+                        let unavailable = || failure(ErrorCode::Unavailable, detail);
+                        return another.map(Place::Elsewhere).ok_or_else(unavailable);
+                    }
+                };
                 let Whereabouts { user_id, cluster_id, replica } = found.ok_or_else(unknown)?;
                 (user_id, cluster_id, replica.map(Place::Elsewhere))
             }

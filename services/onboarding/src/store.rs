@@ -13,8 +13,8 @@ pub(crate) use alerts::Alert;
 pub(crate) use clusters::{Cluster, NewCluster};
 pub(crate) use install_tokens::InstallToken;
 pub(crate) use keys::{AgentIdentity, AgentKey, NewKey, Refusal, UNUSED_LIFETIME};
-pub(crate) use lifecycle::State;
-pub(crate) use sessions::{Claimed, HeldSession, NewSession, Replica, Whereabouts};
+pub(crate) use lifecycle::{Change, State};
+pub(crate) use sessions::{AT_ONCE, Claimed, HeldSession, NewSession, Replica, Whereabouts};
 pub(crate) use vitals::{Incident, Vitals};
 
 use contracts::{Timestamp, events::Event};

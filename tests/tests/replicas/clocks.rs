@@ -1,18 +1,13 @@
 //! Machines whose clocks differ by minutes, and what all replicas together tell of an agent.
 
-use std::{
-    collections::BTreeMap,
-    process::Command,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{process::Command, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
-use bus::Notice;
+use anyhow::{Context, Result, ensure};
 use contracts::events::EventType;
 use system_tests::Fleet;
-use testkit::eventually_within;
-use tokio_util::task::AbortOnDropHandle;
+use testkit::{Identity, eventually_within};
+
+use crate::told::Told;
 
 const AGENTS: usize = 12;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,51 +32,6 @@ fn another_time(offset: &str) -> Result<Vec<(&'static str, String)>> {
     ])
 }
 
-/// What was told of clusters, how often.
-#[derive(Clone, Default)]
-struct Told(Arc<Mutex<BTreeMap<(String, String), usize>>>);
-
-impl Told {
-    async fn listen(fleet: &Fleet) -> Result<(Self, AbortOnDropHandle<()>)> {
-        let bus = fleet.bus().await?;
-        let mut watch = bus.watch_events(&["cluster.*", "agent.*"]);
-        let Some(Notice::Gap) = watch.next().await else { bail!("events cannot be heard") };
-        let told = Self::default();
-        let telling = told.clone();
-        let listening = tokio::spawn(async move {
-            let _bus = bus;
-            while let Some(notice) = watch.next().await {
-                let Notice::Event(event) = notice else { continue };
-                let agent = event.text("agent_id").unwrap_or_default().to_owned();
-                *telling.lock().entry((event.routing_key(), agent)).or_default() += 1;
-            }
-        });
-        Ok((told, AbortOnDropHandle::new(listening)))
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How often an event of this type was told of each agent.
-    fn counts(&self, event_type: &EventType) -> Vec<usize> {
-        let topic = event_type.routing_key();
-        self.lock().iter().filter(|((told, _), _)| *told == topic).map(|(_, count)| *count).collect()
-    }
-
-    /// Waits until it was told of each agent so many times, and no more often.
-    async fn of_each(&self, event_type: EventType, times: usize) -> Result<()> {
-        eventually_within(PATIENCE, &event_type.routing_key(), async || {
-            let counts = self.counts(&event_type);
-            (counts.len() == AGENTS && counts.iter().all(|count| *count >= times)).then_some(())
-        })
-        .await?;
-        let counts = self.counts(&event_type);
-        ensure!(counts.iter().all(|count| *count == times), "{event_type:?}: {counts:?}");
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn clocks_that_differ_by_minutes_change_nothing_and_each_change_is_told_once() -> Result<()> {
     let settings =
@@ -96,10 +46,30 @@ async fn clocks_that_differ_by_minutes_change_nothing_and_each_change_is_told_on
     let (told, _listening) = Told::listen(&fleet).await?;
     let agents = fleet.make_agents(AGENTS).await?;
     let crowd = fleet.connect(&agents).await?;
-    told.of_each(EventType::ClusterConnected, 1).await?;
+    told.of_each(AGENTS, EventType::ClusterConnected, 1).await?;
+    heartbeats(&fleet, &agents[0]).await?;
+    ensure!(told.count(&EventType::ClusterStale) == 0, "who sends heartbeats is not silent");
+    for agent in &agents {
+        let answer = fleet.ask(1, &agent.agent_id).await?;
+        ensure!(answer.status == 200, "{answer:?}");
+    }
+    drop(crowd);
+    told.of_each(AGENTS, EventType::ClusterStale, 1).await?;
+    told.of_each(AGENTS, EventType::ClusterDisconnected, 1).await?;
+    let _crowd = fleet.connect(&agents).await?;
+    told.of_each(AGENTS, EventType::ClusterConnected, 2).await?;
+    // By now whoever were to tell of it once more would have.
+    heartbeats(&fleet, &agents[0]).await?;
+    told.of_each(AGENTS, EventType::ClusterConnected, 2).await?;
+    told.of_each(AGENTS, EventType::ClusterStale, 1).await?;
+    told.of_each(AGENTS, EventType::ClusterDisconnected, 1).await?;
+    ensure!(told.count(&EventType::AgentDuplicated) == 0, "nobody is there twice");
+    Ok(())
+}
 
-    // Ten heartbeats later each replica has looked ten times whether somebody is silent.
-    let url = fleet.cluster_of(&agents[0].agent_id);
+/// Waits for ten heartbeats of an agent: by then each replica has looked ten times whether somebody is silent.
+async fn heartbeats(fleet: &Fleet, agent: &Identity) -> Result<()> {
+    let url = fleet.cluster_of(&agent.agent_id, 0);
     let heartbeat =
         async || fleet.admin.get(&url).await.ok()?.body["last_heartbeat"].as_str().map(str::to_owned);
     let mut last = heartbeat().await;
@@ -110,18 +80,6 @@ async fn clocks_that_differ_by_minutes_change_nothing_and_each_change_is_told_on
         })
         .await?;
     }
-    ensure!(told.counts(&EventType::ClusterStale).is_empty(), "who sends heartbeats is not silent");
-    for agent in &agents {
-        let answer = fleet.ask(1, &agent.agent_id).await?;
-        ensure!(answer.status == 200, "{answer:?}");
-    }
-    drop(crowd);
-    told.of_each(EventType::ClusterStale, 1).await?;
-    told.of_each(EventType::ClusterDisconnected, 1).await?;
-    let _crowd = fleet.connect(&agents).await?;
-    told.of_each(EventType::ClusterConnected, 2).await?;
-    told.of_each(EventType::ClusterStale, 1).await?;
-    ensure!(told.counts(&EventType::AgentDuplicated).is_empty(), "nobody is there twice");
     Ok(())
 }
 

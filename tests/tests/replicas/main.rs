@@ -5,3 +5,4 @@ mod copies;
 mod cuts;
 mod deaths;
 mod rollout;
+mod told;

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use system_tests::Fleet;
-use testkit::eventually_within;
+use testkit::{Process, eventually_within};
 
 const AGENTS: usize = 200;
 
 #[tokio::test]
-async fn a_rolling_restart_loses_no_request() -> Result<()> {
+async fn a_rolling_restart_of_all_services_loses_no_request() -> Result<()> {
     let mut fleet = Fleet::start(2, &[]).await?;
     let agents = fleet.make_agents(AGENTS).await?;
     let crowd = fleet.connect(&agents).await?;
@@ -17,11 +17,23 @@ async fn a_rolling_restart_loses_no_request() -> Result<()> {
     load.goes_on(500).await?;
     for _ in 0..2 {
         fleet.join(&[]).await?;
-        let mut old = fleet.onboarding.remove(0);
+        let old = fleet.onboarding.remove(0);
         fleet.balance();
-        old.process.terminate().await?;
-        let status = old.process.wait().await?;
-        ensure!(status.success(), "{status}; its log:\n{}", old.process.log());
+        stop(old.process).await?;
+        load.goes_on(500).await?;
+    }
+    for _ in 0..2 {
+        fleet.cluster.push(fleet.start_cluster()?);
+        let old = fleet.cluster.remove(0);
+        fleet.balance_services().await?;
+        stop(old).await?;
+        load.goes_on(500).await?;
+    }
+    for _ in 0..2 {
+        fleet.user_auth.push(fleet.start_user_auth()?);
+        let old = fleet.user_auth.remove(0);
+        fleet.balance_services().await?;
+        stop(old).await?;
         load.goes_on(500).await?;
     }
     let asked = load.stop();
@@ -29,6 +41,13 @@ async fn a_rolling_restart_loses_no_request() -> Result<()> {
     ensure!(failed.is_empty(), "{} of {} failed: {:?}", failed.len(), asked.len(), failed.first());
     ensure!(crowd.connected() == AGENTS, "{} are connected", crowd.connected());
     ensure!(crowd.lost() == 0, "{} sessions were lost", crowd.lost());
+    Ok(())
+}
+
+async fn stop(mut process: Process) -> Result<()> {
+    process.terminate().await?;
+    let status = process.wait().await?;
+    ensure!(status.success(), "{status}; its log:\n{}", process.log());
     Ok(())
 }
 

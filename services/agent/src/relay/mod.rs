@@ -109,7 +109,8 @@ impl Relay {
                 }
             };
             self.vitals.disconnected(&end.reason());
-            if started.elapsed() >= timing.settled {
+            let was_settled = started.elapsed() >= timing.settled;
+            if was_settled {
                 backoff = timing.reconnect.build();
             }
             let short = backoff.next().unwrap_or(timing.rejected);
@@ -118,6 +119,7 @@ impl Relay {
                 // Not at once, even if the server says so: it may say so again and again.
                 End::GoingAway(after) => spread(after, 1.0, 1.2).max(short),
                 End::Rejected(_) | End::Replaced(_) => spread(timing.rejected, 0.8, 1.2),
+                End::Lost(_) if was_settled => rand::random_range(timing.scatter.clone()),
                 End::Lost(_) => short,
             };
             report(&end, pause);

@@ -47,7 +47,9 @@ impl Directory {
                 _ = look.tick() => {}
             }
             let now = address.borrow_and_update().clone();
-            if let Err(error) = self.keep(now, &mut due).await {
+            let kept = self.keep(now, &mut due).await;
+            self.0.is_blind.store(kept.is_err(), Ordering::Relaxed);
+            if let Err(error) = kept {
                 tracing::warn!(%error, "the directory of replicas is out of date; trying again");
             }
         }
@@ -109,18 +111,18 @@ impl Directory {
         }
         let others: Vec<String> = addresses.into_iter().filter(|address| **address != **own).collect();
         let gone = join_all(others.iter().map(|other| self.0.bus.is_gone(other))).await;
-        let mut left = 0_u32;
-        for (other, is_gone) in others.iter().zip(gone) {
+        let mut left = Vec::with_capacity(others.len());
+        for (other, is_gone) in others.into_iter().zip(gone) {
             if !is_gone {
-                left += 1;
+                left.push(other);
                 continue;
             }
-            let sessions = self.0.database.remove_replica(other).await?;
+            let sessions = self.0.database.remove_replica(&other).await?;
             metrics::counter!("replicas_removed_total").increment(1);
             tracing::warn!(replica = other, sessions, "a replica is gone");
         }
-        self.0.has_others.store(left > 0, Ordering::Relaxed);
-        metrics::gauge!("replicas_known").set(f64::from(left) + 1.0);
+        self.0.others.send_replace(left);
+        metrics::gauge!("replicas_known").set(f64::from(self.replicas()));
         Ok(())
     }
 
@@ -140,10 +142,9 @@ impl Directory {
             self.reclaim(own, unwritten).await?;
         }
         self.0.database.release_orphans().await?;
-        for (agent_id, epoch) in written.iter().filter(|(agent_id, _)| !self.0.registry.expects(agent_id)) {
-            self.0.database.release_session(agent_id, *epoch).await?;
-        }
-        Ok(())
+        let ended: Vec<_> =
+            written.into_iter().filter(|(agent_id, _)| !self.0.registry.expects(agent_id)).collect();
+        self.0.database.release_sessions(&ended).await
     }
 
     /// Takes this replica out, so that nobody looks for agents here, and then its queue.

@@ -51,7 +51,7 @@ async fn connect(State(state): State<Connect>, request: Request) -> Result<Respo
         Problem::new(ErrorCode::Unavailable, "too many agents are connected here; try again")
             .retry_after(FULL)
     })?;
-    if !state.sessions.pace.turn().await {
+    if !state.sessions.turn().await {
         let detail = "too many agents connect at once; try again";
         return Err(Problem::new(ErrorCode::Unavailable, detail).retry_after(FULL));
     }

@@ -1,5 +1,5 @@
-//! How fast agents are let in: when thousands come back at once, queries to those that have stayed go on beside them, and the database
-//! has time for others.
+//! How fast agents are let in: when thousands come back at once, queries to those that have stayed go on beside them, and the database,
+//! which all replicas share, has time for others.
 
 use std::{
     num::NonZeroU32,
@@ -17,6 +17,7 @@ const BURST: u32 = 50;
 
 /// Turns, one after the other at even distances.
 pub(crate) struct Pace {
+    /// Of one replica that is alone.
     gap: Duration,
     next: Mutex<Instant>,
 }
@@ -26,9 +27,9 @@ impl Pace {
         Self { gap: Duration::from_secs(1) / per_second.get(), next: Mutex::new(now) }
     }
 
-    /// Waits for a turn; false when too many wait already.
-    pub(crate) async fn turn(&self) -> bool {
-        let Some(turn) = self.reserve(Instant::now()) else {
+    /// Waits for a turn of one of so many replicas; false when too many wait already.
+    pub(super) async fn turn(&self, replicas: u32) -> bool {
+        let Some(turn) = self.reserve(Instant::now(), replicas) else {
             refused("connects_per_second");
             return false;
         };
@@ -36,14 +37,15 @@ impl Pace {
         true
     }
 
-    fn reserve(&self, now: Instant) -> Option<Instant> {
+    fn reserve(&self, now: Instant, replicas: u32) -> Option<Instant> {
+        let gap = self.gap * replicas;
         // No code panics while it holds the lock, so a poisoned one is still good.
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = now.checked_sub(self.gap * BURST).map_or(*next, |earliest| earliest.max(*next));
+        let turn = now.checked_sub(gap * (BURST / replicas)).map_or(*next, |earliest| earliest.max(*next));
         if turn > now + PATIENCE {
             return None;
         }
-        *next = turn + self.gap;
+        *next = turn + gap;
         Some(turn)
     }
 }
@@ -56,12 +58,20 @@ mod tests {
     fn turns_come_at_even_distances_after_a_burst() {
         let now = Instant::now() + Duration::from_secs(100);
         let pace = Pace::new(NonZeroU32::new(100).unwrap(), Instant::now());
-        let turns: Vec<Instant> = std::iter::from_fn(|| pace.reserve(now)).collect();
+        let turns: Vec<Instant> = std::iter::from_fn(|| pace.reserve(now, 1)).collect();
         let waits = |turn: &Instant| turn.saturating_duration_since(now);
         assert_eq!(turns.iter().filter(|turn| waits(turn).is_zero()).count(), BURST as usize + 1);
         assert!(turns.windows(2).all(|pair| pair[1] - pair[0] == Duration::from_millis(10)));
         // Whoever would wait for too long is told at once.
         assert_eq!(turns.last().map(waits), Some(PATIENCE));
-        assert!(pace.reserve(now + Duration::from_secs(1)).is_some());
+        assert!(pace.reserve(now + Duration::from_secs(1), 1).is_some());
+    }
+
+    #[test]
+    fn replicas_share_the_turns() {
+        let now = Instant::now() + Duration::from_secs(100);
+        let pace = Pace::new(NonZeroU32::new(100).unwrap(), Instant::now());
+        let turns: Vec<Instant> = std::iter::from_fn(|| pace.reserve(now, 4)).collect();
+        assert!(turns.windows(2).all(|pair| pair[1] - pair[0] == Duration::from_millis(40)));
     }
 }

@@ -31,6 +31,8 @@ use crate::{
     vitals::VitalsRecorder,
 };
 
+/// So many sessions end at a time.
+pub(crate) const ENDINGS: usize = 4;
 /// An agent has a capability for each command, of which there are a dozen.
 const MAX_CAPABILITIES: usize = 64;
 /// What an agent is told that has taken the place of another process.
@@ -49,6 +51,8 @@ pub(crate) struct Sessions {
     pub(crate) bounds: Bounds,
     /// How fast agents are let in.
     pub(crate) pace: Pace,
+    /// So few end at a time: when thousands are lost at once, queries to the others go on between them.
+    pub(crate) endings: Semaphore,
     /// One for each socket of an agent: also before its session, and until it is closed after it.
     pub(crate) sockets: Arc<Semaphore>,
     pub(crate) tasks: TaskTracker,
@@ -64,6 +68,11 @@ impl Sessions {
     /// A place for the socket of one more agent, if there is one.
     pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.sockets).try_acquire_owned().inspect_err(|_| refused("max_sessions")).ok()
+    }
+
+    /// Waits until one more agent may be let in; false when too many wait already.
+    pub(crate) async fn turn(&self) -> bool {
+        self.pace.turn(self.directory.replicas()).await
     }
 
     /// Runs a session to its end, and keeps its place so long.
@@ -88,9 +97,17 @@ impl Sessions {
                 }
                 Err(end) => (end, None),
             };
-            tracing::info!(agent = agent_id, reason = end.reason(), "connection of an agent ended");
-            self.note(&cluster_id, &end, session.is_some());
-            Box::pin(self.say_goodbye(&mut socket, end, session)).await;
+            let ended = async {
+                let turn = self.endings.acquire().await;
+                tracing::info!(agent = agent_id, reason = end.reason(), "connection of an agent ended");
+                self.note(&cluster_id, &end, session.is_some());
+                if matches!(end, End::Lost(_)) {
+                    return drop(socket);
+                }
+                drop(turn);
+                self.say_goodbye(&mut socket, end, session).await;
+            };
+            Box::pin(ended).await;
             drop(place);
         }
     }
@@ -109,10 +126,11 @@ impl Sessions {
         self.recorder.learn(cluster_id, learnt);
     }
 
+    /// Says goodbye, if the agent still listens, and closes.
     async fn say_goodbye(&self, socket: &mut Socket, end: End, session: Option<Arc<Shared>>) {
         let is_replaced = end.is_replaced();
         let has_answered = end.carry_out(socket, &self.settings).await;
-        // One that was lost says nothing: its agent has come back.
+        // One that does not answer was lost: its agent has come back.
         if let Some(session) = session.filter(|_| is_replaced && has_answered) {
             self.directory.tell_of_duplicate(&session.about.identity).await;
         }
@@ -131,7 +149,7 @@ impl Sessions {
         let earlier = match opening.insert(handle, self.bounds.max_sessions) {
             Ok(earlier) => earlier,
             Err(not_inserted) => {
-                self.release(&shared);
+                self.directory.release(shared.agent_id(), shared.about.epoch);
                 return Err(match not_inserted {
                     NotInserted::Full => too_many(),
                     NotInserted::Over(refused) => End::Refuse(refused),
@@ -161,15 +179,8 @@ impl Sessions {
         self.registry.remove(shared.agent_id(), shared.about.id);
         // One that was replaced is not this replica's any more, and all of a process that stops are released together.
         if !end.is_replaced() && !matches!(end, End::Moved | End::Shutdown) {
-            self.release(shared);
+            self.directory.release(shared.agent_id(), shared.about.epoch);
         }
-    }
-
-    /// The session is not this replica's any more; nobody waits until that is written.
-    fn release(&self, shared: &Shared) {
-        let (directory, agent_id, epoch) =
-            (self.directory.clone(), shared.agent_id().to_owned(), shared.about.epoch);
-        self.tasks.spawn(async move { directory.release(&agent_id, epoch).await });
     }
 
     /// The session is over.

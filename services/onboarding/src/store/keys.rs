@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use contracts::{Timestamp, Token};
-use sqlx::{AnyConnection, FromRow};
+use sqlx::{AnyConnection, AssertSqlSafe, FromRow};
 use store::{StoreError, Transaction};
 use thiserror::Error;
 use uuid::Uuid;
@@ -14,6 +14,14 @@ use super::{Database, is_id};
 pub(crate) const UNUSED_LIFETIME: Duration = Duration::from_hours(24);
 /// Two, so that one can replace the other without a gap.
 const MAX_KEYS: usize = 2;
+
+/// SQL: that the key of this id was not revoked, nor its cluster deleted.
+pub(super) fn is_usable(key_id: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM agent_keys k JOIN clusters c ON c.id = k.cluster_id \
+         WHERE k.id = {key_id} AND k.revoked_at IS NULL AND c.deleted_at IS NULL)"
+    )
+}
 
 pub(crate) struct NewKey<'a> {
     pub(crate) id: &'a str,
@@ -241,12 +249,8 @@ impl Database {
 
     /// Whether a key was revoked, or its cluster deleted.
     pub(crate) async fn is_revoked(&self, key_id: &str) -> Result<bool, StoreError> {
-        let usable = sqlx::query(
-            "SELECT k.id FROM agent_keys k JOIN clusters c ON c.id = k.cluster_id \
-             WHERE k.id = $1 AND k.revoked_at IS NULL AND c.deleted_at IS NULL",
-        )
-        .bind(key_id)
-        .fetch_optional(self.store.pool());
+        let query = AssertSqlSafe(format!("SELECT 1 WHERE {}", is_usable("$1")));
+        let usable = sqlx::query(query).bind(key_id).fetch_optional(self.store.pool());
         Ok(self.read(usable).await?.is_none())
     }
 

@@ -83,25 +83,28 @@ pub(crate) struct Changed {
 impl Database {
     /// Changes the state of those that were silent, some at a time, and tells of each once, whichever replica is first.
     /// Answers how many there were.
+    ///
+    /// An agent whose session another replica than `own` holds is not silent: that one ends the session of an agent that is, and
+    /// may only be unable to write what it hears.
     pub(crate) async fn note_silence(
         &self,
-        from: State,
-        to: State,
-        since: Timestamp,
+        change: Change,
+        own: Option<&str>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        let change = Change { from, to, silent_since: Some(since) };
         self.store
             .bounded(async {
                 let mut transaction = self.store.begin().await?;
                 let query = sqlx::AssertSqlSafe(format!(
                     "SELECT id, user_id, name, agent_id, last_heartbeat FROM clusters WHERE state = $1 \
-                     AND {LAST_HEARD} < $2 AND deleted_at IS NULL ORDER BY id LIMIT $3"
+                     AND {LAST_HEARD} < $2 AND deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM agent_sessions s \
+                     WHERE s.agent_id = clusters.agent_id AND s.replica <> $4) ORDER BY id LIMIT $3"
                 ));
                 let silent: Vec<Changed> = sqlx::query_as(query)
-                    .bind(from.as_str())
-                    .bind(since.as_millis())
+                    .bind(change.from.as_str())
+                    .bind(change.silent_since.map_or(i64::MAX, Timestamp::as_millis))
                     .bind(MAX_CHANGES)
+                    .bind(own.unwrap_or_default())
                     .fetch_all(&mut *transaction)
                     .await?;
                 for changed in &silent {

@@ -7,22 +7,14 @@ use sqlx::{AssertSqlSafe, FromRow};
 use store::StoreError;
 use uuid::Uuid;
 
-use super::{Database, is_id};
+use super::{Database, is_id, keys::is_usable};
 
-/// So many sessions are claimed again with one statement: SQLite takes 32,766 values, PostgreSQL 65,535.
-const AT_ONCE: usize = 1000;
+/// So many sessions are claimed again or released with one statement: SQLite takes 32,766 values, PostgreSQL 65,535.
+pub(crate) const AT_ONCE: usize = 1000;
 /// No agent has had so many sessions; one that says so is not believed.
 const MAX_EPOCH: u64 = 1 << 40;
 /// Values of each.
 const COLUMNS: usize = 4;
-
-/// That the key of this id was not revoked, nor its cluster deleted.
-fn is_usable(key_id: &str) -> String {
-    format!(
-        "EXISTS (SELECT 1 FROM agent_keys k JOIN clusters c ON c.id = k.cluster_id \
-         WHERE k.id = {key_id} AND k.revoked_at IS NULL AND c.deleted_at IS NULL)"
-    )
-}
 
 /// A session that is about to be opened.
 #[derive(Clone, Copy, Debug)]
@@ -114,14 +106,22 @@ impl Database {
         self.read(settled).await.map(drop)
     }
 
-    /// The agent has no session any more, unless it has a newer one.
-    pub(crate) async fn release_session(&self, agent_id: &str, epoch: i64) -> Result<(), StoreError> {
-        let released =
-            sqlx::query("UPDATE agent_sessions SET replica = NULL WHERE agent_id = $1 AND epoch = $2")
-                .bind(agent_id)
-                .bind(epoch)
-                .execute(self.store.pool());
-        self.read(released).await.map(drop)
+    /// These agents have no session any more, unless they have one that is newer than of this epoch.
+    pub(crate) async fn release_sessions(&self, ended: &[(String, i64)]) -> Result<(), StoreError> {
+        for some in ended.chunks(AT_ONCE) {
+            let rows: Vec<String> =
+                (0..some.len()).map(|number| format!("(${}, ${})", 2 * number + 1, 2 * number + 2)).collect();
+            let query = AssertSqlSafe(format!(
+                "UPDATE agent_sessions SET replica = NULL WHERE (agent_id, epoch) IN (VALUES {})",
+                rows.join(", ")
+            ));
+            let mut query = sqlx::query(query).persistent(false);
+            for (agent_id, epoch) in some {
+                query = query.bind(agent_id).bind(epoch);
+            }
+            self.read(query.execute(self.store.pool())).await?;
+        }
+        Ok(())
     }
 
     /// Makes those sessions this replica's (again) that have no newer one and whose keys were not revoked; answers whose they are. Also

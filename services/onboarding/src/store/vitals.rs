@@ -68,7 +68,7 @@ struct Written {
     name: String,
     agent_id: String,
     last_heartbeat: Option<i64>,
-    state_before: String,
+    state: String,
 }
 
 impl Database {
@@ -84,9 +84,9 @@ impl Database {
     async fn try_record_vitals(&self, vitals: &[(String, Vitals)], now: Timestamp) -> Result<(), StoreError> {
         let mut transaction = self.store.begin().await?;
         for (cluster_id, learnt) in vitals {
-            write(&mut transaction, cluster_id, learnt).await?;
-            if learnt.shows_life() {
-                self.note_life(&mut transaction, cluster_id, now).await?;
+            let written = write(&mut transaction, cluster_id, learnt).await?;
+            if let Some(written) = written.filter(|_| learnt.shows_life()) {
+                self.note_life(&mut transaction, written, now).await?;
             }
         }
         transaction.commit().await
@@ -96,29 +96,28 @@ impl Database {
     async fn note_life(
         &self,
         transaction: &mut Transaction,
-        cluster_id: &str,
+        Written { id, user_id, name, agent_id, last_heartbeat, state }: Written,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let found: Option<Written> = sqlx::query_as(
-            "SELECT id, user_id, name, agent_id, last_heartbeat, state AS state_before FROM clusters \
-             WHERE id = $1 AND state <> 'connected' AND deleted_at IS NULL",
-        )
-        .bind(cluster_id)
-        .fetch_optional(&mut **transaction)
-        .await?;
-        let Some(Written { id, user_id, name, agent_id, last_heartbeat, state_before }) = found else {
+        let from = State::read(&state);
+        if from == State::Connected {
             return Ok(());
-        };
+        }
         let changed = Changed { id, user_id, name, agent_id, last_heartbeat };
-        let change = Change { from: State::read(&state_before), to: State::Connected, silent_since: None };
+        let change = Change { from, to: State::Connected, silent_since: None };
         self.change_state(transaction, &changed, change, now).await
     }
 }
 
-async fn write(transaction: &mut Transaction, cluster_id: &str, learnt: &Vitals) -> Result<(), StoreError> {
+/// Writes it, and tells of the row, unless it is deleted.
+async fn write(
+    transaction: &mut Transaction,
+    cluster_id: &str,
+    learnt: &Vitals,
+) -> Result<Option<Written>, StoreError> {
     let count = |count: Option<u64>| count.and_then(|count| i64::try_from(count).ok());
     let (refused, ended) = (learnt.refused.as_ref(), learnt.ended.as_ref());
-    sqlx::query(
+    let written = sqlx::query_as(
         "UPDATE clusters SET agent_version = COALESCE($2, agent_version), \
          kubernetes_version = COALESCE($3, kubernetes_version), \
          connected_at = CASE WHEN $4 > COALESCE(connected_at, 0) THEN $4 ELSE connected_at END, \
@@ -127,7 +126,8 @@ async fn write(transaction: &mut Transaction, cluster_id: &str, learnt: &Vitals)
          detected_provider = COALESCE($9, detected_provider), region = COALESCE($10, region), \
          refused_at = COALESCE($11, refused_at), refused_why = COALESCE($12, refused_why), \
          ended_at = COALESCE($13, ended_at), ended_why = COALESCE($14, ended_why), \
-         cpu_millis = COALESCE($15, cpu_millis), memory_bytes = COALESCE($16, memory_bytes) WHERE id = $1",
+         cpu_millis = COALESCE($15, cpu_millis), memory_bytes = COALESCE($16, memory_bytes) WHERE id = $1 AND deleted_at IS NULL \
+         RETURNING id, user_id, name, agent_id, last_heartbeat, state",
     )
     .bind(cluster_id)
     .bind(learnt.agent_version.as_deref())
@@ -145,7 +145,7 @@ async fn write(transaction: &mut Transaction, cluster_id: &str, learnt: &Vitals)
     .bind(ended.map(|ended| ended.why.as_str()))
     .bind(count(learnt.cpu_millis))
     .bind(count(learnt.memory_bytes))
-    .execute(&mut **transaction)
+    .fetch_optional(&mut **transaction)
     .await?;
-    Ok(())
+    Ok(written)
 }
