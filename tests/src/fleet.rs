@@ -25,6 +25,8 @@ pub use load::{Asked, Load};
 pub use replica::Replica;
 
 const READY: Duration = Duration::from_secs(30);
+/// Thousands of agents are let in one after the other.
+const CONNECTED: Duration = Duration::from_secs(120);
 /// So many clusters are made at a time.
 const AT_A_TIME: usize = 16;
 
@@ -223,7 +225,7 @@ impl Fleet {
     /// When they do not.
     pub async fn connect(&self, agents: &[Identity]) -> Result<Crowd> {
         let crowd = Crowd::start(self.balancer.address(), agents.to_vec());
-        crowd.until_connected(agents.len(), Duration::from_secs(60)).await?;
+        crowd.until_connected(agents.len(), CONNECTED).await?;
         Ok(crowd)
     }
 
