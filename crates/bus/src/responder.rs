@@ -137,6 +137,8 @@ impl Bus {
         F: Future<Output = Reply<A>> + Send + 'static,
     {
         let serving = Arc::new(serving);
+        // So that the first one is an increase.
+        metrics::counter!("bus_dead_letters_total", "queue" => serving.route.requests).absolute(0);
         let queue = QueueSpec::Shared(self.names.queue(serving.route.requests));
         let mut requests = self.broker.consume(queue, serving.options.concurrency);
         let mut echoes = interval(ECHO);

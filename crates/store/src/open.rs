@@ -1,6 +1,6 @@
 //! Opening a store.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use sqlx::{
@@ -77,8 +77,13 @@ impl Store {
             .after_release(move |connection, _| {
                 // The pool's own test of a released connection waits for ever on one that is half open.
                 Box::pin(async move {
-                    let ping = timeout(options.timeout, connection.ping()).await;
-                    ping.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+                    match timeout(options.timeout, connection.ping()).await {
+                        Ok(pong) => pong.map(|()| true),
+                        Err(_) => {
+                            drop(mem::replace(connection, harmless().await?));
+                            Err(sqlx::Error::PoolTimedOut)
+                        }
+                    }
                 })
             })
             .connect_with(connect)
@@ -92,6 +97,12 @@ impl Store {
             clock: Clock::new(),
         })
     }
+}
+
+/// A connection that can be closed in the place of one that is half open: over TLS the pool waits for ever for the farewell of whoever is
+/// not there any more, and keeps the place of that connection as long.
+async fn harmless() -> Result<AnyConnection, sqlx::Error> {
+    AnyConnection::connect("sqlite::memory:").await
 }
 
 /// A schema's name goes into SQL as it is, so only harmless characters pass.

@@ -39,7 +39,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 const SCATTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// What every question is answered with.
+/// What every question is answered with, unless something else is wanted.
 const ANSWER: &str = r#"{"namespaces":[],"total_count":0}"#;
 
 /// Who an agent is.
@@ -59,6 +59,7 @@ pub struct Crowd {
 
 struct Shared {
     address: SocketAddr,
+    answer: String,
     /// How many have a session.
     connected: watch::Sender<usize>,
     /// How many sessions were lost, not closed in peace.
@@ -81,8 +82,14 @@ enum End {
 impl Crowd {
     /// Starts them; they find the relay at this address.
     pub fn start(address: SocketAddr, identities: Vec<Identity>) -> Self {
+        Self::answering(address, identities, ANSWER)
+    }
+
+    /// The same for agents that answer every question with this JSON.
+    pub fn answering(address: SocketAddr, identities: Vec<Identity>, answer: &str) -> Self {
         let shared = Arc::new(Shared {
             address,
+            answer: answer.to_owned(),
             connected: watch::Sender::new(0),
             lost: AtomicU64::new(0),
             replaced: AtomicU64::new(0),
@@ -224,13 +231,14 @@ impl Agent {
     /// Serves the session, and those that follow it without a gap.
     async fn serve(&mut self, mut socket: Socket, mut welcome: Welcome) -> End {
         loop {
-            let after = match serve(&mut socket, &welcome).await {
+            let after = match serve(&self.shared, &mut socket, &welcome).await {
                 Served::GoingAway(after) => after,
                 Served::Over(end) => return end,
             };
             // The session goes on while the next one is opened.
+            let shared = Arc::clone(&self.shared);
             let going_on = tokio::spawn(async move {
-                while let Served::GoingAway(_) = serve(&mut socket, &welcome).await {}
+                while let Served::GoingAway(_) = serve(&shared, &mut socket, &welcome).await {}
             });
             sleep(after).await;
             (socket, welcome) = loop {
@@ -257,7 +265,7 @@ enum Served {
 }
 
 /// Answers until the server goes away or the session is over.
-async fn serve(socket: &mut Socket, welcome: &Welcome) -> Served {
+async fn serve(shared: &Shared, socket: &mut Socket, welcome: &Welcome) -> Served {
     let period = Duration::from_secs(welcome.heartbeat_seconds.into());
     let mut beats = interval_at(Instant::now() + rand::random_range(Duration::ZERO..=period), period);
     loop {
@@ -291,7 +299,7 @@ async fn serve(socket: &mut Socket, welcome: &Welcome) -> Served {
         };
         match ServerFrame::parse(&text) {
             Ok(ServerFrame::Request(request)) => {
-                let result = RawValue::from_string(ANSWER.to_owned()).ok();
+                let result = RawValue::from_string(shared.answer.clone()).ok();
                 let response = Response { request_id: request.request_id, result, error: None };
                 if send(socket, &AgentFrame::Response(response)).await.is_err() {
                     return Served::Over(End::Lost);

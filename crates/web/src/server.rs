@@ -3,10 +3,16 @@
 //! The accept loop stands here because the usual ones (`axum::serve`, axum-server) wait without a limit for a
 //! connection's first byte, and axum-server loses HTTP upgrades when it is held to HTTP/1.1.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, extract::ConnectInfo};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use futures_util::FutureExt;
+use hyper::{
+    body::Incoming,
+    header::{self, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
 use tokio::{
@@ -14,7 +20,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_io_timeout::TimeoutWriter;
 use tokio_rustls::TlsAcceptor;
@@ -28,6 +34,10 @@ use crate::{
 
 /// How long to wait after a failed accept: the process may be out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// So long after the server is told to stop, a connection without a request is still open. A caller who is just sending one on it
+/// gets an answer, which says that it is the last; were it closed, the caller could not know whether the request was heeded.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// Where and how to serve.
 #[derive(Clone, Debug)]
@@ -139,26 +149,30 @@ impl Server {
     /// [`ServeError::Cut`] when the grace period was not enough.
     pub async fn run(self, router: Router, shutdown: CancellationToken) -> Result<(), ServeError> {
         let mut open = JoinSet::new();
+        let serve = |open: &mut JoinSet<()>, place: Option<OwnedSemaphorePermit>, stream, peer| {
+            let serving = self.connections.clone().serve(stream, peer, router.clone(), shutdown.clone());
+            open.spawn(async move {
+                let _open = Held::new(CONNECTIONS, 1.0);
+                serving.await;
+                drop(place);
+            });
+        };
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(_) = open.join_next() => {}
                 (place, accepted) = self.accept() => match accepted {
-                    Ok((stream, peer)) => {
-                        let (connections, router) = (self.connections.clone(), router.clone());
-                        let serving = connections.serve(stream, peer, router, shutdown.clone());
-                        open.spawn(async move {
-                            let _open = Held::new(CONNECTIONS, 1.0);
-                            serving.await;
-                            drop(place);
-                        });
-                    }
+                    Ok((stream, peer)) => serve(&mut open, place, stream, peer),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        sleep(ACCEPT_PAUSE).await;
                     }
                 },
             }
+        }
+        // The system has accepted these already: were they dropped, their callers would see a reset.
+        while let Some((place, Ok((stream, peer)))) = self.accept().now_or_never() {
+            serve(&mut open, place, stream, peer);
         }
         drop(self.listener);
         let all_ended = timeout(self.grace, async { while open.join_next().await.is_some() {} }).await;
@@ -195,9 +209,18 @@ impl Connections {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let stops = shutdown.clone();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
-            router.clone().oneshot(request)
+            let answering = router.clone().oneshot(request);
+            let stops = stops.clone();
+            async move {
+                let mut answer = answering.await?;
+                if stops.is_cancelled() {
+                    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer)
+            }
         });
         let mut stream = TimeoutWriter::new(stream);
         stream.set_timeout(Some(self.write_timeout));
@@ -210,7 +233,7 @@ impl Connections {
         );
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = shutdown.cancelled() => {
+            () = async { shutdown.cancelled().await; sleep(LAST_REQUEST).await } => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

@@ -158,6 +158,8 @@ pub struct Timing {
     pub scatter: RangeInclusive<Duration>,
     /// Before the next attempt after the server said that it wants no more of them; ± 20 %.
     pub rejected: Duration,
+    /// Before the next attempt after another process took this one's place: as long as that one is there it is refused; ± 20 %.
+    pub replaced: Duration,
     /// For one call of the API server.
     pub api_call: Duration,
     /// How long the API server is asked to keep a watch open: so old does a cache get in health.
@@ -184,6 +186,7 @@ impl Default for Timing {
             settled: seconds(30),
             scatter: seconds(1)..=seconds(5),
             rejected: seconds(300),
+            replaced: seconds(60),
             api_call: seconds(20),
             watch: seconds(50),
             watch_retry: backoff(Duration::from_millis(500), seconds(15)),

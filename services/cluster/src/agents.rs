@@ -23,6 +23,7 @@ use crate::{
 
 /// Which agents are connected is known at once; a service that has not answered by then is away.
 const LIST_PATIENCE: Duration = Duration::from_secs(5);
+const LIST_ATTEMPTS: usize = 3;
 
 /// The agents of all users. Cheap to clone.
 #[derive(Clone)]
@@ -37,9 +38,19 @@ enum Step {
     Answered(Box<Answer<QueryResult>>),
     /// The replica that was asked alone is not there: others have not been asked yet.
     LookElsewhere,
-    /// It is not known what became of it; if it may not be asked again, this is the answer.
-    AskAgain(Problem),
+    /// It is not known what became of it, or another replica may know more. If it may not be asked again, this is the answer.
+    AskAgain {
+        otherwise: Problem,
+        /// The replica that is to be asked now, where that is known.
+        at: Option<String>,
+    },
     Failed(Problem),
+}
+
+impl Step {
+    fn again(otherwise: Problem) -> Self {
+        Self::AskAgain { otherwise, at: None }
+    }
 }
 
 /// A result that is still coming: JSON, as the agent wrote it.
@@ -88,8 +99,9 @@ impl Agents {
             timestamp: now,
         };
         let mut again = request.command.is_idempotent();
+        let mut told = None;
         loop {
-            let owner = self.owners.get(&request.agent_id);
+            let owner = told.take().or_else(|| self.owners.get(&request.agent_id));
             let at = owner.as_ref().map(|owner| owner.queue.as_str());
             let options = RequestOptions { deadline, trace: Some(trace), at };
             let answer = self.bus.ask(queues::QUERIES, &request, options).await;
@@ -97,8 +109,12 @@ impl Agents {
             match step {
                 Step::Answered(answer) => return received(*answer, place),
                 Step::LookElsewhere => {}
-                Step::AskAgain(_) if again && Instant::now() < deadline => again = false,
-                Step::AskAgain(problem) | Step::Failed(problem) => return Err(problem),
+                Step::AskAgain { at, .. } if again && Instant::now() < deadline => {
+                    again = false;
+                    // Of what epoch its session is will be seen.
+                    told = at.map(|queue| Owner { queue, epoch: 0 });
+                }
+                Step::AskAgain { otherwise: problem, .. } | Step::Failed(problem) => return Err(problem),
             }
         }
     }
@@ -122,7 +138,7 @@ impl Agents {
                     }
                     (error @ RequestError::Lost, asked) => {
                         asked.into_iter().for_each(forget);
-                        Step::AskAgain(problem(error))
+                        Step::again(problem(error))
                     }
                     (error, _) => Step::Failed(problem(error)),
                 };
@@ -132,28 +148,24 @@ impl Agents {
         let owner = head.owner.clone().zip(head.epoch).map(|(queue, epoch)| Owner { queue, epoch });
         if owner.is_some_and(|owner| !self.owners.learn(agent_id, owner)) {
             let detail = "an earlier session of the agent answered; try again";
-            return Step::AskAgain(Problem::new(ErrorCode::AgentNotConnected, detail));
+            return Step::again(Problem::new(ErrorCode::AgentNotConnected, detail));
         }
-        match head.code {
+        let is_unknown = match head.code {
             // This replica cannot look it up; another one may.
-            Some(ErrorCode::Unavailable) if asked.is_none() => {
-                return Step::AskAgain(refusal(head.code.clone(), head.error.clone()));
-            }
-            Some(ErrorCode::AgentNotConnected) => {}
+            Some(ErrorCode::Unavailable) => true,
+            Some(ErrorCode::AgentNotConnected) => false,
             _ => return Step::Answered(Box::new(answer)),
-        }
-        let problem = refusal(head.code.clone(), head.error.clone());
-        match asked {
+        };
+        let otherwise = refusal(head.code.clone(), head.error.clone());
+        if let Some(asked) = asked {
             // It may have gone over to another replica.
-            Some(asked) => {
-                self.owners.forget(agent_id, asked);
-                Step::AskAgain(problem)
-            }
-            // It has moved while the question was passed on.
-            None if head.owner.is_some() => Step::AskAgain(problem),
+            self.owners.forget(agent_id, asked);
+        } else if !is_unknown && head.owner.is_none() {
             // Nobody has it, or its session has just ended: then it is not back yet.
-            None => Step::Failed(problem),
+            return Step::Failed(otherwise);
         }
+        // Whoever was asked and does not hold it may have said who does.
+        Step::AskAgain { otherwise, at: head.owner.clone() }
     }
 
     /// The ids of this user's connected agents.
@@ -170,16 +182,20 @@ impl Agents {
         };
         let deadline = deadline.min(Instant::now() + LIST_PATIENCE);
         let options = RequestOptions { deadline, trace: Some(trace), at: None };
-        let answer: ConnectedAgentsResult =
-            self.bus.request(queues::CONNECTED_AGENTS, &request, options).await.map_err(
-                |error| match error {
-                    RequestError::Timeout => away(),
-                    other => problem(other),
-                },
-            )?;
-        match (answer.code, answer.error) {
-            (None, None) => Ok(answer.agents),
-            (code, error) => Err(refusal(code, error)),
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let asked = self.bus.request(queues::CONNECTED_AGENTS, &request, options).await;
+            let answer: ConnectedAgentsResult = asked.map_err(|error| match error {
+                RequestError::Timeout => away(),
+                other => problem(other),
+            })?;
+            match (answer.code, answer.error) {
+                (None, None) => return Ok(answer.agents),
+                // That replica cannot look it up; the broker gives the next request to the next one.
+                (Some(ErrorCode::Unavailable), _) if attempts < LIST_ATTEMPTS => {}
+                (code, error) => return Err(refusal(code, error)),
+            }
         }
     }
 }

@@ -62,7 +62,7 @@ struct Inner {
     registry: Arc<Registry>,
     /// The address under which the others know of this replica.
     known_as: watch::Sender<Option<Arc<str>>>,
-    ended: mpsc::UnboundedSender<Ended>,
+    ended: mpsc::Sender<Ended>,
     /// Besides this one, by their addresses.
     others: watch::Sender<Vec<String>>,
     /// The database did not answer when the directory was kept last.
@@ -142,6 +142,11 @@ impl Directory {
         u32::try_from(self.0.others.borrow().len() + 1).unwrap_or(u32::MAX)
     }
 
+    /// The addresses of the other replicas that are there, as far as this one can see it.
+    pub(crate) fn others(&self) -> Vec<String> {
+        if self.address().is_some() { self.0.others.borrow().clone() } else { Vec::new() }
+    }
+
     /// The address of another replica, any.
     pub(crate) fn another(&self) -> Option<String> {
         self.0.others.borrow().choose(&mut rand::rng()).cloned()
@@ -153,7 +158,7 @@ impl Directory {
     }
 
     /// The address under which this replica's sessions are kept, also while it cannot be reached by it.
-    pub(crate) fn known_as(&self) -> Option<Arc<str>> {
+    fn known_as(&self) -> Option<Arc<str>> {
         self.0.known_as.borrow().clone()
     }
 
@@ -240,8 +245,8 @@ impl Directory {
 
     /// The agent has no session here any more; nobody waits until that is written.
     pub(crate) fn release(&self, agent_id: &str, epoch: u64) {
-        // Who is not there to write it is at its end, where all sessions are released together.
-        let _ = self.0.ended.send((agent_id.to_owned(), i64::try_from(epoch).unwrap_or(i64::MAX)));
+        // What is not written is found when the sessions are looked through, or released with all others when this process stops.
+        let _ = self.0.ended.try_send((agent_id.to_owned(), i64::try_from(epoch).unwrap_or(i64::MAX)));
     }
 
     /// Tells that the agent was connected twice: another process has taken its place, and it has answered to the last.

@@ -145,7 +145,6 @@ impl Onboarding {
                 budget: Budget::new(usize::from(agents.max_queued_mib) << 20),
             },
             pace: Pace::new(agents.connects_per_second, Instant::now()),
-            endings: Semaphore::new(session::ENDINGS),
             sockets: Arc::new(Semaphore::new(session::sockets_of(agents.max_sessions))),
             tasks: TaskTracker::new(),
             shutdown: shutdown.token(),

@@ -45,21 +45,21 @@ pub(crate) async fn run(
         }
         // Who could not be heard because nobody listened, or whose heartbeat waits to be written, was not silent.
         if written_since.elapsed() >= patience.stale_after
-            && let Err(error) = look(&database, directory.known_as().as_deref(), patience).await
+            && let Err(error) = look(&database, &directory.others(), patience).await
         {
             tracing::warn!(%error, "silent agents not noted; trying again");
         }
     }
 }
 
-async fn look(database: &Database, own: Option<&str>, patience: Patience) -> Result<(), StoreError> {
+async fn look(database: &Database, others: &[String], patience: Patience) -> Result<(), StoreError> {
     let Patience { stale_after, disconnected_after } = patience;
     let now = database.now();
     let silent_for = |time: Duration, from, to| Change { from, to, silent_since: Some(now.minus(time)) };
     let fall_silent = silent_for(stale_after, State::Connected, State::Stale);
-    let stale = database.note_silence(fall_silent, own, now).await?;
+    let stale = database.note_silence(fall_silent, others, now).await?;
     let go = silent_for(disconnected_after, State::Stale, State::Disconnected);
-    let gone = database.note_silence(go, own, now).await?;
+    let gone = database.note_silence(go, others, now).await?;
     if stale > 0 || gone > 0 {
         tracing::warn!(stale, disconnected = gone, "agents were silent for too long");
     }

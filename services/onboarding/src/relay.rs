@@ -39,12 +39,15 @@ enum Place {
     Here(SessionHandle),
     /// At the replica with this address.
     Elsewhere(String),
+    /// It is not known here; this other replica may know.
+    Unknown(String),
 }
 
 /// What comes of a query.
 enum Outcome {
     Begun(SessionHandle, Encoding, Reader),
-    PassOn(String),
+    /// To another replica, and what is said if that is gone.
+    PassOn(String, Failure),
 }
 
 /// Why a query has no result.
@@ -99,10 +102,9 @@ impl Relay {
             timestamp: Timestamp::now(),
         };
         let answer = match self.ask(query, context).await {
-            Ok(Outcome::PassOn(to)) => {
+            Ok(Outcome::PassOn(to, failure)) => {
                 tracing::debug!(command = command.as_str(), "query passed on");
-                let gone = failure(ErrorCode::AgentNotConnected, HOLDER_IS_GONE);
-                return Reply::PassOn { to, otherwise: refused(head, gone) };
+                return Reply::PassOn { to, otherwise: refused(head, failure) };
             }
             Ok(Outcome::Begun(session, encoding, reader)) => {
                 head.owner = self.directory.address().map(|address| address.to_string());
@@ -141,7 +143,11 @@ impl Relay {
                 Place::Elsewhere(replica) if context.is_direct => {
                     return Err(Failure { elsewhere: Some(replica), ..not_connected() });
                 }
-                Place::Elsewhere(replica) => return Ok(Outcome::PassOn(replica)),
+                Place::Elsewhere(replica) => {
+                    let gone = failure(ErrorCode::AgentNotConnected, HOLDER_IS_GONE);
+                    return Ok(Outcome::PassOn(replica, gone));
+                }
+                Place::Unknown(another) => return Ok(Outcome::PassOn(another, no_database())),
             };
             match self.ask_here(&session, &query, context, deadline).await {
                 // The agent may have gone over to another session, here or elsewhere.
@@ -206,18 +212,15 @@ impl Relay {
                 (user_id, cluster_id, Some(Place::Here(session)))
             }
             None => {
-                let another = self.directory.another().filter(|_| !context.is_direct);
-                if let Some(another) = another.clone().filter(|_| self.directory.is_blind()) {
-                    return Ok(Place::Elsewhere(another));
-                }
-                let found = match self.database.whereabouts(&query.agent_id).await {
-                    Ok(found) => found,
-                    Err(error) => {
-                        tracing::error!(%error, "cannot look up an agent");
-                        let detail = "the database cannot be reached right now";
-                        let unavailable = || failure(ErrorCode::Unavailable, detail);
-                        return another.map(Place::Elsewhere).ok_or_else(unavailable);
-                    }
+                let found = if self.directory.is_blind() {
+                    None
+                } else {
+                    let found = self.database.whereabouts(&query.agent_id).await;
+                    found.inspect_err(|error| tracing::error!(%error, "cannot look up an agent")).ok()
+                };
+                let Some(found) = found else {
+                    let another = self.directory.another().filter(|_| !context.is_direct);
+                    return another.map(Place::Unknown).ok_or_else(no_database);
                 };
                 let Whereabouts { user_id, cluster_id, replica } = found.ok_or_else(unknown)?;
                 (user_id, cluster_id, replica.map(Place::Elsewhere))
@@ -244,10 +247,14 @@ impl Relay {
 
     /// The agents of a user that have a session, wherever.
     pub(crate) async fn connected(&self, request: ConnectedAgentsRequest) -> ConnectedAgentsResult {
-        let agents = self.database.connected_agents(&request.user_id).await.map_err(|error| {
-            tracing::error!(%error, "cannot look up a user's agents");
-            failure(ErrorCode::Unavailable, "the database cannot be reached right now")
-        });
+        let agents = if self.directory.is_blind() && self.directory.has_others() {
+            Err(no_database())
+        } else {
+            self.database.connected_agents(&request.user_id).await.map_err(|error| {
+                tracing::error!(%error, "cannot look up a user's agents");
+                no_database()
+            })
+        };
         let (agents, failed) = match agents {
             Ok(agents) => (agents, None),
             Err(failure) => (Vec::new(), Some(failure)),
@@ -256,6 +263,10 @@ impl Relay {
         let (request_id, timestamp) = (request.request_id, Timestamp::now());
         ConnectedAgentsResult { agents, request_id, error, code, timestamp }
     }
+}
+
+fn no_database() -> Failure {
+    failure(ErrorCode::Unavailable, "the database cannot be reached right now")
 }
 
 fn not_connected() -> Failure {

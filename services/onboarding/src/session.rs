@@ -49,7 +49,7 @@ pub(crate) use registry::Registry;
 pub use settings::SessionTiming;
 pub(crate) use settings::{Bounds, SessionSettings};
 pub(crate) use socket::upgrade;
-pub(crate) use task::{ENDINGS, Sessions, sockets_of};
+pub(crate) use task::{Sessions, sockets_of};
 
 /// A live session, as the rest of the service sees it. Cheap to clone.
 #[derive(Clone)]

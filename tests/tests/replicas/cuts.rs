@@ -18,22 +18,22 @@ const SOON: Duration = Duration::from_secs(20);
 const NOTICED: Duration = Duration::from_secs(45);
 const AGENTS: usize = 40;
 
-/// Two replicas of which the first is to be cut off, and their agents.
+/// Three replicas of which the first is to be cut off, and their agents.
 struct Scene {
     fleet: Fleet,
     crowd: Crowd,
-    /// Agents of the first, and of the second.
+    /// Agents of the first, and of the others.
     agents: [Vec<Identity>; 2],
 }
 
 impl Scene {
     async fn set(variables: &[(&'static str, &str)]) -> Result<Self> {
-        let mut fleet = Fleet::start(2, variables).await?;
+        let mut fleet = Fleet::start(3, variables).await?;
         let agents = fleet.make_agents(AGENTS).await?;
         let crowd = fleet.connect(&agents).await?;
         let held = fleet.held_by(&fleet.onboarding[0]).await?;
         let agents: (Vec<_>, Vec<_>) = agents.into_iter().partition(|agent| held.contains(&agent.agent_id));
-        ensure!(!agents.0.is_empty() && !agents.1.is_empty(), "both have agents");
+        ensure!(!agents.0.is_empty() && !agents.1.is_empty(), "all have agents");
         Ok(Self { fleet, crowd, agents: agents.into() })
     }
 
@@ -78,14 +78,14 @@ impl Scene {
 async fn a_replica_that_is_cut_off_from_the_broker_is_known_to_be_and_hears_of_revocations_before_it_serves()
 -> Result<()> {
     let scene = Scene::set(&[]).await?;
-    let [of_first, of_second] = &scene.agents;
+    let [of_first, of_others] = &scene.agents;
     let (revoked, other) = of_first.split_first().context("an agent")?;
     let other = other.first().context("another agent")?;
     scene.answers(of_first).await?;
     let address_before = scene.first().bus_address()?;
     scene.first().broker.cut();
     scene.first_is_ready(false, SOON).await?;
-    scene.answers(of_second).await?;
+    scene.answers(of_others).await?;
     for agent in of_first.iter().take(5) {
         let answer = scene.fleet.ask(0, &agent.agent_id).await?;
         ensure!((answer.status, answer.code()) == (503, "agent_not_connected"), "{answer:?}");
@@ -149,8 +149,8 @@ async fn a_replica_that_is_cut_off_from_the_database_answers_for_its_agents_and_
     scene.first_is_ready(false, SOON).await?;
     drop(silent);
     // Nobody has asked for these before, so the first takes its share of them.
-    let [of_first, of_second] = &scene.agents;
-    scene.answers(of_second).await?;
+    let [of_first, of_others] = &scene.agents;
+    scene.answers(of_others).await?;
     scene.answers(of_first).await?;
     let url = scene.fleet.cluster_of(&of_first[0].agent_id, 0);
     let answer = scene.fleet.admin.get(&url).await?;
@@ -165,11 +165,20 @@ async fn a_replica_that_is_cut_off_from_the_database_answers_for_its_agents_and_
         let state = scene.state(agent).await?;
         ensure!(state == "connected", "{state}, and its replica hears it");
     }
+    // One that goes to another replica is found there, though the first cannot look that up.
+    let moved = of_first.first().context("an agent")?;
+    scene.fleet.balancer.balance(vec![scene.fleet.onboarding[1].address]);
+    let newer = scene.fleet.connect(std::slice::from_ref(moved)).await?;
+    for by in 0..4 {
+        let answer = scene.fleet.ask(by, &moved.agent_id).await?;
+        ensure!(answer.status == 200, "{answer:?}");
+    }
+    drop(newer);
     scene.first().database.resume();
     scene.first_is_ready(true, SOON).await?;
     ensure!(scene.fleet.admin.get(&url).await?.status == 200, "it is back without a restart");
     ensure!(scene.crowd.lost() == 0, "no session was lost");
-    scene.answers(of_first).await
+    scene.answers(&of_first[1..]).await
 }
 
 #[tokio::test]
@@ -177,12 +186,12 @@ async fn a_replica_that_is_cut_off_from_the_database_answers_for_its_agents_and_
 async fn a_connection_to_the_broker_that_is_dead_and_does_not_show_it_is_noticed_by_both_sides() -> Result<()>
 {
     let scene = Scene::set(&[]).await?;
-    let [of_first, of_second] = &scene.agents;
+    let [of_first, of_others] = &scene.agents;
     scene.answers(of_first).await?;
-    scene.answers(of_second).await?;
+    scene.answers(of_others).await?;
     scene.first().broker.swallow();
     scene.first_is_ready(false, SOON).await?;
-    scene.answers(of_second).await?;
+    scene.answers(of_others).await?;
     // Until the broker has noticed, nobody knows more than that there is no answer.
     eventually_within(NOTICED, "the broker to notice", async || {
         let answer = scene.fleet.ask(0, &of_first[0].agent_id).await.ok()?;
@@ -201,10 +210,10 @@ async fn a_connection_to_the_broker_that_is_dead_and_does_not_show_it_is_noticed
 #[tokio::test]
 async fn a_connection_to_the_database_that_is_dead_and_does_not_show_it_stops_no_query() -> Result<()> {
     let scene = Scene::set(&[]).await?;
-    let [of_first, of_second] = &scene.agents;
+    let [of_first, of_others] = &scene.agents;
     scene.first().database.swallow();
     scene.first_is_ready(false, NOTICED).await?;
-    scene.answers(of_second).await?;
+    scene.answers(of_others).await?;
     scene.answers(of_first).await?;
     scene.first().database.resume();
     scene.first_is_ready(true, NOTICED).await?;

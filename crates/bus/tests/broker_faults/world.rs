@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Result, ensure};
 use bus::{Bus, BusOptions, PublishError, RequestError, RequestOptions, ServeOptions};
 use contracts::queues::Route;
-use testkit::{OwnBroker, eventually};
+use testkit::{OwnBroker, eventually, eventually_within};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout},
@@ -18,6 +18,9 @@ pub(crate) const ECHO: Route = Route { requests: "echo_requests", results: "echo
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 /// After a fault, service must be back within this.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(5);
+
+/// The broker tells of its connections slowly when the machine is busy.
+const ENDED: Duration = Duration::from_secs(30);
 
 /// Every request that was answered, with its text.
 type Seen = Arc<dyn Fn(&str) + Send + Sync>;
@@ -89,7 +92,7 @@ impl World {
         stop.cancel();
         drop((asking, answering));
         let gone = async || broker.connections().await.is_ok_and(|count| count == 0).then_some(());
-        eventually("every connection to end", gone).await?;
+        eventually_within(ENDED, "every connection to end", gone).await?;
         let address = broker.address();
         drop(broker);
         ensure!(TcpStream::connect(address).await.is_err(), "the broker still listens");

@@ -235,6 +235,25 @@ async fn stopping_lets_requests_under_way_end() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_request_on_an_open_connection_is_answered_while_the_server_stops_and_is_the_last() -> Result<()> {
+    let server = Server::bind(&local()).await?;
+    let address = server.local_addr();
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(server.run(app(Router::new()), stop.clone()));
+    let request = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut kept_alive = TcpStream::connect(address).await?;
+    kept_alive.write_all(request).await?;
+    ensure!(kept_alive.read(&mut [0; 1024]).await? > 0, "an answer");
+    stop.cancel();
+    kept_alive.write_all(request).await?;
+    let mut last = String::new();
+    kept_alive.read_to_string(&mut last).await?;
+    ensure!(last.starts_with("HTTP/1.1 200") && last.contains("connection: close"), "{last}");
+    running.await??;
+    Ok(())
+}
+
+#[tokio::test]
 async fn stopping_is_bounded() -> Result<()> {
     let (router, mut arrivals, _never) = held();
     let server = Server::bind(&ServerConfig { grace: Duration::from_millis(50), ..local() }).await?;

@@ -118,7 +118,8 @@ impl Relay {
                 End::Shutdown => break,
                 // Not at once, even if the server says so: it may say so again and again.
                 End::GoingAway(after) => spread(after, 1.0, 1.2).max(short),
-                End::Rejected(_) | End::Replaced(_) => spread(timing.rejected, 0.8, 1.2),
+                End::Rejected(_) => spread(timing.rejected, 0.8, 1.2),
+                End::Replaced(_) => spread(timing.replaced, 0.8, 1.2),
                 End::Lost(_) if was_settled => rand::random_range(timing.scatter.clone()),
                 End::Lost(_) => short,
             };

@@ -37,7 +37,8 @@ async fn open(relay: Arc<Relay>, pause: Duration) -> Box<Opened> {
             Err(end) => end,
         };
         pause = match end {
-            End::Rejected(_) | End::Replaced(_) => spread(timing.rejected, 0.8, 1.2),
+            End::Rejected(_) => spread(timing.rejected, 0.8, 1.2),
+            End::Replaced(_) => spread(timing.replaced, 0.8, 1.2),
             End::Shutdown | End::Lost(_) | End::GoingAway(_) => backoff.next().unwrap_or(timing.rejected),
         };
         super::report(&end, pause);

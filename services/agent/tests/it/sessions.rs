@@ -274,7 +274,7 @@ async fn a_refusal_says_whether_to_come_back_soon() -> Result<()> {
 #[tokio::test]
 async fn an_agent_that_was_replaced_does_not_replace_the_other_in_turn() -> Result<()> {
     let mut world = World::anywhere().await?;
-    world.config.timing.rejected = Duration::from_secs(2);
+    world.config.timing.replaced = Duration::from_secs(2);
     let (_running, mut agent) = world.open().await?;
     agent.send(&refused(RefusalCode::Replaced, true)).await?;
     agent.closed().await?;

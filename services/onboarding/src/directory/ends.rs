@@ -4,19 +4,21 @@ use tokio::sync::mpsc;
 
 use crate::store::{AT_ONCE, Database};
 
+/// So many may wait to be written; of further ones it is found out later.
+const MOST: usize = 65_536;
+
 /// An agent, and the epoch of its session that has ended.
 pub(super) type Ended = (String, i64);
 
 /// Writes which sessions have ended.
 pub(crate) struct Ends {
     database: Database,
-    ended: mpsc::UnboundedReceiver<Ended>,
+    ended: mpsc::Receiver<Ended>,
 }
 
 impl Ends {
-    /// Without a bound: no more sessions end than there were.
-    pub(super) fn channel(database: Database) -> (mpsc::UnboundedSender<Ended>, Self) {
-        let (sender, ended) = mpsc::unbounded_channel();
+    pub(super) fn channel(database: Database) -> (mpsc::Sender<Ended>, Self) {
+        let (sender, ended) = mpsc::channel(MOST);
         (sender, Self { database, ended })
     }
 

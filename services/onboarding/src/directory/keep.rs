@@ -32,6 +32,8 @@ impl Directory {
     ///
     /// In `rebalance_over` sessions that are too many here are sent to other replicas; never if that is zero.
     pub(crate) async fn run(self, rebalance_over: Duration, sessions_over: CancellationToken) {
+        // So that the first one is an increase.
+        metrics::counter!("replicas_removed_total").absolute(0);
         let mut address = self.0.presence.address();
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -51,6 +53,10 @@ impl Directory {
             self.0.is_blind.store(kept.is_err(), Ordering::Relaxed);
             if let Err(error) = kept {
                 tracing::warn!(%error, "the directory of replicas is out of date; trying again");
+                // Those that are known can still be seen to go.
+                let known = self.0.others.borrow().clone();
+                let (there, _) = self.apart(known).await;
+                self.0.others.send_replace(there);
             }
         }
         self.leave().await;
@@ -110,20 +116,25 @@ impl Directory {
             return self.join(own).await;
         }
         let others: Vec<String> = addresses.into_iter().filter(|address| **address != **own).collect();
-        let gone = join_all(others.iter().map(|other| self.0.bus.is_gone(other))).await;
-        let mut left = Vec::with_capacity(others.len());
-        for (other, is_gone) in others.into_iter().zip(gone) {
-            if !is_gone {
-                left.push(other);
-                continue;
+        let (there, gone) = self.apart(others).await;
+        for other in gone {
+            if let Some(sessions) = self.0.database.remove_replica(&other).await? {
+                metrics::counter!("replicas_removed_total").increment(1);
+                tracing::warn!(replica = other, sessions, "a replica is gone");
             }
-            let sessions = self.0.database.remove_replica(&other).await?;
-            metrics::counter!("replicas_removed_total").increment(1);
-            tracing::warn!(replica = other, sessions, "a replica is gone");
         }
-        self.0.others.send_replace(left);
+        self.0.others.send_replace(there);
         metrics::gauge!("replicas_known").set(f64::from(self.replicas()));
         Ok(())
+    }
+
+    /// Those replicas that are there, and those that are gone.
+    async fn apart(&self, replicas: Vec<String>) -> (Vec<String>, Vec<String>) {
+        let is_gone = join_all(replicas.iter().map(|replica| self.0.bus.is_gone(replica))).await;
+        let (gone, there): (Vec<_>, Vec<_>) =
+            replicas.into_iter().zip(is_gone).partition(|(_, is_gone)| *is_gone);
+        let addresses = |some: Vec<(String, bool)>| some.into_iter().map(|(address, _)| address).collect();
+        (addresses(there), addresses(gone))
     }
 
     /// Corrects what the directory says of this replica's sessions.

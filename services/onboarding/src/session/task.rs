@@ -31,8 +31,6 @@ use crate::{
     vitals::VitalsRecorder,
 };
 
-/// So many sessions end at a time.
-pub(crate) const ENDINGS: usize = 4;
 /// An agent has a capability for each command, of which there are a dozen.
 const MAX_CAPABILITIES: usize = 64;
 /// What an agent is told that has taken the place of another process.
@@ -51,8 +49,6 @@ pub(crate) struct Sessions {
     pub(crate) bounds: Bounds,
     /// How fast agents are let in.
     pub(crate) pace: Pace,
-    /// So few end at a time: when thousands are lost at once, queries to the others go on between them.
-    pub(crate) endings: Semaphore,
     /// One for each socket of an agent: also before its session, and until it is closed after it.
     pub(crate) sockets: Arc<Semaphore>,
     pub(crate) tasks: TaskTracker,
@@ -70,9 +66,10 @@ impl Sessions {
         Arc::clone(&self.sockets).try_acquire_owned().inspect_err(|_| refused("max_sessions")).ok()
     }
 
-    /// Waits until one more agent may be let in; false when too many wait already.
+    /// Waits until one more agent may be let in; false when too many wait already, or this process stops.
     pub(crate) async fn turn(&self) -> bool {
-        self.pace.turn(self.directory.replicas()).await
+        let turn = self.pace.turn(self.directory.replicas());
+        self.shutdown.run_until_cancelled(turn).await.unwrap_or_default()
     }
 
     /// Runs a session to its end, and keeps its place so long.
@@ -97,17 +94,9 @@ impl Sessions {
                 }
                 Err(end) => (end, None),
             };
-            let ended = async {
-                let turn = self.endings.acquire().await;
-                tracing::info!(agent = agent_id, reason = end.reason(), "connection of an agent ended");
-                self.note(&cluster_id, &end, session.is_some());
-                if matches!(end, End::Lost(_)) {
-                    return drop(socket);
-                }
-                drop(turn);
-                self.say_goodbye(&mut socket, end, session).await;
-            };
-            Box::pin(ended).await;
+            tracing::info!(agent = agent_id, reason = end.reason(), "connection of an agent ended");
+            self.note(&cluster_id, &end, session.is_some());
+            Box::pin(self.say_goodbye(&mut socket, end, session)).await;
             drop(place);
         }
     }

@@ -84,29 +84,35 @@ impl Database {
     /// Changes the state of those that were silent, some at a time, and tells of each once, whichever replica is first.
     /// Answers how many there were.
     ///
-    /// An agent whose session another replica than `own` holds is not silent: that one ends the session of an agent that is, and
-    /// may only be unable to write what it hears.
+    /// An agent whose session one of `others` holds is not silent: that replica ends the session of an agent that is, and may only be
+    /// unable to write what it hears.
     pub(crate) async fn note_silence(
         &self,
         change: Change,
-        own: Option<&str>,
+        others: &[String],
         now: Timestamp,
     ) -> Result<usize, StoreError> {
         self.store
             .bounded(async {
                 let mut transaction = self.store.begin().await?;
+                let held: Vec<String> = (0..others.len()).map(|number| format!(", ${}", number + 4)).collect();
+                // No replica's address is empty.
                 let query = sqlx::AssertSqlSafe(format!(
                     "SELECT id, user_id, name, agent_id, last_heartbeat FROM clusters WHERE state = $1 \
                      AND {LAST_HEARD} < $2 AND deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM agent_sessions s \
-                     WHERE s.agent_id = clusters.agent_id AND s.replica <> $4) ORDER BY id LIMIT $3"
+                     WHERE s.agent_id = clusters.agent_id AND (s.heard_at >= $2 OR s.replica IN (''{}))) \
+                     ORDER BY id LIMIT $3",
+                    held.concat()
                 ));
-                let silent: Vec<Changed> = sqlx::query_as(query)
+                let mut query = sqlx::query_as(query)
+                    .persistent(false)
                     .bind(change.from.as_str())
                     .bind(change.silent_since.map_or(i64::MAX, Timestamp::as_millis))
-                    .bind(MAX_CHANGES)
-                    .bind(own.unwrap_or_default())
-                    .fetch_all(&mut *transaction)
-                    .await?;
+                    .bind(MAX_CHANGES);
+                for other in others {
+                    query = query.bind(other);
+                }
+                let silent: Vec<Changed> = query.fetch_all(&mut *transaction).await?;
                 for changed in &silent {
                     self.change_state(&mut transaction, changed, change, now).await?;
                 }

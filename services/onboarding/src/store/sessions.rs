@@ -69,14 +69,15 @@ impl Database {
     /// process of the agent has had a session since this one's last, and still has.
     pub(crate) async fn claim_session(&self, new: NewSession<'_>) -> Result<Option<Claimed>, StoreError> {
         let query = AssertSqlSafe(format!(
-            "INSERT INTO agent_sessions (agent_id, epoch, replica, instance, key_id) SELECT $1, $6 + 1, $2, $3, $4 \
+            "INSERT INTO agent_sessions (agent_id, epoch, replica, instance, key_id, heard_at) \
+             SELECT $1, $6 + 1, $2, $3, $4, $7 \
              WHERE {} AND EXISTS (SELECT 1 FROM replicas WHERE address = $2) \
              ON CONFLICT (agent_id) DO UPDATE SET epoch = CASE WHEN $6 > agent_sessions.epoch THEN $6 \
              ELSE agent_sessions.epoch END + 1, previous_replica = agent_sessions.replica, previous_instance = agent_sessions.instance, \
              was_settled = agent_sessions.is_settled, is_settled = CASE WHEN agent_sessions.replica IS NULL \
              OR agent_sessions.replica = excluded.replica THEN agent_sessions.is_settled ELSE 0 END, \
-             replica = excluded.replica, instance = excluded.instance, key_id = excluded.key_id \
-             WHERE agent_sessions.replica IS NULL OR agent_sessions.instance IS NULL \
+             replica = excluded.replica, instance = excluded.instance, key_id = excluded.key_id, \
+             heard_at = excluded.heard_at WHERE agent_sessions.replica IS NULL OR agent_sessions.instance IS NULL \
              OR agent_sessions.instance = excluded.instance OR agent_sessions.epoch <= $5 \
              RETURNING epoch, previous_replica, previous_instance, was_settled",
             is_usable("$4")
@@ -92,6 +93,7 @@ impl Database {
             .bind(last_epoch.unwrap_or(i64::MAX))
             // The database may be a copy of an earlier day, and know of fewer sessions than the agent.
             .bind(last_epoch.unwrap_or(0))
+            .bind(self.now().as_millis())
             .fetch_optional(self.store.pool());
         self.read(claimed).await
     }
@@ -134,20 +136,21 @@ impl Database {
         let mut reclaimed = HashSet::with_capacity(sessions.len());
         for some in sessions.chunks(AT_ONCE) {
             let row = |number: usize| {
-                let first = COLUMNS * number + 2;
+                let first = COLUMNS * number + 3;
                 format!("(${first}, ${}, ${}, ${})", first + 1, first + 2, first + 3)
             };
             let rows: Vec<String> = (0..some.len()).map(row).collect();
             let query = AssertSqlSafe(format!(
-                "INSERT INTO agent_sessions (agent_id, epoch, replica, key_id, instance) \
-                 SELECT v.column1, v.column2, $1, v.column3, NULLIF(v.column4, '') FROM (VALUES {}) AS v WHERE {} \
+                "INSERT INTO agent_sessions (agent_id, epoch, replica, heard_at, key_id, instance) \
+                 SELECT v.column1, v.column2, $1, $2, v.column3, NULLIF(v.column4, '') FROM (VALUES {}) AS v WHERE {} \
                  ON CONFLICT (agent_id) DO UPDATE SET replica = excluded.replica, epoch = excluded.epoch, \
-                 key_id = excluded.key_id, instance = excluded.instance \
+                 key_id = excluded.key_id, instance = excluded.instance, heard_at = excluded.heard_at \
                  WHERE agent_sessions.epoch <= excluded.epoch RETURNING agent_id",
                 rows.join(", "),
                 is_usable("v.column3")
             ));
-            let mut query = sqlx::query_scalar(query).persistent(false).bind(replica);
+            let mut query =
+                sqlx::query_scalar(query).persistent(false).bind(replica).bind(self.now().as_millis());
             for HeldSession { agent_id, epoch, key_id, instance } in some {
                 let instance = instance.map_or_else(String::new, |instance| instance.to_string());
                 query = query.bind(agent_id).bind(epoch).bind(key_id).bind(instance);
@@ -206,22 +209,24 @@ impl Database {
         self.read(added).await.map(drop)
     }
 
-    /// A replica cannot be reached any more, and has no sessions; answers how many it had.
-    pub(crate) async fn remove_replica(&self, address: &str) -> Result<u64, StoreError> {
+    /// A replica cannot be reached any more, and has no sessions; answers how many it had, unless it was taken out already.
+    pub(crate) async fn remove_replica(&self, address: &str) -> Result<Option<u64>, StoreError> {
         self.store
             .bounded(async {
                 let mut transaction = self.store.begin().await?;
                 // In this order, so that no session is claimed for it afterwards.
-                sqlx::query("DELETE FROM replicas WHERE address = $1")
+                let removed = sqlx::query("DELETE FROM replicas WHERE address = $1")
                     .bind(address)
                     .execute(&mut *transaction)
                     .await?;
-                let released = sqlx::query("UPDATE agent_sessions SET replica = NULL WHERE replica = $1")
-                    .bind(address)
-                    .execute(&mut *transaction)
-                    .await?;
+                let released =
+                    sqlx::query("UPDATE agent_sessions SET replica = NULL, heard_at = $2 WHERE replica = $1")
+                        .bind(address)
+                        .bind(self.now().as_millis())
+                        .execute(&mut *transaction)
+                        .await?;
                 transaction.commit().await?;
-                Ok(released.rows_affected())
+                Ok((removed.rows_affected() == 1).then_some(released.rows_affected()))
             })
             .await
     }
@@ -229,9 +234,10 @@ impl Database {
     /// Releases the sessions of replicas that are not known: one was claimed in the moment in which its replica was taken out.
     pub(crate) async fn release_orphans(&self) -> Result<(), StoreError> {
         let released = sqlx::query(
-            "UPDATE agent_sessions SET replica = NULL WHERE replica IS NOT NULL \
+            "UPDATE agent_sessions SET replica = NULL, heard_at = $1 WHERE replica IS NOT NULL \
              AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.address = agent_sessions.replica)",
         )
+        .bind(self.now().as_millis())
         .execute(self.store.pool());
         self.read(released).await.map(drop)
     }

@@ -54,9 +54,9 @@ impl Vitals {
         self.ended = newer.ended.or(self.ended.take());
     }
 
-    /// Whether the agent was there.
-    fn shows_life(&self) -> bool {
-        self.connected_at.is_some() || self.last_heartbeat.is_some()
+    /// When the agent was there last.
+    fn last_heard(&self) -> Option<Timestamp> {
+        self.connected_at.max(self.last_heartbeat)
     }
 }
 
@@ -69,6 +69,7 @@ struct Written {
     agent_id: String,
     last_heartbeat: Option<i64>,
     state: String,
+    state_since: i64,
 }
 
 impl Database {
@@ -85,7 +86,11 @@ impl Database {
         let mut transaction = self.store.begin().await?;
         for (cluster_id, learnt) in vitals {
             let written = write(&mut transaction, cluster_id, learnt).await?;
-            if let Some(written) = written.filter(|_| learnt.shows_life()) {
+            // What was heard before the cluster fell silent, and could not be written then, does not wake it.
+            let wakes = |written: &Written| {
+                learnt.last_heard().is_some_and(|heard| heard.as_millis() >= written.state_since)
+            };
+            if let Some(written) = written.filter(wakes) {
                 self.note_life(&mut transaction, written, now).await?;
             }
         }
@@ -96,7 +101,7 @@ impl Database {
     async fn note_life(
         &self,
         transaction: &mut Transaction,
-        Written { id, user_id, name, agent_id, last_heartbeat, state }: Written,
+        Written { id, user_id, name, agent_id, last_heartbeat, state, .. }: Written,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let from = State::read(&state);
@@ -127,7 +132,7 @@ async fn write(
          refused_at = COALESCE($11, refused_at), refused_why = COALESCE($12, refused_why), \
          ended_at = COALESCE($13, ended_at), ended_why = COALESCE($14, ended_why), \
          cpu_millis = COALESCE($15, cpu_millis), memory_bytes = COALESCE($16, memory_bytes) WHERE id = $1 AND deleted_at IS NULL \
-         RETURNING id, user_id, name, agent_id, last_heartbeat, state",
+         RETURNING id, user_id, name, agent_id, last_heartbeat, state, COALESCE(state_since, 0) AS state_since",
     )
     .bind(cluster_id)
     .bind(learnt.agent_version.as_deref())
