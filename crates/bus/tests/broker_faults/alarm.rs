@@ -30,6 +30,8 @@ tests!(
 
 /// Shorter than the alarm: what was under way when it began ends before it does.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Longer than it takes until everybody has noticed the alarm: a handler whose asker waits no more is dropped before it panics.
+const UNTIL_NOTICED: Duration = Duration::from_secs(15);
 
 async fn a_broker_that_takes_no_messages_is_unavailable_and_nothing_piles_up(mut world: World) -> Result<()> {
     let piled_up = Arc::new(AtomicUsize::new(0));
@@ -94,7 +96,7 @@ async fn a_dead_letter_waits_until_the_broker_takes_it(mut world: World) -> Resu
     }
     eventually("the echo", async || world.echo("x").await.ok()).await?;
     let asking = world.asking.clone();
-    let options = RequestOptions::within(PATIENCE);
+    let options = RequestOptions::within(UNTIL_NOTICED);
     let asked = tokio::spawn(async move { asking.request::<_, String>(ECHO, &"panic", options).await });
     ensure!(timeout(SOON, told.recv()).await?.is_some());
 
