@@ -285,7 +285,7 @@ async fn serve(shared: &Shared, socket: &mut Socket, welcome: &Welcome) -> Serve
                 }
                 continue;
             }
-            message = timeout(period * 3 / 2, socket.next()) => message,
+            message = timeout(period * 7 / 5, socket.next()) => message,
         };
         // The heartbeats are pings in this: what answers them is not waited for.
         let Ok(message) = message else { continue };

@@ -51,7 +51,7 @@ pub struct AgentArgs {
     #[arg(long, env = "AGENT_IMAGE", default_value = "kubesage/agent:1.0.0", value_parser = image)]
     pub agent_image: String,
 
-    /// Seconds between the heartbeats of an agent; after one and a half times this in silence it counts as gone
+    /// Seconds between the heartbeats of an agent; after 1.4 times this in silence it counts as gone
     #[arg(long, env = "HEARTBEAT_SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=300))]
     pub heartbeat_seconds: u64,
 

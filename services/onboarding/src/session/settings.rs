@@ -54,9 +54,9 @@ pub(crate) struct Bounds {
 }
 
 impl SessionSettings {
-    /// For how long an agent may be silent.
+    /// For how long an agent may be silent: 42 s by default, so that a dead connection is noticed within 45.
     pub(super) fn silence(&self) -> Duration {
-        self.heartbeat * 3 / 2
+        self.heartbeat * 7 / 5
     }
 
     /// How often the agent is to send a heartbeat, as `welcome` says it.
