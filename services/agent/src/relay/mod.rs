@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
-use crate::{cluster::Cluster, config::Config, vitals::Vitals};
+use crate::{Timing, cluster::Cluster, config::Config, vitals::Vitals};
 
 mod connect;
 mod heartbeat;
@@ -87,6 +87,16 @@ impl End {
             Self::Lost(reason) | Self::Rejected(reason) | Self::Replaced(reason) => reason.clone(),
         }
     }
+
+    /// Before the next attempt, where the relay does not want this agent now.
+    fn long_pause(&self, timing: &Timing) -> Option<Duration> {
+        let pause = match self {
+            Self::Rejected(_) => timing.rejected,
+            Self::Replaced(_) => timing.replaced,
+            Self::Shutdown | Self::GoingAway(_) | Self::Lost(_) => return None,
+        };
+        Some(spread(pause, 0.8, 1.2))
+    }
 }
 
 impl Relay {
@@ -118,10 +128,8 @@ impl Relay {
                 End::Shutdown => break,
                 // Not at once, even if the server says so: it may say so again and again.
                 End::GoingAway(after) => spread(after, 1.0, 1.2).max(short),
-                End::Rejected(_) => spread(timing.rejected, 0.8, 1.2),
-                End::Replaced(_) => spread(timing.replaced, 0.8, 1.2),
                 End::Lost(_) if was_settled => rand::random_range(timing.scatter.clone()),
-                End::Lost(_) => short,
+                End::Rejected(_) | End::Replaced(_) | End::Lost(_) => end.long_pause(timing).unwrap_or(short),
             };
             report(&end, pause);
             tokio::select! {

@@ -6,7 +6,7 @@ use backon::BackoffBuilder;
 use tokio::time::sleep;
 
 use super::{
-    End, Relay,
+    Relay,
     connect::{self, Opened},
     spread,
 };
@@ -36,11 +36,8 @@ async fn open(relay: Arc<Relay>, pause: Duration) -> Box<Opened> {
             Ok(opened) => return Box::new(opened),
             Err(end) => end,
         };
-        pause = match end {
-            End::Rejected(_) => spread(timing.rejected, 0.8, 1.2),
-            End::Replaced(_) => spread(timing.replaced, 0.8, 1.2),
-            End::Shutdown | End::Lost(_) | End::GoingAway(_) => backoff.next().unwrap_or(timing.rejected),
-        };
+        let short = || backoff.next().unwrap_or(timing.rejected);
+        pause = end.long_pause(timing).unwrap_or_else(short);
         super::report(&end, pause);
     }
 }
