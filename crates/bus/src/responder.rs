@@ -230,7 +230,8 @@ impl<H> Serving<H> {
     /// Declares the queue of the answers to callers without a reply queue.
     async fn prepare(self: Arc<Self>) {
         let results = self.bus.names.queue(self.route.results);
-        if let Err(error) = self.bus.broker.declare(&results, None).await {
+        let declared = self.shutdown.run_until_cancelled(self.bus.broker.declare(&results, None));
+        if let Some(Err(error)) = declared.await {
             tracing::warn!(queue = results, %error, "cannot declare");
         }
     }

@@ -109,11 +109,12 @@ struct Keeper<T> {
     up: watch::Sender<bool>,
 }
 
-/// A connection, what was opened on it, and the token that says that this is beyond repair.
+/// A connection, what was opened on it, and the tokens that say that this is beyond repair, and that lapin's task for it has ended.
 struct Opened<T> {
     connection: Arc<Connection>,
     opened: Arc<T>,
     broken: CancellationToken,
+    ended: CancellationToken,
 }
 
 impl<T: Send + Sync + 'static> Keeper<T> {
@@ -125,14 +126,14 @@ impl<T: Send + Sync + 'static> Keeper<T> {
         let mut pauses = pauses();
         loop {
             match timeout(CONNECT_TIMEOUT, self.connect(&open)).await {
-                Ok(Ok(Opened { connection, opened, broken })) => {
+                Ok(Ok(opened)) => {
                     tracing::info!(
                         broker = self.address(),
                         link = self.name,
                         "connected to the message broker"
                     );
                     let since = Instant::now();
-                    self.hold(&connection, opened, &broken).await;
+                    self.hold(opened).await;
                     metrics::counter!("bus_connections_lost_total").increment(1);
                     if since.elapsed() >= GOOD_CONNECTION {
                         pauses = self::pauses();
@@ -154,20 +155,31 @@ impl<T: Send + Sync + 'static> Keeper<T> {
         F: Fn(Arc<Connection>, CancellationToken) -> O,
         O: Future<Output = lapin::Result<Arc<T>>>,
     {
-        let connection = Arc::new(self.shake_hands().await?);
-        let broken = CancellationToken::new();
-        let opened = open(Arc::clone(&connection), broken.clone()).await?;
-        Ok(Opened { connection, opened, broken })
+        let ended = CancellationToken::new();
+        let connecting = async {
+            let connection = Arc::new(self.shake_hands(ended.clone().drop_guard()).await?);
+            let broken = CancellationToken::new();
+            let opened = open(Arc::clone(&connection), broken.clone()).await?;
+            Ok(Opened { connection, opened, broken, ended: ended.clone() })
+        };
+        // Lapin may leave what was begun on a connection that is lost without an end.
+        tokio::select! {
+            biased;
+            opened = connecting => opened,
+            () = ended.cancelled() => Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
+        }
     }
 
     /// Lapin never ends the task of a connection whose server cannot be reached, and there would be one more with each attempt
-    /// while the broker is away. So it is given a stream to a server that was reached.
-    async fn shake_hands(&self) -> lapin::Result<Connection> {
+    /// while the broker is away. So it is given a stream to a server that was reached, and with it what is dropped when that task
+    /// ends.
+    async fn shake_hands(&self, until_it_ends: DropGuard) -> lapin::Result<Connection> {
         let runtime = lapin::runtime::default_runtime()?;
         let tls = OwnedTLSConfig::default();
         let stream = self.uri.connect_with_config_async(tls.as_ref(), &runtime).await?;
         let stream = Mutex::new(Some(stream));
         let once = async move |_, _| {
+            let _until_it_ends = &until_it_ends;
             let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
             stream.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted).into())
         };
@@ -176,10 +188,11 @@ impl<T: Send + Sync + 'static> Keeper<T> {
     }
 
     /// Lends the connection out until it is lost or beyond repair.
-    async fn hold(&self, connection: &Arc<Connection>, opened: Arc<T>, broken: &CancellationToken) {
+    async fn hold(&self, opened: Opened<T>) {
+        let Opened { connection, opened, broken, ended } = opened;
         let mut events = Box::pin(connection.events_listener());
         self.current.send_replace(Some(opened));
-        self.connections.send_replace(Some(Arc::clone(connection)));
+        self.connections.send_replace(Some(Arc::clone(&connection)));
         self.up.send_replace(true);
         // An event that came before the listener was made would be missed; the status would not.
         while connection.status().connected() {
@@ -202,6 +215,7 @@ impl<T: Send + Sync + 'static> Keeper<T> {
                     Some(_) => {}
                     None => break,
                 },
+                () = ended.cancelled() => break,
                 () = broken.cancelled() => {
                     tracing::warn!(link = self.name, "a channel was closed by the broker; connecting anew");
                     break;

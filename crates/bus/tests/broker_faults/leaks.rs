@@ -3,7 +3,10 @@
 use std::{future::pending, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use bus::{Answer, Body, Encoding, Outgoing, Part, Parts, Reply, RequestError, RequestOptions, ServeOptions};
+use bus::{
+    Answer, Body, Bus, BusOptions, Encoding, Outgoing, Part, Parts, Reply, RequestError, RequestOptions,
+    ServeOptions,
+};
 use contracts::{ErrorCode, queues::Route};
 use futures_util::{StreamExt, stream};
 use testkit::{OwnBroker, eventually_within};
@@ -14,11 +17,17 @@ use crate::{
     world::{SOON, World},
 };
 
-tests!(ten_thousand_requests_that_fail_leave_nothing);
+tests!(
+    ten_thousand_requests_that_fail_leave_nothing,
+    a_bus_that_is_dropped_while_it_connects_leaves_no_connection,
+);
 
 const MOODY: Route = Route { requests: "moody_requests", results: "moody_results" };
 /// Few, because the bus waits longer before each new connection when the last one did not live long.
 const ROUNDS: usize = 5;
+/// In so many steps of this length a handshake is over.
+const MOMENTS: u32 = 100;
+const MOMENT: Duration = Duration::from_micros(200);
 const OF_EACH_KIND: usize = 400;
 /// Of requests that are lost in a cut.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -71,6 +80,22 @@ async fn ten_thousand_requests_that_fail_leave_nothing(mut world: World) -> Resu
     world.end().await
 }
 
+/// At every moment of the handshake, and with a broker that answers only later.
+async fn a_bus_that_is_dropped_while_it_connects_leaves_no_connection(world: World) -> Result<()> {
+    for after in 0..MOMENTS {
+        let bus = Bus::connect(&world.broker.url().into(), BusOptions::default())?;
+        let _ = timeout(MOMENT * after, bus.ready()).await;
+        drop(bus);
+    }
+    world.broker.freeze()?;
+    for _ in 0..10 {
+        let bus = Bus::connect(&world.broker.url().into(), BusOptions::default())?;
+        let _ = timeout(Duration::from_millis(50), bus.ready()).await;
+    }
+    world.broker.thaw()?;
+    world.end().await
+}
+
 type Wish = String;
 
 async fn answer(wish: Wish) -> Reply<String> {
@@ -94,7 +119,7 @@ async fn ask(world: &World, wish: &str) -> Result<String, RequestError> {
 }
 
 /// One request that cannot end well.
-async fn fail(bus: bus::Bus, kind: usize) {
+async fn fail(bus: Bus, kind: usize) {
     let options = RequestOptions::within(PATIENCE);
     match kind {
         // Nobody answers in time.
@@ -129,7 +154,7 @@ async fn take_some(mut body: Body) {
 async fn settled(world: &mut World, before: Option<&Inventory>) -> Result<Inventory> {
     let mut last = None;
     let outcome = eventually_within(SOON * 3, "all to be as before", async || {
-        let serving = world.answering.iter().map(bus::Bus::serving).sum();
+        let serving = world.answering.iter().map(Bus::serving).sum();
         let now = inventory(&mut world.broker, world.asking.in_flight(), serving).await;
         let same = match (&now, before, &last) {
             (Ok(now), Some(before), _) => now == before,

@@ -92,7 +92,10 @@ impl World {
         stop.cancel();
         drop((asking, answering));
         let gone = async || broker.connections().await.is_ok_and(|count| count == 0).then_some(());
-        eventually_within(ENDED, "every connection to end", gone).await?;
+        if let Err(error) = eventually_within(ENDED, "every connection to end", gone).await {
+            let left = broker.clients().await?;
+            return Err(error.context(format!("still there: {left}")));
+        }
         let address = broker.address();
         drop(broker);
         ensure!(TcpStream::connect(address).await.is_err(), "the broker still listens");

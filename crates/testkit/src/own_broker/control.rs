@@ -97,6 +97,19 @@ impl OwnBroker {
         Ok(self.eval("integer_to_list(length(rabbit_networking:connections()))").await?.parse()?)
     }
 
+    /// Every connection of a client with its state, as text for a person.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn clients(&mut self) -> Result<String> {
+        self.eval(
+            "io_lib:format(\"~0tp\", [[catch rabbit_networking:connection_info(C, \
+             [state, name, timeout, channels, connected_at, client_properties, peer_port, recv_cnt, send_cnt, send_pend]) \
+             || C <- rabbit_networking:connections()]])",
+        )
+        .await
+    }
+
     /// Closes every connection, with a word to the client. Returns how many there were.
     ///
     /// # Errors
