@@ -102,7 +102,9 @@ impl System {
         let onboarding_variables = told("onboarding", variables);
         let onboarding = Program::start("onboarding", directory, &[], onboarding_variables.clone())?;
         let patience = ("WEBSOCKET_TIMEOUT", options.websocket_timeout.to_string());
-        let cluster = start("cluster", vec![users, patience])?;
+        let mut variables = stored();
+        variables.extend([users, patience]);
+        let cluster = start("cluster", variables)?;
         let addresses =
             Addresses { cluster: cluster.address().await?, onboarding: onboarding.address().await? };
         for address in [user_auth.address().await?, addresses.onboarding, addresses.cluster] {

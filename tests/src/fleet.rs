@@ -116,6 +116,7 @@ impl Fleet {
     /// When it cannot be started.
     pub fn start_cluster(&self) -> Result<Process> {
         let mut variables = self.common(amqp_url());
+        variables.extend(self.stored(self.database.url().expose_secret().to_owned()));
         variables.push(self.user_service_url());
         variables.push(("WEBSOCKET_TIMEOUT", "10".to_owned()));
         Process::start("cluster", [""; 0], variables)

@@ -149,6 +149,7 @@ impl System {
         let onboarding = Process::start("onboarding", [""; 0], variables)?;
 
         let mut variables = common(&broker.cluster)?;
+        variables.extend(stored());
         variables.push(("USER_SERVICE_URL", user_service_url.clone()));
         variables.push(("WEBSOCKET_TIMEOUT", options.websocket_timeout.to_string()));
         let cluster = Process::start("cluster", [""; 0], variables)?;

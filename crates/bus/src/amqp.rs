@@ -29,7 +29,7 @@ use crate::{
 
 pub(crate) use acks::Ack;
 use link::Link;
-use publisher::Publisher;
+use publisher::{Declared, Publisher};
 
 /// The broker and we tell each other this often that we live; a dead connection is noticed after about twice as long.
 const HEARTBEAT_SECONDS: u16 = 10;
@@ -48,10 +48,11 @@ impl Broker {
         queues: QueueType,
     ) -> Result<Self, ConnectError> {
         let uri = parse(url)?;
-        let exchanges = [names.events(), names.control()];
+        let declared =
+            Declared { events: names.events(), control: names.control(), kept: names.kept_events(), queues };
         let publisher =
             Link::start(uri.clone(), format!("{client_name} (publishing)"), move |connection, broken| {
-                Publisher::open(connection, exchanges.clone(), broken)
+                Publisher::open(connection, declared.clone(), broken)
             });
         let consuming = Link::start(uri, format!("{client_name} (consuming)"), async |_, _| Ok(Arc::new(())));
         Ok(Self { publisher, consuming, queues })
@@ -101,6 +102,24 @@ impl Broker {
             connection.create_channel().await?.queue_declare(queue.into(), options, arguments).await
         });
         declared.await.map(drop).map_err(|error| unavailable(&error))
+    }
+
+    /// Takes the oldest messages beyond `max` off a queue, where nobody consumes from it; how many those were.
+    pub(crate) async fn trim(&self, queue: &str, max: u32) -> Result<u32, PublishError> {
+        let trimmed = self.consuming.connections().with_current(async |connection| {
+            let channel = connection.create_channel().await?;
+            let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+            let there = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
+            let surplus = match there.consumer_count() {
+                0 => there.message_count().saturating_sub(max),
+                _ => 0,
+            };
+            for _ in 0..surplus {
+                channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await?;
+            }
+            Ok(surplus)
+        });
+        trimmed.await.map_err(|error| unavailable(&error))
     }
 
     pub(crate) async fn take(&self, queue: &str) -> Result<Option<Message>, PublishError> {

@@ -204,6 +204,14 @@ impl Broker {
         }
     }
 
+    /// Takes the oldest messages beyond `max` off a queue, where nobody consumes from it; how many those were.
+    pub(crate) async fn trim(&self, queue: &str, max: u32) -> Result<u32, PublishError> {
+        match self {
+            Self::Amqp(broker) => broker.trim(queue, max).await,
+            Self::Memory(broker) => Ok(broker.trim(queue, max)),
+        }
+    }
+
     /// Takes one message off a queue; should the connection be lost just then, it may be taken twice.
     pub(crate) async fn take(&self, queue: &str) -> Result<Option<Message>, PublishError> {
         match self {

@@ -1,20 +1,27 @@
 //! Events: published with the broker's confirmation, watched by each replica for itself.
 
-use std::borrow::Borrow;
+use std::{borrow::Borrow, fmt::Display, time::Duration};
 
 use contracts::{
     events::Event,
-    queues::{direct, parts},
+    queues::{KeptEvents, direct, parts},
 };
+use futures_util::FutureExt;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Bus,
-    broker::{Binding, Consumer, Guarantee, Incoming, QueueSpec, Target},
+    broker::{Acker, Binding, Consumer, Delivery, Guarantee, Incoming, QueueSpec, Target},
     error::PublishError,
     message::Message,
 };
 
 const WATCH_BUFFER: u16 = 256;
+/// So many kept events are handled together.
+const BATCH: usize = 100;
+/// What could not be handled is tried again after so long.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What a watcher of events sees.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +62,65 @@ impl Bus {
         // With acknowledgements, so that a watcher who is slow leaves a flood of events on the broker.
         let queue = QueueSpec::Private { bind, acknowledged: true };
         EventWatch { consumer: self.broker.consume(queue, WATCH_BUFFER) }
+    }
+}
+
+impl Bus {
+    /// Hands the events of a queue on which they are kept to `handle`, in their order, up to a hundred at a time; each to one of the
+    /// processes that do so. A failure is tried again for ever. They are taken off the queue once they were handled, and come again
+    /// when that is not known: `handle` tells repetitions by their `event_id`.
+    pub async fn consume_events<H, F, E>(&self, kept: KeptEvents, shutdown: CancellationToken, handle: H)
+    where
+        H: Fn(Vec<Event>) -> F,
+        F: Future<Output = Result<(), E>>,
+        E: Display,
+    {
+        let queue = QueueSpec::Shared(self.names.queue(kept.queue));
+        let mut consumer = self.broker.consume(queue, WATCH_BUFFER);
+        while let Some(Some(incoming)) = shutdown.run_until_cancelled(consumer.next()).await {
+            let Incoming::Delivery(first) = incoming else { continue };
+            let mut batch = vec![*first];
+            while batch.len() < BATCH
+                && let Some(Some(Incoming::Delivery(next))) = consumer.next().now_or_never()
+            {
+                batch.push(*next);
+            }
+            let handled = self.handle_kept(kept.queue, batch, &handle);
+            if shutdown.run_until_cancelled(handled).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn handle_kept<H, F, E>(&self, queue: &'static str, batch: Vec<Delivery>, handle: &H)
+    where
+        H: Fn(Vec<Event>) -> F,
+        F: Future<Output = Result<(), E>>,
+        E: Display,
+    {
+        let (mut events, mut ackers): (Vec<Event>, Vec<Acker>) = (Vec::new(), Vec::new());
+        for Delivery { message, acker, .. } in batch {
+            match serde_json::from_slice(&message.body) {
+                Ok(event) => events.push(event),
+                Err(error) => drop(self.bury(queue, &message, &format!("no event: {error}")).await),
+            }
+            ackers.push(acker);
+        }
+        while !events.is_empty()
+            && let Err(error) = handle(events.clone()).await
+        {
+            tracing::warn!(queue, %error, "events cannot be handled; trying again");
+            sleep(RETRY).await;
+        }
+        ackers.into_iter().for_each(Acker::ack);
+    }
+
+    /// Takes the oldest events beyond `max` off a queue on which they are kept, where nobody consumes from it; how many those were.
+    ///
+    /// # Errors
+    /// [`PublishError::Unavailable`] when the broker cannot be reached.
+    pub async fn forget_events(&self, kept: KeptEvents, max: u32) -> Result<u32, PublishError> {
+        self.broker.trim(&self.names.queue(kept.queue), max).await
     }
 }
 

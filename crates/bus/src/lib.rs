@@ -97,7 +97,11 @@ impl Bus {
         let names = Names::new(options.prefix);
         let url = url.expose_secret();
         let broker = if let Some(name) = url.strip_prefix("memory:") {
-            Broker::Memory(memory::Broker::named(name))
+            let broker = memory::Broker::named(name);
+            for (queue, topics) in names.kept_events() {
+                broker.keep(&names.events(), topics, &queue);
+            }
+            Broker::Memory(broker)
         } else if url.starts_with("amqp://") || url.starts_with("amqps://") {
             Broker::Amqp(amqp::Broker::connect(url, &options.client_name, &names, options.queues)?)
         } else {

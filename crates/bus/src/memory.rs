@@ -90,6 +90,21 @@ impl Broker {
         lock(&self.shared.state).queue(queue, max_length);
     }
 
+    /// Keeps what is published to these topics on a queue.
+    pub(crate) fn keep(&self, exchange: &str, pattern: &str, queue: &str) {
+        let mut state = lock(&self.shared.state);
+        state.queue(queue, None);
+        let is_same = |bound: &Bound| bound.queue == queue && bound.pattern == pattern;
+        if !state.bindings.iter().any(is_same) {
+            let (exchange, pattern, queue) = (exchange.to_owned(), pattern.to_owned(), queue.to_owned());
+            state.bindings.push(Bound { exchange, pattern, queue });
+        }
+    }
+
+    pub(crate) fn trim(&self, queue: &str, max: u32) -> u32 {
+        lock(&self.shared.state).queues.get(queue).map_or(0, |queue| queue.trim(max))
+    }
+
     pub(crate) fn take(&self, queue: &str) -> Option<Message> {
         let queue = lock(&self.shared.state).queues.get(queue).cloned()?;
         queue.pop().map(|stored| stored.message)

@@ -25,6 +25,11 @@ impl Names {
         self.queue(queues::CONTROL_EXCHANGE)
     }
 
+    /// The queues on which events are kept, with the topics that are bound to them.
+    pub(crate) fn kept_events(&self) -> [(String, &'static str); 2] {
+        [queues::AUDIT_LOG, queues::CLUSTER_EVENTS].map(|kept| (self.queue(kept.queue), kept.topics))
+    }
+
     pub(crate) fn dead_letters(&self) -> String {
         self.queue(queues::DEAD_LETTERS)
     }

@@ -1,8 +1,21 @@
-//! Access to clusters by stored credentials.
+//! Access to clusters by stored credentials: a URL, a token, TLS data.
+//!
+//! [`ServerUrl`] and [`tls_data`] check what users give, [`kubeconfig`] reads it from the file of that name, and a
+//! [`ClusterClient`] is made from it in memory.
 
 mod address;
+mod client;
+mod credentials;
+mod error;
+pub mod kubeconfig;
+mod lookup;
 mod server_url;
 pub mod tls_data;
+mod tunnel;
 
 pub use address::forbidden;
+pub use client::{ClusterClient, Limits, Version};
+pub use credentials::{Credentials, Identity, Trust};
+pub use error::AccessError;
 pub use server_url::{Allowed, InvalidServerUrl, ServerUrl};
+pub use tunnel::Route;

@@ -85,6 +85,11 @@ pub fn key_of(certificate: &str, text: &SecretString) -> Result<SecretString, In
     }
 }
 
+/// The certificates of a PEM that was checked.
+pub(crate) fn der(pem: &str) -> Result<Vec<Vec<u8>>, InvalidTlsData> {
+    Ok(certificates(pem)?.iter().map(|certificate| certificate.to_vec()).collect())
+}
+
 /// The text as PEM.
 fn pem(text: &str) -> Result<String, InvalidTlsData> {
     if text.len() > MAX_LENGTH {

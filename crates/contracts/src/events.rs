@@ -68,10 +68,21 @@ pub enum EventType {
     UserUpdated,
     /// `{cluster_id, agent_id, cluster_name, provider}`
     ClusterCreated,
-    /// `{cluster_id, agent_id, cluster_name}`
+    /// `{cluster_id, agent_id, cluster_name}`; without `agent_id` for a cluster by stored credentials.
     ClusterDeleted,
-    /// `{cluster_id, agent_id, cluster_name, changed}`: what was said of it (`provider`, `features`), `costs` or `aws_role`.
+    /// `{cluster_id, agent_id, cluster_name, changed}`: what was said of it (`provider`, `features`), `costs` or `aws_role`; of a cluster
+    /// by stored credentials, without `agent_id`, the fields that were changed.
     ClusterUpdated,
+    /// `{cluster_id, cluster_name, server_url, context_name, provider_name}`: its credentials are stored.
+    ClusterOnboarded,
+    /// `{cluster_id, cluster_name, namespaces}`: it is its user's active one, and how many namespaces it has.
+    ClusterSelectedAndNamespacesRetrieved,
+    /// `{cluster_id, cluster_name}`: somebody was shown its stored credentials.
+    ClusterCredentialsRead,
+    /// `{cluster_id, cluster_name, run_id, command}`: a command that changes the cluster is about to be run.
+    ClusterKubectlStarted,
+    /// `{cluster_id, cluster_name, run_id, command, exit_code, duration_ms}`: a command was run; `exit_code` is null where it was killed.
+    ClusterKubectlExecuted,
     /// `{cluster_id, agent_id, cluster_name, state_before, last_heartbeat}`: the agent is there, for the first time or again.
     ClusterConnected,
     /// `{cluster_id, agent_id, cluster_name, state_before, last_heartbeat}`: nothing was heard of the agent for a while.
@@ -90,12 +101,15 @@ pub enum EventType {
 }
 
 impl EventType {
-    /// `{entity}.{what}`: the last underscore of the type becomes a dot.
+    /// `{entity}.{what}`. What is said of clusters begins with their name; of others, the last underscore becomes a dot.
     pub fn routing_key(&self) -> String {
         let name = match serde_json::to_value(self) {
             Ok(Value::String(name)) => name,
             _ => String::from("unknown"),
         };
+        if let Some(what) = name.strip_prefix("cluster_") {
+            return format!("cluster.{what}");
+        }
         match name.rsplit_once('_') {
             Some((entity, what)) => format!("{entity}.{what}"),
             None => name,
@@ -111,6 +125,9 @@ mod tests {
     fn the_topic_is_entity_dot_what() {
         assert_eq!(EventType::ApiKeyRevoked.routing_key(), "api_key.revoked");
         assert_eq!(EventType::UserUpdated.routing_key(), "user.updated");
-        assert_eq!(EventType::Other("cluster_onboarded".into()).routing_key(), "cluster.onboarded");
+        assert_eq!(EventType::ClusterKubectlExecuted.routing_key(), "cluster.kubectl_executed");
+        let selected = EventType::ClusterSelectedAndNamespacesRetrieved;
+        assert_eq!(selected.routing_key(), "cluster.selected_and_namespaces_retrieved");
+        assert_eq!(EventType::Other("node_pool_drained".into()).routing_key(), "node_pool.drained");
     }
 }

@@ -3,6 +3,21 @@
 /// The topic exchange that carries every event, with routing keys `{entity}.{what}`.
 pub const EVENTS_EXCHANGE: &str = "kubesage.events";
 
+/// Events that wait on a queue for whoever is to have all of them, also when it is away for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptEvents {
+    /// The durable queue.
+    pub queue: &'static str,
+    /// The topics that are bound to it.
+    pub topics: &'static str,
+}
+
+/// Every event, for the log that users read.
+pub const AUDIT_LOG: KeptEvents = KeptEvents { queue: "audit_log", topics: "#" };
+
+/// What happens to clusters, for programs of others.
+pub const CLUSTER_EVENTS: KeptEvents = KeptEvents { queue: "kubeconfig_events", topics: "cluster.#" };
+
 /// Messages that could not be understood or whose handler failed, kept for a person to look at.
 pub const DEAD_LETTERS: &str = "kubesage.dead_letters";
 

@@ -20,7 +20,7 @@ mod transaction;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use sqlx::{Any, Pool};
 use tokio::{sync::Notify, time::timeout};
@@ -45,6 +45,8 @@ pub enum Backend {
 pub struct Store {
     pool: Pool<Any>,
     backend: Backend,
+    /// Where it is, if it is a file.
+    file: Option<Arc<Path>>,
     /// See [`Store::bounded`].
     limit: Duration,
     /// Separates this service's locks from those of others in the same PostgreSQL database.
@@ -62,6 +64,11 @@ impl Store {
     /// Which database this is.
     pub fn backend(&self) -> Backend {
         self.backend
+    }
+
+    /// The file that it is, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// Gives work with the database the time of [`Options::statement_timeout`] and no more. Waiting for connections and

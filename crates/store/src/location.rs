@@ -42,6 +42,14 @@ impl Location {
         }
     }
 
+    /// The file that it is, if it is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(file) => Some(file),
+            Self::Postgres(_) => None,
+        }
+    }
+
     /// The URL by which sqlx connects. A missing SQLite file is made first, with its directory.
     pub(crate) fn connect_url(&self) -> Result<Url, StoreError> {
         match self {

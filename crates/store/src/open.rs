@@ -92,6 +92,7 @@ impl Store {
             pool,
             limit: options.statement_timeout,
             backend: location.backend(),
+            file: location.file().map(Into::into),
             schema: schema.into(),
             events_committed: Arc::default(),
             clock: Clock::new(),

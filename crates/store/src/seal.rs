@@ -1,5 +1,11 @@
 //! Encryption of the secrets that are kept in rows.
 
+use std::{
+    fs,
+    io::{self, ErrorKind, Write},
+    path::Path,
+};
+
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use chacha20poly1305::{
     Key, KeyInit, XChaCha20Poly1305, XNonce,
@@ -11,7 +17,7 @@ use secrecy::{
 };
 use thiserror::Error;
 
-use crate::Backend;
+use crate::{Backend, Store};
 
 const VERSION: &str = "v1";
 const KEY_BYTES: usize = 32;
@@ -31,6 +37,16 @@ pub enum SealError {
     /// PostgreSQL is shared and backed up by others, so what is secret in it must be sealed.
     #[error("SECRETS_KEY is required with PostgreSQL: 32 random bytes in base64 (openssl rand -base64 32)")]
     Required,
+    /// The key beside a database file cannot be read or written.
+    #[error(
+        "the key beside the database, {path}: {reason}; give SECRETS_KEY instead, or let this process write there"
+    )]
+    KeyFile {
+        /// Where it is.
+        path: String,
+        /// Why not.
+        reason: String,
+    },
     /// The envelope's key is not among those of the setting.
     #[error(
         "sealed with key {0:?}, which SECRETS_KEY does not have: it must hold every key that is still in use"
@@ -81,6 +97,23 @@ impl Sealer {
             None if backend == Backend::Postgres => Err(SealError::Required),
             None => Ok(None),
         }
+    }
+
+    /// The sealer of a service that keeps secrets: by its setting or, for a file without one, by a key in a file of its own beside it,
+    /// made when it is first needed. Who has the database alone has no secrets.
+    ///
+    /// # Errors
+    /// As [`for_database`](Self::for_database), and [`SealError::KeyFile`].
+    pub fn of(store: &Store, setting: Option<&SecretString>) -> Result<Self, SealError> {
+        if let Some(sealer) = Self::for_database(store.backend(), setting)? {
+            return Ok(sealer);
+        }
+        let path = store.file().ok_or(SealError::Required)?.with_extension("key");
+        let key = kept_key(&path).map_err(|error| SealError::KeyFile {
+            path: path.display().to_string(),
+            reason: error.to_string(),
+        })?;
+        Self::from_keys(&key)
     }
 
     /// Encrypts `secret` for the place that `context` names, such as `clusters.token/{id}`. Only there can it be
@@ -138,6 +171,28 @@ impl std::fmt::Debug for Sealer {
         let ids: Vec<&str> = self.keys.iter().map(|(id, _)| id.as_str()).collect();
         f.debug_struct("Sealer").field("key_ids", &ids).finish_non_exhaustive()
     }
+}
+
+/// The key in this file; a new one, when there is no file yet. Two processes that make it at once have the same one: the file is there
+/// whole or not at all.
+fn kept_key(path: &Path) -> io::Result<SecretString> {
+    let read = || fs::read_to_string(path).map(SecretString::from);
+    match read() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        done => return done,
+    }
+    let directory = path.parent().unwrap_or(Path::new("."));
+    // Only its owner can read it.
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    let bytes = Zeroizing::new(rand::random::<[u8; KEY_BYTES]>());
+    file.write_all(Zeroizing::new(BASE64.encode(bytes)).as_bytes())?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Ok(_) => {}
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error.error),
+    }
+    read()
 }
 
 fn cipher(key: &str) -> Result<XChaCha20Poly1305, SealError> {

@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::Result;
 use contracts::queues::{
-    CONNECTED_AGENTS, CONTROL_EXCHANGE, DEAD_LETTERS, EVENTS_EXCHANGE, QUERIES, Route, Service,
+    AUDIT_LOG, CLUSTER_EVENTS, CONNECTED_AGENTS, CONTROL_EXCHANGE, DEAD_LETTERS, EVENTS_EXCHANGE, QUERIES,
+    Route, Service,
 };
 use lapin::{
     Connection, ConnectionProperties,
@@ -27,7 +28,8 @@ impl Cleanup {
     /// For everything that the services declare under this prefix.
     pub(crate) fn new(prefix: &str) -> Self {
         let routes = Service::ALL.map(Service::auth_route).into_iter().chain([QUERIES, CONNECTED_AGENTS]);
-        let queues = routes.flat_map(|route| [route.requests, route.results]).chain([DEAD_LETTERS]).collect();
+        let kept = [DEAD_LETTERS, AUDIT_LOG.queue, CLUSTER_EVENTS.queue];
+        let queues = routes.flat_map(|route| [route.requests, route.results]).chain(kept).collect();
         Self { prefix: prefix.to_owned(), queues: Mutex::new(queues) }
     }
 

@@ -1,30 +1,59 @@
 //! The HTTP API: one file a resource.
 
 mod agents;
+mod audit;
 mod deadline;
 mod envelope;
 mod health;
 mod joined;
+mod kubeconfig;
+mod kubectl;
 mod queries;
 mod selection;
+mod stored;
 
 use std::time::Duration;
 
+use contracts::Timestamp;
 use utoipa_axum::router::OpenApiRouter;
 use web::{
     RateLimit,
     auth::{Verifier, protect},
 };
 
-use crate::agents::Agents;
+use crate::{agents::Agents, kubectl_runs::KubectlRuns, stored::StoredClusters};
 
-/// The routes for users, by API key, and the health check of earlier systems. A request is answered within `patience`.
+/// What the handlers of stored clusters need.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) clusters: StoredClusters,
+    pub(crate) kubectl: KubectlRuns,
+}
+
+impl Api {
+    fn now(&self) -> Timestamp {
+        self.clusters.database.now()
+    }
+}
+
+/// The routes for users, by API key, and the health check of earlier systems. A query is answered within `patience`, and what is asked
+/// of a stored cluster within `cluster_patience`.
 pub(crate) fn routes<V: Verifier>(
     agents: Agents,
     patience: Duration,
+    api: Api,
+    cluster_patience: Duration,
     verifier: V,
     limit: RateLimit,
 ) -> OpenApiRouter {
-    let users = OpenApiRouter::new().merge(queries::routes()).merge(agents::routes()).with_state(agents);
-    deadline::within(protect(users, verifier, limit), patience).merge(health::routes())
+    let queries = OpenApiRouter::new().merge(queries::routes()).merge(agents::routes()).with_state(agents);
+    let queries = deadline::within(protect(queries, verifier.clone(), limit.clone()), patience);
+    let stored = OpenApiRouter::new()
+        .merge(stored::routes())
+        .merge(kubeconfig::routes())
+        .merge(kubectl::routes())
+        .merge(audit::routes())
+        .with_state(api);
+    let stored = deadline::within(protect(stored, verifier, limit), cluster_patience);
+    queries.merge(stored).merge(health::routes())
 }

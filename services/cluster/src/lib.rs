@@ -1,40 +1,116 @@
-//! Answers what users ask of their clusters, by asking the cluster's agent over the queue.
+//! Answers what users ask of their clusters: by asking the cluster's agent over the queue, or by credentials that are stored here; and
+//! keeps the audit log.
 
 mod agents;
+mod audit;
 mod cluster_id;
 mod config;
 mod http;
 mod in_flight;
+mod kubectl_runs;
 mod owners;
 mod run;
+mod store;
+mod stored;
 
 use std::time::Duration;
 
+use ::kubectl::Permissions;
+use ::store::{Sealer, Store, StoreError};
 use bus::Bus;
+use thiserror::Error;
 use utoipa_axum::router::OpenApiRouter;
-use web::{RateLimit, auth::Verifier};
+use web::{RateLimit, Shutdown, auth::Verifier};
 
-pub use config::{Config, QueryArgs};
+pub use config::{AuditArgs, Config, KubectlArgs, QueryArgs, StoredArgs};
 pub use run::run;
+pub use stored::UnusableSecrets;
 
 use agents::Agents;
+use http::Api;
 use in_flight::InFlight;
+use kubectl_runs::KubectlRuns;
+use store::Database;
+use stored::{Clients, Seals, StoredClusters};
+
+/// The service's name: of its database, its connections, its part of the system.
+pub const NAME: &str = "cluster";
+
+/// Answering takes so much longer than what it waits for.
+const MARGIN: Duration = Duration::from_secs(5);
 
 /// What the service is built from.
 pub struct Parts<V> {
+    /// Its own database.
+    pub store: Store,
+    /// What seals the secrets in it.
+    pub sealer: Sealer,
     /// How it talks to the other services.
     pub bus: Bus,
     /// How it finds out whose an API key is.
     pub verifier: V,
     /// How often each key may call.
     pub rate_limit: RateLimit,
-    /// How queries are asked.
+    /// How agents are asked.
     pub queries: QueryArgs,
+    /// How stored clusters are.
+    pub stored: StoredArgs,
+    /// How `kubectl` is run.
+    pub kubectl: KubectlArgs,
+    /// How long the audit log is kept.
+    pub audit: AuditArgs,
 }
 
-/// The service's routes, to be served. It has no tasks of its own.
-pub fn routes<V: Verifier>(parts: Parts<V>) -> OpenApiRouter {
-    let patience = Duration::from_secs(parts.queries.websocket_timeout);
-    let agents = Agents::new(parts.bus, InFlight::new(&parts.queries));
-    http::routes(agents, patience, parts.verifier, parts.rate_limit)
+/// Why the service does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is sealed in it cannot be opened.
+    #[error(transparent)]
+    Secrets(#[from] UnusableSecrets),
+}
+
+/// Brings the database up to date, starts the service's tasks, which end with `shutdown`, and answers its routes, to be served.
+///
+/// # Errors
+/// When the database cannot be used, or the secrets in it are sealed with another key.
+pub async fn start<V: Verifier>(parts: Parts<V>, shutdown: &Shutdown) -> Result<OpenApiRouter, StartError> {
+    let Parts { store, sealer, bus, verifier, rate_limit, queries, stored, kubectl, audit } = parts;
+    let database = Database::open(store).await?;
+    let seals = Seals::new(sealer);
+    seals.check(&database).await?;
+    let clients = Clients::new(stored.limits());
+    let clusters = StoredClusters { database: database.clone(), seals: seals.clone(), clients };
+
+    let (sealing, of) = (seals, database.clone());
+    shutdown.spawn(async move {
+        match sealing.reseal(&of).await {
+            Ok(0) => {}
+            Ok(resealed) => tracing::info!(resealed, "credentials are sealed with the present key"),
+            Err(error) => tracing::error!(%error, "credentials are still sealed with an earlier key"),
+        }
+    });
+    let (relaying, of) = (database.store().clone(), bus.clone());
+    shutdown
+        .spawn_endless("events", async move { relaying.relay_events(|event| of.publish_event(event)).await });
+    let timed = database.store().clone();
+    shutdown.spawn_endless("clock", async move { timed.keep_time().await });
+    shutdown.spawn_service("audit log", audit::keep(bus.clone(), database.clone(), shutdown.token()));
+    shutdown.spawn_endless("tidying", audit::tidy(bus.clone(), database, audit.retention()));
+
+    let patience = Duration::from_secs(queries.websocket_timeout);
+    let cluster_patience = stored.limits().answer.max(kubectl.timeout()) + MARGIN;
+    let settings = kubectl_runs::Settings {
+        program: kubectl.kubectl.clone(),
+        permissions: Permissions { writes: kubectl.kubectl_writes, secrets: kubectl.kubectl_secrets },
+        timeout: kubectl.timeout(),
+        max_output: usize::from(kubectl.kubectl_max_output_kib) << 10,
+        limits: stored.limits(),
+    };
+    let runs = KubectlRuns::new(clusters.clone(), settings, usize::from(kubectl.max_kubectl));
+    let api = Api { clusters, kubectl: runs };
+    let agents = Agents::new(bus, InFlight::new(&queries));
+    Ok(http::routes(agents, patience, api, cluster_patience, verifier, rate_limit))
 }

@@ -64,6 +64,11 @@ pub(crate) struct UpArgs {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret)]
     pub(crate) database_url: Option<SecretString>,
 
+    /// Key that seals secrets at rest: 32 bytes in base64, or id:key[,id:key…] while rotating; required with PostgreSQL. Without it: a
+    /// key in a file beside the database
+    #[arg(long, env = "SECRETS_KEY", hide_env_values = true, value_parser = secret)]
+    pub(crate) secrets_key: Option<SecretString>,
+
     /// Put the agent on the real cluster of this kubeconfig, instead of a simulated one
     #[arg(long)]
     pub(crate) kubeconfig: Option<PathBuf>,
@@ -77,6 +82,15 @@ pub(crate) struct UpArgs {
 
     #[command(flatten)]
     pub(crate) queries: cluster::QueryArgs,
+
+    #[command(flatten)]
+    pub(crate) stored: cluster::StoredArgs,
+
+    #[command(flatten)]
+    pub(crate) kubectl: cluster::KubectlArgs,
+
+    #[command(flatten)]
+    pub(crate) audit: cluster::AuditArgs,
 
     #[command(flatten)]
     pub(crate) agents: onboarding::AgentArgs,

@@ -6,7 +6,7 @@ use bus::{Bus, BusOptions};
 use contracts::{Timestamp, TokenKind, auth::UserData, queues::Service};
 use onboarding::{Onboarding, SessionTiming};
 use secrecy::{ExposeSecret, SecretString};
-use store::Store;
+use store::{Sealer, Store};
 use url::Url;
 use user_auth::UserAuth;
 use utoipa_axum::router::OpenApiRouter;
@@ -43,6 +43,7 @@ impl Services {
         let database = database(args, data_dir)?;
         let accounts_store = Store::open(&database, user_auth::NAME).await?;
         let clusters_store = Store::open(&database, onboarding::NAME).await?;
+        let stored_store = Store::open(&database, cluster::NAME).await?;
         // What the services show each other when the broker is away; nobody else needs it.
         let service_token = new_key(TokenKind::ServiceToken).secret().clone();
         let auth = auth_args(&addresses.inside, &service_token);
@@ -67,15 +68,22 @@ impl Services {
             aws_principal: args.aws.aws_trusted_principal.clone(),
         };
         let onboarding = Onboarding::start(parts, shutdown).await?;
-        let cluster = cluster::routes(cluster::Parts {
-            verifier: RemoteVerifier::start(&bus, Service::Cluster, &auth)?,
+        let parts = cluster::Parts {
+            sealer: Sealer::of(&stored_store, args.secrets_key.as_ref())?,
+            store: stored_store.clone(),
             bus: bus.clone(),
+            verifier: RemoteVerifier::start(&bus, Service::Cluster, &auth)?,
             rate_limit,
             queries: args.queries.clone(),
-        });
+            stored: args.stored.clone(),
+            kubectl: args.kubectl.clone(),
+            audit: args.audit.clone(),
+        };
+        let cluster = cluster::start(parts, shutdown).await?;
         let readiness = process::broker_check(Readiness::new(), &bus)
             .check("users database", move || accounts_store.clone().readiness())
-            .check("clusters database", move || clusters_store.clone().readiness());
+            .check("clusters database", move || clusters_store.clone().readiness())
+            .check("stored clusters database", move || stored_store.clone().readiness());
         Ok(Self { user_auth, onboarding, cluster, readiness })
     }
 

@@ -14,7 +14,10 @@ use std::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ExchangeKind,
-    options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions},
+    options::{
+        BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
+        QueueDeclareOptions,
+    },
     types::{AMQPValue, FieldTable, ShortString},
 };
 use tokio::{
@@ -23,7 +26,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::shared_arguments;
 use crate::{
+    QueueType,
     broker::{Guarantee, Target},
     error::PublishError,
     message::Message,
@@ -59,22 +64,49 @@ impl Posted {
     }
 }
 
+/// What is there before anything is published.
+#[derive(Clone)]
+pub(super) struct Declared {
+    /// The exchange of events.
+    pub(super) events: String,
+    /// The exchange of what askers say.
+    pub(super) control: String,
+    /// The queues on which events are kept, with the topics that are bound to them.
+    pub(super) kept: [(String, &'static str); 2],
+    /// The kind of these queues.
+    pub(super) queues: QueueType,
+}
+
 impl Publisher {
     /// `broken` is cancelled when the channel was closed, so that the connection has to be made anew.
     pub(super) async fn open(
         connection: Arc<Connection>,
-        topics: [String; 2],
+        declared: Declared,
         broken: CancellationToken,
     ) -> lapin::Result<Arc<Self>> {
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
-        for exchange in topics {
+        for exchange in [&declared.events, &declared.control] {
             channel
                 .exchange_declare(
                     exchange.as_str().into(),
                     ExchangeKind::Topic,
                     durable,
+                    FieldTable::default(),
+                )
+                .await?;
+        }
+        // By who publishes, so that no event is lost that happened before its consumer was first there.
+        let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+        for (queue, topics) in &declared.kept {
+            channel.queue_declare(queue.as_str().into(), durable, shared_arguments(declared.queues)).await?;
+            channel
+                .queue_bind(
+                    queue.as_str().into(),
+                    declared.events.as_str().into(),
+                    (*topics).into(),
+                    QueueBindOptions::default(),
                     FieldTable::default(),
                 )
                 .await?;

@@ -41,6 +41,14 @@ impl Queue {
         self.arrived.notify_one();
     }
 
+    /// Drops the oldest messages beyond `max`; how many those were.
+    pub(super) fn trim(&self, max: u32) -> u32 {
+        let mut messages = lock(&self.messages);
+        let surplus = messages.len().saturating_sub(max as usize);
+        messages.drain(..surplus);
+        u32::try_from(surplus).unwrap_or(u32::MAX)
+    }
+
     /// The oldest message that has not expired, if there is one.
     pub(super) fn pop(&self) -> Option<Stored> {
         let now = Instant::now();

@@ -8,4 +8,5 @@ mod documents;
 mod failures;
 mod inputs;
 mod onboarding;
+mod stored;
 mod world;

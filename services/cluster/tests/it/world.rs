@@ -3,8 +3,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bus::{Bus, BusOptions};
-use cluster::{Parts, QueryArgs, routes};
+use cluster::{AuditArgs, KubectlArgs, NAME, Parts, QueryArgs, StoredArgs, start as start_service};
 use contracts::{
     ErrorCode, Token, TokenKind,
     auth::{AuthResult, Scope, UserData},
@@ -12,12 +13,13 @@ use contracts::{
 use reqwest::{Client, Method, RequestBuilder, Response, header::CONTENT_TYPE};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use store::{Sealer, Store, testing::TestDatabase};
 use testkit::TestBus;
 use tokio::time::timeout;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 use web::{
-    App, ProblemDocument, RateLimit, Readiness, Server, ServerConfig, auth::Verifier, config::RateLimitArgs,
-    process,
+    App, ProblemDocument, RateLimit, Readiness, Server, ServerConfig, Shutdown, auth::Verifier,
+    config::RateLimitArgs, process,
 };
 
 use crate::onboarding::Onboarding;
@@ -39,7 +41,11 @@ pub(crate) struct Service {
     pub(crate) bob: String,
     /// A key of bob that may do something else only.
     pub(crate) blind: String,
+    /// Keys of two more users, who may do everything.
+    pub(crate) carol: String,
+    pub(crate) dave: String,
     _stop: DropGuard,
+    _database: Option<TestDatabase>,
 }
 
 /// How a service is started.
@@ -54,6 +60,16 @@ pub(crate) struct Setup {
     /// Requests a minute; absent: not limited.
     pub(crate) rate_limit: Option<u32>,
     pub(crate) max_in_flight: usize,
+    /// Absent: a file of its own.
+    pub(crate) database: Option<SecretString>,
+    pub(crate) secrets_key: SecretString,
+    pub(crate) stored: StoredArgs,
+    pub(crate) kubectl: KubectlArgs,
+}
+
+/// A key that seals, made of this byte.
+pub(crate) fn secrets_key(byte: u8) -> String {
+    BASE64_STANDARD.encode([byte; 32])
 }
 
 impl Setup {
@@ -66,6 +82,10 @@ impl Setup {
             max_requests_per_user: 100,
             rate_limit: None,
             max_in_flight: 100,
+            database: None,
+            secrets_key: secrets_key(1).into(),
+            stored: StoredArgs::default(),
+            kubectl: KubectlArgs::default(),
         }
     }
 
@@ -78,14 +98,24 @@ impl Setup {
         };
         let bus = Bus::connect(&self.url, options)?;
         timeout(Duration::from_secs(10), bus.ready()).await.context("the broker is away")?;
-        let keys = [new_key(), new_key(), new_key()];
+        let own = self.database.is_none().then(TestDatabase::sqlite);
+        let url = self.database.as_ref().or(own.as_ref().map(TestDatabase::url)).context("a database")?;
+        let store = Store::open(url, NAME).await?;
+        let keys = [new_key(), new_key(), new_key(), new_key(), new_key()];
         let users = [
             user("ann", Scope::Read),
             user("bob", Scope::Operate),
             user("bob", Scope::Other("audit".into())),
+            user("carol", Scope::Admin),
+            user("dave", Scope::Admin),
         ];
         let known = keys.iter().map(Token::hash).zip(users).collect();
         let parts = Parts {
+            sealer: Sealer::of(&store, Some(&self.secrets_key))?,
+            store,
+            stored: self.stored.clone(),
+            kubectl: self.kubectl.clone(),
+            audit: AuditArgs::default(),
             bus: bus.clone(),
             verifier: Keys(Arc::new(known)),
             rate_limit: RateLimit::new(&RateLimitArgs {
@@ -99,13 +129,16 @@ impl Setup {
             },
         };
         let readiness = process::broker_check(Readiness::new(), &bus);
-        let router = App::new("cluster", "1").routes(routes(parts)).readiness(readiness).into_router();
+        let shutdown = Shutdown::new();
+        let routes = start_service(parts, &shutdown).await?;
+        let router = App::new("cluster", "1").routes(routes).readiness(readiness).into_router();
         let server = Server::bind(&ServerConfig::new("127.0.0.1", 0)).await?;
         let url = format!("http://{}", server.local_addr());
-        let stop = CancellationToken::new();
+        let stop = shutdown.token();
         tokio::spawn(server.run(router, stop.clone()));
-        let [ann, bob, blind] = keys.each_ref().map(text);
-        Ok(Service { url, client: client()?, ann, bob, blind, _stop: stop.drop_guard() })
+        let [ann, bob, blind, carol, dave] = keys.each_ref().map(text);
+        let client = client()?;
+        Ok(Service { url, client, ann, bob, blind, carol, dave, _stop: stop.drop_guard(), _database: own })
     }
 
     /// The service with an onboarding, each with a connection of its own.
@@ -137,6 +170,11 @@ impl Service {
     /// A request below `/api/v3.0/cluster`, without a key.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}/api/v3.0/cluster{path}", self.url))
+    }
+
+    /// A request of a path from the root, with a key.
+    pub(crate) fn call(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url)).header("X-API-Key", key)
     }
 
     /// Asks with a key.

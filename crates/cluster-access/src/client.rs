@@ -1,0 +1,216 @@
+//! Calls of a cluster's API server, bounded in time, in number and in size.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use k8s_openapi::apimachinery::pkg::{apis::meta::v1::Status, version::Info};
+use kube::{
+    Client, Config,
+    client::{Body, ConfigExt},
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::{sync::Semaphore, time::timeout};
+use tower::ServiceBuilder;
+
+use crate::{AccessError, Credentials, Trust, error::chain, lookup::Lookup};
+
+/// More of one answer is not read, in bytes. A page of 500 objects' metadata has 1 MiB.
+pub(crate) const MAX_ANSWER: usize = 32 << 20;
+/// So many objects are asked for at once.
+const PAGE: u32 = 500;
+/// What a cluster says of an error is cut to so many characters.
+const MAX_MESSAGE: usize = 1024;
+/// Only names are asked for, and not the objects that they are of.
+/// <https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables>
+const METADATA_ONLY: &str =
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json";
+
+/// How much of a cluster's time and of ours a client may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For a TCP connection.
+    pub connect: Duration,
+    /// For an answer, with all that it needs.
+    pub answer: Duration,
+    /// So many requests may be under way at once; further ones wait as long as an answer may take.
+    pub at_once: usize,
+    /// Whether addresses are connected to that are refused otherwise: link-local ones and those of a cloud's metadata.
+    pub any_address: bool,
+}
+
+/// A client of one cluster. Cheap to clone; all clones share connections and [`Limits::at_once`].
+#[derive(Clone)]
+pub struct ClusterClient {
+    client: Client,
+    places: Arc<Semaphore>,
+    limits: Limits,
+}
+
+/// What a cluster says that it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Such as `v1.36.0`.
+    pub git_version: String,
+    /// Such as `linux/amd64`.
+    pub platform: String,
+    /// It says that it is a simulation.
+    pub simulated: bool,
+}
+
+/// The header with which a simulated API server says what it is.
+const SIMULATED_HEADER: &str = "x-kubesage-simulated";
+
+impl ClusterClient {
+    /// Makes a client from what is in memory; nothing is read from files or the environment. It connects when it is first used.
+    ///
+    /// # Errors
+    /// [`AccessError::Credentials`] when they cannot be used.
+    pub fn new(credentials: &Credentials, limits: Limits) -> Result<Self, AccessError> {
+        let unusable = |error: &(dyn Error + 'static)| AccessError::Credentials(chain(error));
+        let config = config(credentials)?;
+        let mut connector = HttpConnector::new_with_resolver(Lookup { any_address: limits.any_address });
+        connector.enforce_http(false);
+        connector.set_connect_timeout(Some(limits.connect));
+        connector.set_nodelay(true);
+        let https =
+            config.rustls_https_connector_with_connector(connector).map_err(|error| unusable(&error))?;
+        let connections: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new()).build(https);
+        let service = ServiceBuilder::new()
+            .layer(config.base_uri_layer())
+            .option_layer(config.auth_layer().map_err(|error| unusable(&error))?)
+            .map_err(Into::<tower::BoxError>::into)
+            .service(connections);
+        Ok(Self {
+            client: Client::new(service, config.default_namespace),
+            places: Arc::new(Semaphore::new(limits.at_once)),
+            limits,
+        })
+    }
+
+    /// Asks for `/version`.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn version(&self) -> Result<Version, AccessError> {
+        let (Info { git_version, platform, .. }, simulated) =
+            self.get("/version", "application/json").await?;
+        Ok(Version { git_version, platform, simulated })
+    }
+
+    /// The names of all namespaces, asked for page by page: at most `max` of them.
+    ///
+    /// # Errors
+    /// [`AccessError`]; [`AccessError::TooLarge`] when there are more than `max`.
+    pub async fn namespaces(&self, max: usize) -> Result<Vec<String>, AccessError> {
+        let mut names = Vec::new();
+        let mut next = String::new();
+        loop {
+            let from = utf8_percent_encode(&next, NON_ALPHANUMERIC);
+            let path = format!("/api/v1/namespaces?limit={PAGE}&continue={from}");
+            let (page, _): (Page, _) = self.get(&path, METADATA_ONLY).await?;
+            names.extend(page.items.into_iter().map(|item| item.metadata.name));
+            if names.len() > max {
+                return Err(AccessError::TooLarge);
+            }
+            match page.metadata.r#continue {
+                // A server that gives the same page again would keep us for ever.
+                Some(token) if !token.is_empty() && token != next => next = token,
+                _ => return Ok(names),
+            }
+        }
+    }
+
+    /// What is at this path, and whether it comes from a simulation.
+    async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        accept: &'static str,
+    ) -> Result<(T, bool), AccessError> {
+        let request = Request::get(path).header(http::header::ACCEPT, accept).body(Body::empty());
+        let request = request.map_err(|error| AccessError::Unreadable(error.to_string()))?;
+        let asked = async {
+            let _place = self.places.acquire().await.map_err(|_| AccessError::Busy)?;
+            let response = self.client.send(request).await.map_err(|error| unreachable(&error))?;
+            let simulated = response.headers().contains_key(SIMULATED_HEADER);
+            Ok((read(response).await?, simulated))
+        };
+        let (bytes, simulated) = timeout(self.limits.answer, asked).await.unwrap_or_else(|_| {
+            let is_full = self.places.available_permits() == 0;
+            Err(if is_full { AccessError::Busy } else { AccessError::TimedOut(self.limits.answer) })
+        })?;
+        let read = serde_json::from_slice(&bytes);
+        Ok((read.map_err(|error| AccessError::Unreadable(error.to_string()))?, simulated))
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    metadata: PageMetadata,
+    items: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct PageMetadata {
+    r#continue: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    metadata: Name,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    name: String,
+}
+
+fn config(credentials: &Credentials) -> Result<Config, AccessError> {
+    let uri: Uri = credentials
+        .server
+        .to_string()
+        .parse()
+        .map_err(|_| AccessError::Credentials("the server's URL cannot be used".to_owned()))?;
+    let mut config = Config::new(uri);
+    config.auth_info = credentials.auth_info();
+    config.tls_server_name.clone_from(&credentials.server_name);
+    match &credentials.trust {
+        Trust::Public => {}
+        Trust::Nobody => config.accept_invalid_certs = true,
+        Trust::Authorities(pem) => {
+            config.root_cert = Some(crate::tls_data::der(pem).map_err(|error| {
+                AccessError::Credentials(format!("the certificates of the authorities: {error}"))
+            })?);
+        }
+    }
+    Ok(config)
+}
+
+/// The whole answer, if it is one of success.
+async fn read(response: Response<Body>) -> Result<Vec<u8>, AccessError> {
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            AccessError::TooLarge
+        } else {
+            AccessError::Unreachable(chain(error.as_ref()))
+        }
+    })?;
+    let bytes: Vec<u8> = body.to_bytes().into();
+    if status.is_success() { Ok(bytes) } else { Err(refused(status, &bytes)) }
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> AccessError {
+    let said = serde_json::from_slice::<Status>(body).ok().and_then(|status| status.message);
+    let message = said.unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason given").to_owned());
+    AccessError::Refused { status: status.as_u16(), message: message.chars().take(MAX_MESSAGE).collect() }
+}
+
+fn unreachable(error: &kube::Error) -> AccessError {
+    AccessError::Unreachable(chain(error).chars().take(MAX_MESSAGE).collect())
+}

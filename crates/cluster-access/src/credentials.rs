@@ -1,0 +1,57 @@
+//! How a cluster is reached, and as whom.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use kube::config::AuthInfo;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::ServerUrl;
+
+/// What a user has handed over to reach a cluster.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// Where its API server is.
+    pub server: ServerUrl,
+    /// The name in its certificate, where it is another than the URL's host.
+    pub server_name: Option<String>,
+    /// A bearer token.
+    pub token: Option<SecretString>,
+    /// A client's certificate.
+    pub identity: Option<Identity>,
+    /// How the server is known.
+    pub trust: Trust,
+}
+
+/// A client's certificate and its key, as PEM.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// With its intermediates.
+    pub certificate: String,
+    /// Its private key.
+    pub key: SecretString,
+}
+
+/// How a server proves that it is the one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// By a certificate of the authorities that this machine trusts.
+    #[default]
+    Public,
+    /// By a certificate of these authorities, as PEM.
+    Authorities(String),
+    /// It does not: whoever answers there is believed.
+    Nobody,
+}
+
+impl Credentials {
+    /// As `kube` takes them.
+    pub(crate) fn auth_info(&self) -> AuthInfo {
+        let encoded = |pem: &str| BASE64_STANDARD.encode(pem);
+        let identity = self.identity.as_ref();
+        AuthInfo {
+            token: self.token.clone(),
+            client_certificate_data: identity.map(|identity| encoded(&identity.certificate)),
+            client_key_data: identity.map(|identity| encoded(identity.key.expose_secret()).into()),
+            ..AuthInfo::default()
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `POST /execute-kubectl-direct/{cluster_id}`: the real `kubectl`.
+
+use ::kubectl::Command;
+use axum::extract::State;
+use contracts::auth::Scope;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use web::{Caller, Json, Path, Problem};
+
+use super::Api;
+use crate::kubectl_runs::Output;
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(execute))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct KubectlRequest {
+    /// As you would type it, with or without `kubectl` before it: `get pods -A -o wide`.
+    #[schema(max_length = 4096)]
+    command: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct KubectlResponse {
+    /// What it printed.
+    output: String,
+    /// What it printed of errors and warnings.
+    error: String,
+    /// Null when it was killed.
+    exit_code: Option<i32>,
+    duration_ms: u64,
+    /// Whether it printed more than is told here.
+    truncated: bool,
+    /// Present and true when it was killed because it took too long.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    timed_out: bool,
+    /// The output of `-o json`, parsed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parsed: Option<Value>,
+}
+
+/// Run a kubectl command on a cluster
+///
+/// Needs the scope `operate`. Commands that change the cluster, and Secrets, are allowed by settings only. Each run is in the audit
+/// log, with the command and without its output.
+#[utoipa::path(post, path = "/execute-kubectl-direct/{cluster_id}", tag = "stored clusters",
+    params(("cluster_id" = i64, Path, description = "The cluster's id")),
+    request_body = KubectlRequest, responses((status = 200, body = KubectlResponse)))]
+async fn execute(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<i64>,
+    Json(KubectlRequest { command: line }): Json<KubectlRequest>,
+) -> Result<Json<KubectlResponse>, Problem> {
+    caller.require(&Scope::Operate)?;
+    // Whose it is comes first: what is allowed is not told of clusters of others.
+    api.clusters.get(&caller.user, id).await?;
+    let command = Command::parse(&line, &api.kubectl.settings.permissions)
+        .map_err(|refused| Problem::invalid("command", refused.to_string()))?;
+    let is_json = command.is_json();
+    let Output { output, error, exit_code, duration_ms, truncated, timed_out } =
+        api.kubectl.run(&caller.user, id, &line, command).await?;
+    let parsed = (is_json && !truncated).then(|| serde_json::from_str(&output).ok()).flatten();
+    Ok(Json(KubectlResponse { output, error, exit_code, duration_ms, truncated, timed_out, parsed }))
+}
