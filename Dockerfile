@@ -3,6 +3,9 @@
 #   docker build --target onboarding --tag kubesage/onboarding:1.0.0 .
 
 ARG RUST_VERSION=1.95
+# Kubernetes supports a kubectl of one minor version above and below the API server's
+# (https://kubernetes.io/releases/version-skew-policy/#kubectl).
+ARG KUBECTL_VERSION=1.36.2
 
 # Builds all binaries, once; the targets below share it.
 FROM rust:${RUST_VERSION}-bookworm AS build
@@ -15,6 +18,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     && cd target/release \
     && install -D --target-directory=/out user-auth cluster onboarding agent kubesage \
     && install --directory --mode=0700 /data
+
+# Kubernetes' own image, of which the program alone is taken: /bin/kubectl
+# (https://github.com/kubernetes/kubernetes/blob/v1.36.2/build/server-image/kubectl/Dockerfile).
+FROM registry.k8s.io/kubectl:v${KUBECTL_VERSION} AS kubectl
 
 # glibc, the roots of TLS and user 65532; no shell.
 FROM gcr.io/distroless/cc-debian12:nonroot AS base
@@ -34,8 +41,12 @@ ENTRYPOINT ["/usr/local/bin/user-auth"]
 
 FROM base AS cluster
 LABEL org.opencontainers.image.title="kubesage/cluster" \
-      org.opencontainers.image.description="Queries of users to their clusters"
+      org.opencontainers.image.description="Queries of users to their clusters, clusters by stored credentials, and the audit log"
 COPY --from=build /out/cluster /usr/local/bin/cluster
+# Users run commands on clusters by stored credentials, and the real kubectl does what they say. Each run has a folder of its own in
+# /tmp, which must be writable and better is in memory.
+COPY --from=kubectl /bin/kubectl /usr/local/bin/kubectl
+ENV KUBECTL=/usr/local/bin/kubectl
 EXPOSE 8008
 ENTRYPOINT ["/usr/local/bin/cluster"]
 
@@ -58,6 +69,9 @@ FROM base AS kubesage
 LABEL org.opencontainers.image.title="kubesage/kubesage" \
       org.opencontainers.image.description="Every service in one process"
 COPY --from=build /out/kubesage /usr/local/bin/kubesage
+# As in `cluster`.
+COPY --from=kubectl /bin/kubectl /usr/local/bin/kubectl
+ENV KUBECTL=/usr/local/bin/kubectl
 COPY --from=build --chown=65532:65532 /data /data
 ENV DATA_DIR=/data
 VOLUME /data

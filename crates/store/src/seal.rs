@@ -283,6 +283,22 @@ mod tests {
     }
 
     #[test]
+    fn a_file_has_a_key_beside_it_that_is_made_once() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("cluster.key");
+        let keys: Vec<SecretString> = std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| kept_key(&path).unwrap())).collect();
+            makers.into_iter().map(|maker| maker.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| key.expose_secret() == keys[0].expose_secret()));
+        assert!(Sealer::from_keys(&keys[0]).is_ok());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
     fn two_seals_of_one_secret_differ() {
         let sealer = sealer(&key(1)).unwrap();
         assert_ne!(

@@ -2,15 +2,19 @@
 
 mod api;
 mod args;
+mod audit;
 mod clusters;
 mod connect;
 mod costs;
 mod error;
+mod input;
 mod keys;
+mod kubectl;
 mod output;
 mod profile;
 mod profiles;
 mod queries;
+mod stored_clusters;
 
 use std::process::ExitCode;
 
@@ -23,7 +27,7 @@ pub(crate) use error::ClientError;
 /// Does what is asked and tells why it could not, in one line on standard error.
 pub(crate) fn run(command: ClientCommand) -> ExitCode {
     match block_on(command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             output::error(&error);
             error.exit_code()
@@ -31,13 +35,14 @@ pub(crate) fn run(command: ClientCommand) -> ExitCode {
     }
 }
 
-fn block_on(command: ClientCommand) -> Result<(), ClientError> {
+fn block_on(command: ClientCommand) -> Result<ExitCode, ClientError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(dispatch(command))
 }
 
-async fn dispatch(command: ClientCommand) -> Result<(), ClientError> {
+async fn dispatch(command: ClientCommand) -> Result<ExitCode, ClientError> {
     match command {
+        ClientCommand::Kubectl(args) => return kubectl::run(args).await,
         ClientCommand::Clusters(args) => clusters::run(args).await,
         ClientCommand::Connect(args) => connect::run(args).await,
         ClientCommand::Namespaces(args) => queries::namespaces(args).await,
@@ -47,7 +52,9 @@ async fn dispatch(command: ClientCommand) -> Result<(), ClientError> {
         ClientCommand::Costs(args) => costs::run(args).await,
         ClientCommand::Keys(args) => keys::run(args).await,
         ClientCommand::Profiles(args) => profiles::run(args.command.unwrap_or_default()),
-    }
+        ClientCommand::Audit(args) => audit::run(args).await,
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 impl ClientArgs {

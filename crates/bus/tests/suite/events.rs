@@ -1,17 +1,26 @@
 //! Events and those who watch them.
 
-use anyhow::Result;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Result, ensure};
 use bus::Notice;
 use contracts::{
     Timestamp,
     events::{Event, EventType},
+    queues::{AUDIT_LOG, CLUSTER_EVENTS},
 };
-use testkit::{TestBus, on_both_brokers};
-use tokio::time::timeout;
+use testkit::{TestBus, eventually, on_both_brokers};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::world::{SOON, connect};
 
-on_both_brokers!(every_watcher_sees_an_event,);
+on_both_brokers!(
+    every_watcher_sees_an_event,
+    kept_events_are_handled_in_their_order_and_again_until_it_succeeds,
+    what_was_not_handled_comes_again_to_another,
+    events_that_nobody_takes_are_forgotten_beyond_a_number,
+);
 
 fn revoked(key: &str) -> Event {
     Event {
@@ -39,5 +48,95 @@ async fn every_watcher_sees_an_event(test: TestBus) -> Result<()> {
     assert_eq!(timeout(SOON, all.next()).await?, Some(Notice::Event(first)));
     assert_eq!(timeout(SOON, all.next()).await?, Some(Notice::Event(other.clone())));
     assert_eq!(timeout(SOON, users.next()).await?, Some(Notice::Event(other)));
+    Ok(())
+}
+
+async fn kept_events_are_handled_in_their_order_and_again_until_it_succeeds(test: TestBus) -> Result<()> {
+    let publishing = connect(&test).await?;
+    // Before anybody consumes them.
+    for number in 0..250 {
+        publishing.publish_event(&revoked(&number.to_string())).await?;
+    }
+    let consuming = connect(&test).await?;
+    let (stop, failures) = (CancellationToken::new(), AtomicUsize::new(0));
+    let (handled, mut seen) = mpsc::unbounded_channel();
+    let handle = |events: Vec<Event>| {
+        // The first two times nothing is done.
+        let fails = failures.fetch_add(1, Ordering::Relaxed) < 2;
+        let handled = handled.clone();
+        async move {
+            if fails {
+                return Err("not yet");
+            }
+            events.into_iter().try_for_each(|event| handled.send(event.event_id)).map_err(|_| "gone")
+        }
+    };
+    let consumed = consuming.consume_events(AUDIT_LOG, stop.clone(), handle);
+    let collected = async {
+        for number in 0..250 {
+            ensure!(timeout(SOON, seen.recv()).await? == Some(number.to_string()), "{number}");
+        }
+        stop.cancel();
+        Ok(())
+    };
+    let ((), collected) = tokio::join!(consumed, collected);
+    collected
+}
+
+async fn what_was_not_handled_comes_again_to_another(test: TestBus) -> Result<()> {
+    let (publishing, first, second) = (connect(&test).await?, connect(&test).await?, connect(&test).await?);
+    publishing.publish_event(&revoked("k")).await?;
+    let (taken, mut takes) = mpsc::unbounded_channel();
+    let dying = tokio::spawn(async move {
+        let handle = |events: Vec<Event>| {
+            let _ = taken.send(events.len());
+            std::future::pending::<Result<(), String>>()
+        };
+        first.consume_events(AUDIT_LOG, CancellationToken::new(), handle).await;
+    });
+    ensure!(timeout(SOON, takes.recv()).await? == Some(1));
+    dying.abort();
+    let (stop, handled) = (CancellationToken::new(), mpsc::unbounded_channel());
+    let (sender, mut seen) = handled;
+    let handle = |events: Vec<Event>| {
+        let told = events.into_iter().try_for_each(|event| sender.send(event.event_id));
+        async move { told.map_err(|_| "gone") }
+    };
+    let consumed = second.consume_events(AUDIT_LOG, stop.clone(), handle);
+    let again = async {
+        let again = timeout(SOON, seen.recv()).await;
+        stop.cancel();
+        anyhow::Ok(again?)
+    };
+    let ((), again) = tokio::join!(consumed, again);
+    ensure!(again? == Some("k".to_owned()));
+    Ok(())
+}
+
+async fn events_that_nobody_takes_are_forgotten_beyond_a_number(test: TestBus) -> Result<()> {
+    let bus = connect(&test).await?;
+    for number in 0..10 {
+        let event = Event { event_type: EventType::ClusterDeleted, ..revoked(&number.to_string()) };
+        bus.publish_event(&event).await?;
+    }
+    // The broker counts what it has put to disk a moment later.
+    let trimmed = async || match bus.forget_events(CLUSTER_EVENTS, 4).await {
+        Ok(6) => Some(()),
+        _ => None,
+    };
+    eventually("six to be forgotten", trimmed).await?;
+    let (stop, (sender, mut seen)) = (CancellationToken::new(), mpsc::unbounded_channel());
+    let handle = |events: Vec<Event>| {
+        let told = events.into_iter().try_for_each(|event| sender.send(event.event_id));
+        async move { told.map_err(|_| "gone") }
+    };
+    let consumed = bus.consume_events(CLUSTER_EVENTS, stop.clone(), handle);
+    let first = async {
+        let first = timeout(SOON, seen.recv()).await;
+        stop.cancel();
+        anyhow::Ok(first?)
+    };
+    let ((), first) = tokio::join!(consumed, first);
+    ensure!(first? == Some("6".to_owned()));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Clusters by stored credentials.
 
 mod checks;
+mod events;
 mod isolation;
 mod journey;
 mod kubectl;

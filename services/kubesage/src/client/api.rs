@@ -66,29 +66,38 @@ impl Api {
         path: &str,
         query: &[(&str, String)],
     ) -> Result<T, ClientError> {
-        let mut url = self.url(service, path)?;
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
+        let url = self.url(service, path, query)?;
         self.json(&url, |client| client.get(url.clone())).await
     }
 
-    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, ClientError> {
-        let url = self.url(Service::Onboarding, path)?;
-        self.json(&url, |client| {
-            let request = client.post(url.clone());
-            if body.is_null() { request } else { request.json(body) }
-        })
-        .await
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        service: Service,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ClientError> {
+        self.post_with(service, path, &[], |post| if body.is_null() { post } else { post.json(body) }).await
+    }
+
+    /// A POST whose body, and whatever else is unusual about it, `with` adds.
+    pub(crate) async fn post_with<T: DeserializeOwned>(
+        &self,
+        service: Service,
+        path: &str,
+        query: &[(&str, String)],
+        with: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<T, ClientError> {
+        let url = self.url(service, path, query)?;
+        self.json(&url, |client| with(client.post(url.clone()))).await
     }
 
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<(), ClientError> {
-        let url = self.url(Service::Onboarding, path)?;
+        let url = self.url(Service::Onboarding, path, &[])?;
         self.bytes(&url, |client| client.request(Method::PATCH, url.clone()).json(body)).await.map(drop)
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> Result<(), ClientError> {
-        let url = self.url(Service::Onboarding, path)?;
+    pub(crate) async fn delete(&self, service: Service, path: &str) -> Result<(), ClientError> {
+        let url = self.url(service, path, &[])?;
         self.bytes(&url, |client| client.request(Method::DELETE, url.clone())).await.map(drop)
     }
 
@@ -143,9 +152,13 @@ impl Api {
         base.as_str().trim_end_matches('/')
     }
 
-    fn url(&self, service: Service, path: &str) -> Result<Url, ClientError> {
+    fn url(&self, service: Service, path: &str, query: &[(&str, String)]) -> Result<Url, ClientError> {
         let text = format!("{}{path}", self.base(service));
-        Url::parse(&text).map_err(|error| ClientError::Usage(format!("{text}: {error}")))
+        let mut url = Url::parse(&text).map_err(|error| ClientError::Usage(format!("{text}: {error}")))?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(url)
     }
 
     async fn json<T: DeserializeOwned>(
@@ -210,9 +223,9 @@ enum Attempt {
     TooOften(Duration),
 }
 
-/// What a person named, as one segment of a path.
+/// What a person named, as one segment of a path, in which a plus is no space.
 pub(crate) fn segment(name: &str) -> String {
-    byte_serialize(name.as_bytes()).collect()
+    byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 fn host(url: &Url) -> String {

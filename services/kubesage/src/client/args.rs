@@ -1,11 +1,15 @@
 //! What the client is told on the command line.
 
+mod stored;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use secrecy::SecretString;
 use url::Url;
 use web::config::secret;
+
+pub(crate) use stored::{AddArgs, AuditArgs, KubectlArgs, StoredCommand};
 
 /// The exit codes, for `--help`.
 pub(crate) const EXIT_CODES: &str = "Exit codes of the commands that ask a running Kubesage:
@@ -15,11 +19,12 @@ pub(crate) const EXIT_CODES: &str = "Exit codes of the commands that ask a runni
   3  the API key is not known, or may not do this
   4  there is no such thing
   5  Kubesage, the cluster's agent or the cluster cannot be reached right now, or too much was asked
-  6  the cluster did not connect within the time";
+  6  the cluster did not connect within the time
+`kubesage kubectl` ends with kubectl's own exit code, or with 124 where kubectl took too long.";
 
 #[derive(Subcommand)]
 pub(crate) enum ClientCommand {
-    /// Your clusters: list, show, verify and delete them
+    /// Your clusters: list, show, verify and delete those that have an agent; add, use and remove those without one
     Clusters(ClustersArgs),
     /// Connect a cluster: print the script that installs its agent, and wait until the agent is there
     Connect(ConnectArgs),
@@ -35,6 +40,10 @@ pub(crate) enum ClientCommand {
     Costs(CostsArgs),
     /// The keys of a cluster's agent: list, create and revoke them
     Keys(KeysArgs),
+    /// Run a kubectl command on a cluster that was added without an agent
+    Kubectl(KubectlArgs),
+    /// What has happened to what is yours, newest first
+    Audit(AuditArgs),
     /// Which Kubesage is asked, with which key: list, set, use and remove profiles
     Profiles(ProfilesArgs),
 }
@@ -84,12 +93,15 @@ pub(crate) struct ClustersArgs {
     pub(crate) client: ClientArgs,
 }
 
-#[derive(Subcommand, Default)]
+#[derive(Subcommand)]
 pub(crate) enum ClustersCommand {
-    /// All of them (the default)
-    #[default]
-    List,
-    /// One of them, with what comes next
+    /// All that have an agent (the default), or those that were added without one
+    List {
+        /// Those that were added without an agent: Kubesage stores credentials for them
+        #[arg(long)]
+        stored: bool,
+    },
+    /// One that has an agent, with what comes next
     Show {
         /// Its name or id
         cluster: String,
@@ -99,11 +111,19 @@ pub(crate) enum ClustersCommand {
         /// Its name or id
         cluster: String,
     },
-    /// Delete it: its agent's keys are revoked and its session is closed
+    /// Delete one that has an agent: the agent's keys are revoked and its session is closed
     Delete {
         /// Its name or id
         cluster: String,
     },
+    #[command(flatten)]
+    Stored(StoredCommand),
+}
+
+impl Default for ClustersCommand {
+    fn default() -> Self {
+        Self::List { stored: false }
+    }
 }
 
 #[derive(Args)]

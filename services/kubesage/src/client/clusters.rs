@@ -6,26 +6,30 @@ use super::{
     ClientError,
     api::Service,
     args::{ClustersArgs, ClustersCommand},
-    output::{self, age, state, table, text},
+    output::{self, age, fields, state, table, text},
+    stored_clusters,
 };
 
 pub(crate) async fn run(args: ClustersArgs) -> Result<(), ClientError> {
     let (api, out) = args.client.open()?;
     match args.command.unwrap_or_default() {
-        ClustersCommand::List => out.print(&api.clusters().await?, list),
+        ClustersCommand::List { stored: true } => stored_clusters::list(&api, &out).await,
+        ClustersCommand::Stored(command) => stored_clusters::run(&api, &out, command).await,
+        ClustersCommand::List { stored: false } => out.print(&api.clusters().await?, list),
         ClustersCommand::Show { cluster } => {
             let path = format!("/api/v1/clusters/{}", api.cluster(&cluster).await?.cluster_id);
             out.print(&api.get(Service::Onboarding, &path, &[]).await?, show)
         }
         ClustersCommand::Verify { cluster } => {
             let id = api.cluster(&cluster).await?.cluster_id;
-            let verified: Value =
-                api.post(&format!("/api/v1/clusters/{id}/verify-connection"), &Value::Null).await?;
+            let path = format!("/api/v1/clusters/{id}/verify-connection");
+            let verified: Value = api.post(Service::Onboarding, &path, &Value::Null).await?;
             out.print(&verified, fields)
         }
         ClustersCommand::Delete { cluster } => {
             let found = api.cluster(&cluster).await?;
-            api.delete(&format!("/api/v1/clusters/{}", found.cluster_id)).await?;
+            let path = format!("/api/v1/clusters/{}", found.cluster_id);
+            api.delete(Service::Onboarding, &path).await?;
             output::tell(&format!(
                 "Deleted {}. To take the agent out of the cluster: curl -fsS {}/api/v1/install/uninstall.sh | sh",
                 found.cluster_name,
@@ -61,24 +65,6 @@ fn show(cluster: &Value) -> comfy_table::Table {
             format!("next: {}", text(&step["step"])),
             format!("{done}: {}", text(&step["detail"])),
         ]);
-    }
-    table
-}
-
-/// Every field that is one value.
-fn fields(answer: &Value) -> comfy_table::Table {
-    let mut table = table(["FIELD", "VALUE"]);
-    for (name, value) in answer.as_object().into_iter().flatten() {
-        match value {
-            Value::Array(_) => {}
-            Value::Object(inner) => {
-                for (part, value) in inner.iter().filter(|(_, value)| !value.is_array() && !value.is_object())
-                {
-                    table.add_row([format!("{name}.{part}"), text(value)]);
-                }
-            }
-            value => drop(table.add_row([name.clone(), text(value)])),
-        }
     }
     table
 }

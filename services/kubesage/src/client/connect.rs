@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     ClientError,
-    api::Api,
+    api::{Api, Service},
     args::{ConnectArgs, Format},
     output::{self, text},
 };
@@ -61,14 +61,15 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<(), ClientError> {
 /// A new cluster, or a new script for one of this name that is there already; and when that was connected last.
 async fn installation(api: &Api, args: &ConnectArgs) -> Result<(Installation, Option<String>), ClientError> {
     let request = json!({"provider": args.provider, "cluster_name": args.name, "features": args.features});
-    match api.post(GENERATE, &request).await {
+    match api.post(Service::Onboarding, GENERATE, &request).await {
         Err(ClientError::Problem(problem)) if problem.code == ErrorCode::Conflict => {
             let cluster = api.cluster(&args.name).await?;
             output::tell(&format!("{} is known already; this is a new script for it.", args.name));
             let path = format!("/api/v1/clusters/{}", cluster.cluster_id);
             let change = json!({"provider": args.provider, "features": args.features});
             api.patch(&path, &change).await?;
-            let renewed = api.post(&format!("{path}/install-script"), &Value::Null).await?;
+            let path = format!("{path}/install-script");
+            let renewed = api.post(Service::Onboarding, &path, &Value::Null).await?;
             Ok((renewed, cluster.connected_at))
         }
         made => Ok((made?, None)),
@@ -142,7 +143,7 @@ impl Awaited<'_> {
     /// The connected cluster, or what keeps it. Kubesage may be away for a while.
     async fn verify(&self) -> Result<Result<Value, String>, ClientError> {
         let path = format!("/api/v1/clusters/{}/verify-connection", self.cluster_id);
-        let verified: Value = match self.api.post(&path, &Value::Null).await {
+        let verified: Value = match self.api.post(Service::Onboarding, &path, &Value::Null).await {
             Ok(verified) => verified,
             Err(error @ ClientError::Unreachable { .. }) => return Ok(Err(error.to_string())),
             Err(ClientError::Problem(problem)) if problem.status >= 500 => {

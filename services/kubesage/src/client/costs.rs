@@ -27,7 +27,8 @@ pub(crate) async fn run(args: CostsArgs) -> Result<(), ClientError> {
         CostsCommand::Set { cpu, memory, storage, ingress, egress } => {
             let rates = json!({"cpu_cost": cpu, "memory_cost": memory, "storage_cost": storage,
                                "ingress_cost": ingress, "egress_cost": egress});
-            let _: Value = api.post(&format!("{path}/resource-costs"), &rates).await?;
+            let path = format!("{path}/resource-costs");
+            let _: Value = api.post(Service::Onboarding, &path, &rates).await?;
             output::tell(&format!("Entered for {}.", cluster.cluster_name));
             Ok(())
         }

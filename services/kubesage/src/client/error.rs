@@ -21,6 +21,8 @@ pub(crate) enum ClientError {
     NotKubesage { url: String, status: u16 },
     #[error("you have no cluster {0}; see: kubesage clusters")]
     NoSuchCluster(String),
+    #[error("you have added no cluster {0}; see: kubesage clusters list --stored")]
+    NoSuchStoredCluster(String),
     #[error("the cluster did not connect within {} s: {why}", .after.as_secs())]
     NotConnected { after: Duration, why: String },
     #[error("{0}")]
@@ -39,7 +41,7 @@ impl ClientError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Usage(_) | Self::Profiles { .. } => 2,
-            Self::NoSuchCluster(_) => 4,
+            Self::NoSuchCluster(_) | Self::NoSuchStoredCluster(_) => 4,
             Self::Unreachable { .. } => 5,
             Self::NotConnected { .. } => 6,
             Self::NotKubesage { .. } | Self::Io(_) => 1,

@@ -16,7 +16,7 @@ pub(crate) async fn run(args: KeysArgs) -> Result<(), ClientError> {
     match args.command.unwrap_or_default() {
         KeysCommand::List => out.print(&api.get(Service::Onboarding, &path, &[]).await?, list),
         KeysCommand::Create => {
-            let made: Value = api.post(&path, &Value::Null).await?;
+            let made: Value = api.post(Service::Onboarding, &path, &Value::Null).await?;
             if out.format == Format::Json {
                 return out.print_json(&made);
             }
@@ -32,7 +32,7 @@ pub(crate) async fn run(args: KeysArgs) -> Result<(), ClientError> {
             Err(ClientError::Usage(format!("{key} is no id of a key; see: kubesage keys")))
         }
         KeysCommand::Revoke { key } => {
-            api.delete(&format!("{path}/{}", segment(&key))).await?;
+            api.delete(Service::Onboarding, &format!("{path}/{}", segment(&key))).await?;
             output::tell(&format!("Revoked {key}."));
             Ok(())
         }

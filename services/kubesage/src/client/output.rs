@@ -51,10 +51,15 @@ impl Output {
     }
 }
 
-/// A line on standard output. Who reads no further wants no more.
+/// A line on standard output.
 pub(crate) fn say(text: &str) -> Result<(), ClientError> {
+    put(&format!("{text}\n"))
+}
+
+/// A text on standard output, as it is. Who reads no further wants no more.
+pub(crate) fn put(text: &str) -> Result<(), ClientError> {
     let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
@@ -62,8 +67,13 @@ pub(crate) fn say(text: &str) -> Result<(), ClientError> {
 
 /// A line for a person, beside what programs read.
 pub(crate) fn tell(text: &str) {
+    tell_as_is(&format!("{text}\n"));
+}
+
+/// The same without the end of the line.
+pub(crate) fn tell_as_is(text: &str) {
     // There is nobody to tell that nobody can be told.
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 pub(crate) fn error(error: &ClientError) {
@@ -74,6 +84,24 @@ pub(crate) fn error(error: &ClientError) {
 pub(crate) fn table<const N: usize>(columns: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(columns);
+    table
+}
+
+/// Every field that is one value.
+pub(crate) fn fields(answer: &Value) -> Table {
+    let mut table = table(["FIELD", "VALUE"]);
+    for (name, value) in answer.as_object().into_iter().flatten() {
+        match value {
+            Value::Array(_) => {}
+            Value::Object(inner) => {
+                for (part, value) in inner.iter().filter(|(_, value)| !value.is_array() && !value.is_object())
+                {
+                    table.add_row([format!("{name}.{part}"), text(value)]);
+                }
+            }
+            value => drop(table.add_row([name.clone(), text(value)])),
+        }
+    }
     table
 }
 

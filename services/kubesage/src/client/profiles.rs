@@ -1,12 +1,12 @@
 //! `kubesage profiles`.
 
-use std::io::{self, IsTerminal, Read};
-
 use contracts::{Token, TokenKind};
+use secrecy::ExposeSecret;
 
 use super::{
     ClientError,
     args::{Format, ProfilesCommand},
+    input,
     output::{self, Output},
     profile::{Profile, Profiles},
 };
@@ -43,15 +43,7 @@ fn list(profiles: &Profiles) -> Result<(), ClientError> {
     Output::new(Format::Table).print_table(table)
 }
 
-/// The key is never an argument: those can be seen by other processes.
 fn read_key() -> Result<Token, ClientError> {
-    let text = if io::stdin().is_terminal() {
-        rpassword::prompt_password("API key: ")?
-    } else {
-        let mut text = String::new();
-        io::stdin().lock().take(1024).read_to_string(&mut text)?;
-        text
-    };
-    let parsed = Token::parse(TokenKind::ApiKey, text.trim());
+    let parsed = Token::parse(TokenKind::ApiKey, input::secret("API key: ")?.expose_secret());
     parsed.map_err(|error| ClientError::Usage(format!("that is no API key: {error}")))
 }

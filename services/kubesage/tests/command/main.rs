@@ -5,3 +5,4 @@ mod quick_start;
 mod real_parts;
 mod simulated_cluster;
 mod started;
+mod stored_clusters;

@@ -4,12 +4,17 @@ use std::{collections::BTreeSet, fs};
 
 use anyhow::{Context, Result};
 
-use crate::site::{output, tests};
+use crate::{
+    kustomizations::KUBERNETES,
+    site::{output, tests},
+};
 
 tests! {
     the_load_balancer_can_read_its_file needs ["haproxy"],
     the_load_balancer_has_the_published_ports_and_finds_the_services needs [],
     the_images_are_built_from_all_that_is_read needs [],
+    what_runs_kubectl_has_one needs [],
+    what_has_a_database_is_told_where needs [],
 }
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -59,5 +64,33 @@ async fn the_images_are_built_from_all_that_is_read() -> Result<()> {
     }
     // Onboarding has the agent's manifests in it.
     assert!(passed.contains("k8s/agent"));
+    Ok(())
+}
+
+/// The images have no other programs, so `kubectl` has to be put there, and the service be told where it is.
+async fn what_runs_kubectl_has_one() -> Result<()> {
+    let file = read("Dockerfile")?;
+    assert!(
+        file.contains(&format!("\nARG KUBECTL_VERSION={KUBERNETES}.")),
+        "another version than the tests know"
+    );
+    for target in ["cluster", "kubesage"] {
+        let (_, image) = file.split_once(&format!("\nFROM base AS {target}\n")).context(target)?;
+        let image = image.split("\nFROM ").next().unwrap_or_default();
+        let mut lines = image.lines();
+        let copied = lines.find_map(|line| line.strip_prefix("COPY --from=kubectl /bin/kubectl "));
+        let told = image.lines().find_map(|line| line.strip_prefix("ENV KUBECTL="));
+        assert!(copied.is_some_and(|path| Some(path) == told), "{target}: {copied:?}, {told:?}");
+    }
+    Ok(())
+}
+
+async fn what_has_a_database_is_told_where() -> Result<()> {
+    let compose = read("docker-compose.yml")?;
+    for service in ["user-auth", "cluster", "onboarding"] {
+        let (_, section) = compose.split_once(&format!("\n  {service}:\n")).context(service)?;
+        let section = section.split("\n\n").next().unwrap_or_default();
+        assert!(section.contains("<<: [*settings, *database]"), "{service}");
+    }
     Ok(())
 }

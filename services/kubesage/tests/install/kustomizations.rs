@@ -20,7 +20,7 @@ tests! {
 }
 
 /// Whose schemas are asked. The simulated cluster is of this version, too.
-const KUBERNETES: &str = "1.36";
+pub(crate) const KUBERNETES: &str = "1.36";
 
 /// Custom resources. Kubernetes has no schemas of them: these kinds, and no others, are not checked.
 const CUSTOM: [(&str, &str); 3] = [

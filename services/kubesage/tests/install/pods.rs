@@ -18,6 +18,7 @@ tests! {
     pods_are_probed_where_the_service_answers needs ["kubectl"],
     pods_are_bounded_spread_and_unprivileged needs ["kubectl"],
     pods_have_the_time_that_the_services_take_to_stop needs ["kubectl"],
+    pods_that_run_kubectl_do_so_in_memory needs ["kubectl"],
 }
 
 /// Read by AWS's libraries in onboarding, and so no settings of its own.
@@ -144,6 +145,20 @@ async fn pods_are_bounded_spread_and_unprivileged() -> Result<()> {
             });
             assert_eq!(container["securityContext"], context, "{what}");
         }
+    }
+    Ok(())
+}
+
+/// The root file system cannot be written, and credentials are not to be on a disk.
+async fn pods_that_run_kubectl_do_so_in_memory() -> Result<()> {
+    for one in installations().await? {
+        let deployment = one.find("Deployment", "cluster")?;
+        let mut mounts = list(&container(deployment)?["volumeMounts"]).iter();
+        let tmp = mounts.find(|mount| mount["mountPath"] == "/tmp").context("nothing at /tmp")?;
+        let mut volumes = list(&pod(deployment)["volumes"]).iter();
+        let volume = volumes.find(|volume| volume["name"] == tmp["name"]).context("no such volume")?;
+        assert_eq!(volume["emptyDir"]["medium"], "Memory", "{}", one.folder);
+        assert!(volume["emptyDir"]["sizeLimit"].is_string(), "{}: {volume}", one.folder);
     }
     Ok(())
 }

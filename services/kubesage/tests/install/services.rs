@@ -19,6 +19,7 @@ tests! {
     references_lead_to_objects needs ["kubectl"],
     secrets_come_from_outside needs ["kubectl"],
     nothing_internal_is_seen_from_outside needs ["kubectl"],
+    both_ways_in_lead_to_the_same_services needs ["kubectl"],
 }
 
 const NAMESPACE: &str = "kubesage";
@@ -182,5 +183,25 @@ async fn nothing_internal_is_seen_from_outside() -> Result<()> {
             assert!(!internal.iter().any(|internal| internal.starts_with(path)), "{}: {path}", one.folder);
         }
     }
+    Ok(())
+}
+
+/// An Ingress and a route of the Gateway API are two texts of one thing.
+async fn both_ways_in_lead_to_the_same_services() -> Result<()> {
+    let all = installations().await?;
+    let of = |component: &str| {
+        let folder = format!("services/components/{component}");
+        let one = all.iter().find(|one| one.folder == folder).context(folder)?;
+        let by_ingress = ingress_paths(one).map(|path| (&path["path"], &path["backend"]["service"]["name"]));
+        let by_route = route_rules(one).flat_map(|rule| {
+            let service = &rule["backendRefs"][0]["name"];
+            list(&rule["matches"]).iter().map(move |request| (&request["path"]["value"], service))
+        });
+        let ways = by_ingress.chain(by_route).map(|(path, service)| format!("{path} to {service}"));
+        anyhow::Ok(ways.collect::<BTreeSet<String>>())
+    };
+    let (ingress, gateway) = (of("ingress-nginx")?, of("gateway-api")?);
+    assert!(!ingress.is_empty());
+    assert_eq!(ingress, gateway);
     Ok(())
 }

@@ -1,0 +1,192 @@
+//! `kubesage clusters add`, `use`, `remove`, `namespaces` and `credentials`: clusters by stored credentials.
+
+use std::path::{Path, PathBuf};
+
+use comfy_table::Table;
+use reqwest::{RequestBuilder, header::CONTENT_TYPE};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    ClientError,
+    api::{Api, Service, segment},
+    args::{AddArgs, Format, StoredCommand},
+    input,
+    output::{self, Output, age, fields, table, text},
+};
+
+const CLUSTERS: &str = "/clusters";
+
+/// A cluster by stored credentials, as far as the client itself needs to know it.
+#[derive(Deserialize)]
+pub(crate) struct StoredCluster {
+    pub(crate) id: i64,
+    pub(crate) cluster_name: String,
+    server_url: String,
+    is_active: bool,
+}
+
+pub(crate) async fn list(api: &Api, out: &Output) -> Result<(), ClientError> {
+    let answer: Value = api.get(Service::Cluster, CLUSTERS, &[]).await?;
+    out.print(&answer, |answer| rows(answer["clusters"].as_array().into_iter().flatten()))
+}
+
+pub(crate) async fn run(api: &Api, out: &Output, command: StoredCommand) -> Result<(), ClientError> {
+    match command {
+        StoredCommand::Add(args) => match &args.kubeconfig {
+            Some(path) => add_contexts(api, out, &args, path).await,
+            None => add(api, out, &args).await,
+        },
+        StoredCommand::Use { cluster } => {
+            let id = named(api, &cluster).await?.id;
+            let path = format!("/select-cluster-and-get-namespaces/{id}");
+            let answer: Value = api.post(Service::Cluster, &path, &Value::Null).await?;
+            if out.format == Format::Json {
+                return out.print_json(&answer);
+            }
+            let count = answer["namespaces"].as_array().map(Vec::len).unwrap_or_default();
+            let name = text(&answer["cluster_info"]["cluster_name"]);
+            output::tell(&format!("{name} is the active cluster; it has {count} namespaces."));
+            Ok(())
+        }
+        StoredCommand::Remove { cluster, yes } => {
+            let StoredCluster { id, cluster_name, server_url, .. } = named(api, &cluster).await?;
+            if !yes
+                && !input::confirmed(&format!("Remove {cluster_name} ({server_url}) with its credentials?"))?
+            {
+                output::tell("Nothing was removed.");
+                return Ok(());
+            }
+            api.delete(Service::Cluster, &format!("/remove-cluster/{id}")).await?;
+            output::tell(&format!("Removed {cluster_name}."));
+            Ok(())
+        }
+        StoredCommand::Namespaces { cluster } => {
+            let id = named(api, &cluster).await?.id;
+            let answer = api.get(Service::Cluster, &format!("/get-namespaces/{id}"), &[]).await?;
+            out.print(&answer, namespaces)
+        }
+        StoredCommand::Credentials { cluster } => {
+            let name = named(api, &cluster).await?.cluster_name;
+            let path = format!("/cluster/{}/credentials", segment(&name));
+            let answer = api.get(Service::Cluster, &path, &[]).await?;
+            output::tell(&format!("This is secret: whoever has it can do in {name} what Kubesage can."));
+            out.print(&answer, fields)
+        }
+    }
+}
+
+/// The cluster of this name or, when none is called so, of this id.
+async fn named(api: &Api, name: &str) -> Result<StoredCluster, ClientError> {
+    let mut clusters = known(api).await?;
+    let by_name = clusters.iter().position(|cluster| cluster.cluster_name == name);
+    let found = by_name.or_else(|| clusters.iter().position(|cluster| cluster.id.to_string() == name));
+    found
+        .map(|position| clusters.swap_remove(position))
+        .ok_or_else(|| ClientError::NoSuchStoredCluster(name.to_owned()))
+}
+
+/// The cluster that is named, or the active one.
+pub(crate) async fn chosen(api: &Api, name: Option<&str>) -> Result<StoredCluster, ClientError> {
+    if let Some(name) = name {
+        return named(api, name).await;
+    }
+    let clusters = known(api).await?;
+    let why = if clusters.is_empty() {
+        "you have added no cluster yet; see: kubesage clusters add --help"
+    } else {
+        "no cluster is active; make one so with: kubesage clusters use NAME, or name one with --cluster"
+    };
+    let active = clusters.into_iter().find(|cluster| cluster.is_active);
+    active.ok_or_else(|| ClientError::Usage(why.to_owned()))
+}
+
+async fn known(api: &Api) -> Result<Vec<StoredCluster>, ClientError> {
+    #[derive(Deserialize)]
+    struct Clusters {
+        clusters: Vec<StoredCluster>,
+    }
+    let known: Clusters = api.get(Service::Cluster, CLUSTERS, &[]).await?;
+    Ok(known.clusters)
+}
+
+async fn add(api: &Api, out: &Output, args: &AddArgs) -> Result<(), ClientError> {
+    if args.insecure {
+        output::tell("The server's certificate is not checked: whoever answers there gets the credentials.");
+    }
+    let read = |path: &Option<PathBuf>| path.as_deref().map(input::file).transpose();
+    let request = json!({
+        "cluster_name": args.cluster_name,
+        "server_url": args.server,
+        "token": token(args)?.as_ref().map(ExposeSecret::expose_secret),
+        "provider_name": args.provider,
+        "tags": args.tags,
+        "use_secure_tls": !args.insecure,
+        "ca_data": read(&args.ca_file)?,
+        "tls_server_name": args.tls_server_name,
+        "tls_cert": read(&args.cert_file)?,
+        "tls_key": read(&args.key_file)?,
+    });
+    let query = [("verify", (!args.no_verify).to_string())];
+    let send = |post: RequestBuilder| post.json(&request);
+    let added: Value = api.post_with(Service::Cluster, "/onboard-cluster", &query, send).await?;
+    out.print(&added, |added| rows([added]))?;
+    if let Some(version) = added["kubernetes_version"].as_str() {
+        let simulated = if added["simulated"] == true { ", simulated" } else { "" };
+        output::tell(&format!("It answers: Kubernetes {version}{simulated}."));
+    }
+    Ok(())
+}
+
+/// The token, if the cluster is to be asked with one.
+fn token(args: &AddArgs) -> Result<Option<SecretString>, ClientError> {
+    let token = match (&args.token_file, &args.cert_file) {
+        (Some(path), _) => input::file(path)?.trim().into(),
+        (None, None) => input::secret("Token: ")?,
+        (None, Some(_)) => return Ok(None),
+    };
+    Ok(Some(token))
+}
+
+async fn add_contexts(api: &Api, out: &Output, args: &AddArgs, path: &Path) -> Result<(), ClientError> {
+    let kubeconfig = input::file(path)?;
+    let mut query = vec![("verify", (!args.no_verify).to_string())];
+    for (name, value) in
+        [("context", &args.context), ("cluster_name", &args.name), ("provider_name", &args.provider)]
+    {
+        query.extend(value.clone().map(|value| (name, value)));
+    }
+    let send = |post: RequestBuilder| post.header(CONTENT_TYPE, "application/yaml").body(kubeconfig.clone());
+    let answer: Value = api.post_with(Service::Cluster, "/onboard-cluster/kubeconfig", &query, send).await?;
+    out.print(&answer, |answer| rows(answer["clusters"].as_array().into_iter().flatten()))?;
+    for refused in answer["refused"].as_array().into_iter().flatten() {
+        output::tell(&format!("{} is not added: {}", text(&refused["context"]), text(&refused["reason"])));
+    }
+    Ok(())
+}
+
+fn rows<'a>(clusters: impl IntoIterator<Item = &'a Value>) -> Table {
+    let mut table = table(["ACTIVE", "NAME", "PROVIDER", "SERVER", "TLS", "CONTEXT", "AGE", "ID"]);
+    for cluster in clusters {
+        table.add_row([
+            if cluster["is_active"] == true { "*".to_owned() } else { String::new() },
+            text(&cluster["cluster_name"]),
+            text(&cluster["provider_name"]),
+            text(&cluster["server_url"]),
+            if cluster["use_secure_tls"] == true { "checked".to_owned() } else { "unchecked".to_owned() },
+            text(&cluster["context_name"]),
+            age(&cluster["created_at"]),
+            text(&cluster["id"]),
+        ]);
+    }
+    table
+}
+
+fn namespaces(answer: &Value) -> Table {
+    let mut table = table(["NAME"]);
+    for namespace in answer["namespaces"].as_array().into_iter().flatten() {
+        table.add_row([text(namespace)]);
+    }
+    table
+}
