@@ -102,7 +102,9 @@ impl Bus {
         for Delivery { message, acker, .. } in batch {
             match serde_json::from_slice(&message.body) {
                 Ok(event) => events.push(event),
-                Err(error) => drop(self.bury(queue, &message, &format!("no event: {error}")).await),
+                // Where it is not kept, it is not taken off either.
+                Err(error) if !self.bury(queue, &message, &format!("no event: {error}")).await => continue,
+                Err(_) => {}
             }
             ackers.push(acker);
         }

@@ -1,6 +1,10 @@
 //! Calls of a cluster's API server, bounded in time, in number and in size.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -20,8 +24,10 @@ use tower::ServiceBuilder;
 
 use crate::{AccessError, Credentials, Trust, error::chain, lookup::Lookup};
 
-/// More of one answer is not read, in bytes. A page of 500 objects' metadata has 1 MiB.
-pub(crate) const MAX_ANSWER: usize = 32 << 20;
+/// More of one answer is not read, in bytes. A page of 500 objects' metadata has 1 MiB, mostly; each may have 256 KiB of annotations.
+pub(crate) const MAX_ANSWER: usize = 16 << 20;
+/// The names of all objects are not longer together, in bytes.
+const MAX_NAMES: usize = 16 << 20;
 /// So many objects are asked for at once.
 const PAGE: u32 = 500;
 /// What a cluster says of an error is cut to so many characters.
@@ -50,8 +56,9 @@ pub struct ClusterClient {
     client: Client,
     places: Arc<Semaphore>,
     limits: Limits,
+    /// Whether the cluster says that it is a simulation, once it has answered.
+    simulated: Arc<OnceLock<bool>>,
 }
-
 /// What a cluster says that it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -90,17 +97,24 @@ impl ClusterClient {
             client: Client::new(service, config.default_namespace),
             places: Arc::new(Semaphore::new(limits.at_once)),
             limits,
+            simulated: Arc::default(),
         })
     }
 
+    /// Whether the cluster says that it is a simulation; false when it cannot be asked.
+    pub async fn is_simulated(&self) -> bool {
+        if self.simulated.get().is_none() {
+            let _ = self.version().await;
+        }
+        self.simulated.get().copied().unwrap_or_default()
+    }
     /// Asks for `/version`.
     ///
     /// # Errors
     /// [`AccessError`].
     pub async fn version(&self) -> Result<Version, AccessError> {
-        let (Info { git_version, platform, .. }, simulated) =
-            self.get("/version", "application/json").await?;
-        Ok(Version { git_version, platform, simulated })
+        let Info { git_version, platform, .. } = self.get("/version", "application/json").await?;
+        Ok(Version { git_version, platform, simulated: self.simulated.get().copied().unwrap_or_default() })
     }
 
     /// The names of all namespaces, asked for page by page: at most `max` of them.
@@ -108,14 +122,15 @@ impl ClusterClient {
     /// # Errors
     /// [`AccessError`]; [`AccessError::TooLarge`] when there are more than `max`.
     pub async fn namespaces(&self, max: usize) -> Result<Vec<String>, AccessError> {
-        let mut names = Vec::new();
+        let (mut names, mut bytes) = (Vec::new(), 0);
         let mut next = String::new();
         loop {
             let from = utf8_percent_encode(&next, NON_ALPHANUMERIC);
             let path = format!("/api/v1/namespaces?limit={PAGE}&continue={from}");
-            let (page, _): (Page, _) = self.get(&path, METADATA_ONLY).await?;
+            let page: Page = self.get(&path, METADATA_ONLY).await?;
+            bytes += page.items.iter().map(|item| item.metadata.name.len()).sum::<usize>();
             names.extend(page.items.into_iter().map(|item| item.metadata.name));
-            if names.len() > max {
+            if names.len() > max || bytes > MAX_NAMES {
                 return Err(AccessError::TooLarge);
             }
             match page.metadata.r#continue {
@@ -125,27 +140,21 @@ impl ClusterClient {
             }
         }
     }
-
-    /// What is at this path, and whether it comes from a simulation.
-    async fn get<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        accept: &'static str,
-    ) -> Result<(T, bool), AccessError> {
+    /// What is at this path.
+    async fn get<T: DeserializeOwned>(&self, path: &str, accept: &'static str) -> Result<T, AccessError> {
         let request = Request::get(path).header(http::header::ACCEPT, accept).body(Body::empty());
         let request = request.map_err(|error| AccessError::Unreadable(error.to_string()))?;
         let asked = async {
             let _place = self.places.acquire().await.map_err(|_| AccessError::Busy)?;
             let response = self.client.send(request).await.map_err(|error| unreachable(&error))?;
-            let simulated = response.headers().contains_key(SIMULATED_HEADER);
-            Ok((read(response).await?, simulated))
+            self.simulated.get_or_init(|| response.headers().contains_key(SIMULATED_HEADER));
+            read(response).await
         };
-        let (bytes, simulated) = timeout(self.limits.answer, asked).await.unwrap_or_else(|_| {
+        let bytes = timeout(self.limits.answer, asked).await.unwrap_or_else(|_| {
             let is_full = self.places.available_permits() == 0;
             Err(if is_full { AccessError::Busy } else { AccessError::TimedOut(self.limits.answer) })
         })?;
-        let read = serde_json::from_slice(&bytes);
-        Ok((read.map_err(|error| AccessError::Unreadable(error.to_string()))?, simulated))
+        serde_json::from_slice(&bytes).map_err(|error| AccessError::Unreadable(error.to_string()))
     }
 }
 

@@ -42,6 +42,16 @@ pub enum Trust {
     Nobody,
 }
 
+impl Trust {
+    /// The certificates of the authorities, where they are given, as PEM.
+    pub fn authorities(&self) -> Option<&str> {
+        match self {
+            Self::Authorities(pem) => Some(pem),
+            Self::Public | Self::Nobody => None,
+        }
+    }
+}
+
 impl Credentials {
     /// As `kube` takes them.
     pub(crate) fn auth_info(&self) -> AuthInfo {

@@ -25,7 +25,7 @@ pub enum AccessError {
     #[error("the answer is not that of a Kubernetes API server: {0}")]
     Unreadable(String),
     /// Its answer is larger than is read.
-    #[error("the cluster's answer is larger than {} MiB", crate::client::MAX_ANSWER >> 20)]
+    #[error("the cluster's answer is larger than is read ({} MiB)", crate::client::MAX_ANSWER >> 20)]
     TooLarge,
     /// As many requests as may be are under way to it.
     #[error("too many requests are under way to this cluster; try again")]

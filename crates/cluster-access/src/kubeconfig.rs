@@ -36,6 +36,9 @@ pub struct Context {
     pub tls_key: Option<SecretString>,
 }
 
+/// A context by its name, or why it cannot be taken over.
+pub type NamedContext = (String, Result<Context, RefusedContext>);
+
 /// Why a file is no kubeconfig.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum InvalidKubeconfig {
@@ -98,7 +101,7 @@ pub enum RefusedContext {
 ///
 /// # Errors
 /// [`InvalidKubeconfig`] when it is none.
-pub fn contexts(yaml: &str) -> Result<Vec<(String, Result<Context, RefusedContext>)>, InvalidKubeconfig> {
+pub fn contexts(yaml: &str) -> Result<Vec<NamedContext>, InvalidKubeconfig> {
     if yaml.len() > MAX_LENGTH {
         return Err(InvalidKubeconfig::TooLong);
     }
@@ -173,7 +176,11 @@ fn check_user(user: &AuthInfo) -> Result<(), RefusedContext> {
         return Err(RefusedContext::Unsupported { field, instead: with_a_token });
     }
     if user.token.is_none() {
-        no_file("tokenFile", user.token_file.as_ref())?;
+        let is_there = user.token_file.as_ref().is_some_and(|path| !path.is_empty());
+        if is_there {
+            let instead = "put the token itself into `token`";
+            return Err(RefusedContext::Unsupported { field: "tokenFile", instead });
+        }
     }
     if user.client_certificate_data.is_none() {
         no_file("client-certificate", user.client_certificate.as_ref())?;
@@ -191,10 +198,10 @@ fn no_file(field: &'static str, path: Option<&String>) -> Result<(), RefusedCont
     }
 }
 
-/// A kubeconfig with these credentials alone, as text; `proxy` is the way to the server, where there is one.
-pub fn write(credentials: &Credentials, server: &Url, proxy: Option<&Url>) -> SecretString {
+/// A kubeconfig with these credentials alone, as text; `proxy` is the way to the server.
+pub fn write(credentials: &Credentials, proxy: &Url) -> SecretString {
     let encoded = |pem: &str| BASE64_STANDARD.encode(pem);
-    let mut cluster = json!({"server": server.as_str().trim_end_matches('/')});
+    let mut cluster = json!({"server": credentials.server.to_string(), "proxy-url": proxy.as_str()});
     match &credentials.trust {
         Trust::Public => {}
         Trust::Authorities(pem) => cluster["certificate-authority-data"] = encoded(pem).into(),
@@ -202,9 +209,6 @@ pub fn write(credentials: &Credentials, server: &Url, proxy: Option<&Url>) -> Se
     }
     if let Some(name) = &credentials.server_name {
         cluster["tls-server-name"] = name.as_str().into();
-    }
-    if let Some(proxy) = proxy {
-        cluster["proxy-url"] = proxy.as_str().into();
     }
     let mut user = json!({});
     if let Some(token) = &credentials.token {
@@ -260,7 +264,7 @@ mod tests {
                 "exec: {command: aws, args: [eks, get-token], apiVersion: client.authentication.k8s.io/v1}",
                 "aws",
             ),
-            ("", "tokenFile: /var/run/token", "/var/run/token"),
+            ("", "tokenFile: /var/run/token", "tokenFile"),
             ("", "client-certificate: /c.pem", "/c.pem"),
             ("", "client-certificate-data: eA==, client-key: /k.pem", "/k.pem"),
             ("certificate-authority: /ca.pem", "token: t", "/ca.pem"),

@@ -18,4 +18,4 @@ pub use client::{ClusterClient, Limits, Version};
 pub use credentials::{Credentials, Identity, Trust};
 pub use error::AccessError;
 pub use server_url::{Allowed, InvalidServerUrl, ServerUrl};
-pub use tunnel::Route;
+pub use tunnel::Tunnel;

@@ -1,6 +1,7 @@
 //! TLS data as users give it: PEM, or PEM in Base64 as a kubeconfig has it.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use pem::{EncodeConfig, LineEnding, Pem};
 use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -44,7 +45,8 @@ pub enum InvalidTlsData {
     KeyKind,
 }
 
-/// The certificates of authorities, as PEM: at least one, of which at least one is valid at `now` (seconds since 1970).
+/// The certificates of authorities, as PEM and without anything that stood between them: at least one, of which at least one is valid at
+/// `now` (seconds since 1970).
 ///
 /// # Errors
 /// What is wrong with them.
@@ -57,7 +59,7 @@ pub fn authorities(text: &str, now: i64) -> Result<String, InvalidTlsData> {
     if first.is_err() && !validity.any(|one| one.is_ok()) {
         first?;
     }
-    Ok(pem)
+    Ok(printed(&certificates))
 }
 
 /// A client's certificate with its intermediates, as PEM, valid at `now` (seconds since 1970).
@@ -65,9 +67,9 @@ pub fn authorities(text: &str, now: i64) -> Result<String, InvalidTlsData> {
 /// # Errors
 /// What is wrong with it.
 pub fn certificate(text: &str, now: i64) -> Result<String, InvalidTlsData> {
-    let pem = pem(text)?;
-    valid(&certificates(&pem)?[0], now)?;
-    Ok(pem)
+    let certificates = certificates(&pem(text)?)?;
+    valid(&certificates[0], now)?;
+    Ok(printed(&certificates))
 }
 
 /// The private key of a certificate that [`certificate`] has returned, as PEM.
@@ -102,6 +104,12 @@ fn pem(text: &str) -> Result<String, InvalidTlsData> {
     let decoded = BASE64_STANDARD.decode(packed).map_err(|_| InvalidTlsData::NotPem)?;
     let decoded = String::from_utf8(decoded).map_err(|_| InvalidTlsData::NotPem)?;
     if decoded.contains("-----BEGIN ") { Ok(decoded) } else { Err(InvalidTlsData::NotPem) }
+}
+
+fn printed(certificates: &[CertificateDer<'_>]) -> String {
+    let blocks = certificates.iter().map(|certificate| Pem::new("CERTIFICATE", certificate.as_ref()));
+    let unix = EncodeConfig::new().set_line_ending(LineEnding::LF);
+    pem::encode_many_config(&blocks.collect::<Vec<_>>(), unix)
 }
 
 /// At least one.

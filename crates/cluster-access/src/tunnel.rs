@@ -1,5 +1,5 @@
-//! A way to one server for a program that looks names up by itself: a proxy on this machine that connects to nothing else, and only
-//! to addresses that are allowed.
+//! A way to one server for a program that looks names up and follows redirects by itself: a proxy on this machine that connects to
+//! nothing else, and only to addresses that are allowed.
 
 use std::{io, net::Ipv4Addr, time::Duration};
 
@@ -13,64 +13,60 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::task::AbortOnDropHandle;
-use url::{Host, Url};
+use url::Url;
 
 use crate::{Credentials, Limits, lookup::Lookup};
 
 /// Within this the program has to say where it wants to go.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
-/// A request for a tunnel is not longer, in bytes.
-const MAX_HEAD: usize = 8 * 1024;
+/// A request for a way is not longer, in bytes.
+const MAX_HEAD: usize = 64 * 1024;
 const USER: &str = "kubesage";
 
-/// What a program is to be told, so that it reaches a cluster. Dropped, it reaches it no more.
-pub struct Route {
-    /// The URL of the server.
-    pub server: Url,
-    /// The proxy by which it is reached, with a password; `None`: it is reached directly.
-    pub proxy: Option<Url>,
-    _tunnel: Option<AbortOnDropHandle<()>>,
+/// The only way to a cluster's server. Dropped, there is none any more.
+pub struct Tunnel {
+    /// The proxy that the program is to use, with a password.
+    pub proxy: Url,
+    _serving: AbortOnDropHandle<()>,
 }
 
 /// Where a tunnel leads, and for whom.
 #[derive(Clone)]
-struct Tunnel {
+struct Way {
+    /// As it stands in the URL: with brackets, where it is an IPv6 address.
     host: String,
     port: u16,
+    /// Where requests are not tunnelled, because they are plain HTTP.
+    is_plain: bool,
     password: SecretString,
     limits: Limits,
 }
 
-impl Route {
-    /// Finds the way to the server of these credentials. Addresses were checked when the URL was read; a name is looked up for each
-    /// connection, by the tunnel, and without TLS once, because such requests are not tunnelled.
+impl Tunnel {
+    /// A tunnel to the server of these credentials, for as long as it is kept.
     ///
     /// # Errors
-    /// When no tunnel can be made, or the server's name cannot be looked up.
+    /// When this machine gives no port.
     pub async fn to(credentials: &Credentials, limits: Limits) -> io::Result<Self> {
-        let mut server = credentials.server.url().clone();
-        let Some(Host::Domain(host)) = server.host().map(|host| host.to_owned()) else {
-            return Ok(Self { server, proxy: None, _tunnel: None });
-        };
-        let port = server.port_or_known_default().unwrap_or(443);
-        let lookup = Lookup { any_address: limits.any_address };
-        if server.scheme() == "http" {
-            let addresses = lookup.addresses(&host, port).await?;
-            let first = addresses.first().ok_or(io::ErrorKind::NotFound)?;
-            server.set_ip_host(first.ip()).map_err(|()| io::ErrorKind::InvalidInput)?;
-            return Ok(Self { server, proxy: None, _tunnel: None });
-        }
+        let server = credentials.server.url();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let password = Alphanumeric.sample_string(&mut rand::rng(), 32);
         let proxy = format!("http://{USER}:{password}@127.0.0.1:{}", listener.local_addr()?.port());
-        let proxy = Url::parse(&proxy).map_err(io::Error::other)?;
-        let tunnel = Tunnel { host, port, password: password.into(), limits };
-        let serving = AbortOnDropHandle::new(tokio::spawn(tunnel.serve(listener)));
-        Ok(Self { server, proxy: Some(proxy), _tunnel: Some(serving) })
+        let way = Way {
+            host: server.host_str().unwrap_or_default().to_owned(),
+            port: server.port_or_known_default().unwrap_or(443),
+            is_plain: server.scheme() == "http",
+            password: password.into(),
+            limits,
+        };
+        Ok(Self {
+            proxy: Url::parse(&proxy).map_err(io::Error::other)?,
+            _serving: AbortOnDropHandle::new(tokio::spawn(way.serve(listener))),
+        })
     }
 }
 
-impl Tunnel {
+impl Way {
     async fn serve(self, listener: TcpListener) {
         // They end with this task.
         let mut connections = JoinSet::new();
@@ -89,50 +85,81 @@ impl Tunnel {
     }
 
     async fn carry(self, mut near: TcpStream) {
-        let refusal = match self.connect(&mut near).await {
-            Ok(mut far) => {
-                if near.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.is_ok() {
-                    // However it ends, it has ended.
-                    let _ = copy_bidirectional(&mut near, &mut far).await;
-                }
-                return;
-            }
-            Err(error) => error.to_string(),
-        };
-        let line: String = refusal.chars().filter(|c| !c.is_control()).take(200).collect();
-        let _ = near.write_all(format!("HTTP/1.1 502 {line}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await;
-    }
-
-    async fn connect(&self, near: &mut TcpStream) -> io::Result<TcpStream> {
-        timeout(HEAD_WITHIN, self.asked(near)).await.map_err(|_| io::ErrorKind::TimedOut)??;
-        let lookup = Lookup { any_address: self.limits.any_address };
-        let addresses = lookup.addresses(&self.host, self.port).await?;
-        let connected = timeout(self.limits.connect, TcpStream::connect(addresses.as_slice())).await;
-        connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-    }
-
-    /// Reads what is asked for, which has to be the one server, by the one who knows the password.
-    async fn asked(&self, near: &mut TcpStream) -> io::Result<()> {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            if head.len() >= MAX_HEAD {
-                return Err(io::Error::other("the request is too long"));
-            }
-            // What comes after the head is the server's.
-            head.push(near.read_u8().await?);
+        if let Err(error) = self.connect(&mut near).await {
+            let line: String = error.to_string().chars().filter(|c| !c.is_control()).take(200).collect();
+            let refusal = format!("HTTP/1.1 502 {line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            // Who has gone away does not need it.
+            let _ = near.write_all(refusal.as_bytes()).await;
         }
-        let mut headers = [httparse::EMPTY_HEADER; 32];
+    }
+
+    /// Carries a connection to its end, or says why there is none.
+    async fn connect(&self, near: &mut TcpStream) -> io::Result<()> {
+        let head = timeout(HEAD_WITHIN, read_head(near)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        self.check(&head)?;
+        let lookup = Lookup { any_address: self.limits.any_address };
+        let connecting = async {
+            let addresses = lookup.addresses(self.host.trim_matches(['[', ']']), self.port).await?;
+            TcpStream::connect(addresses.as_slice()).await
+        };
+        let connected = timeout(self.limits.connect, connecting).await;
+        let mut far = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        if self.is_plain {
+            far.write_all(without_authorization(&head).as_bytes()).await?;
+        } else {
+            near.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+        }
+        // However it ends, it has ended. All of it goes to the one server, whatever is said.
+        let _ = copy_bidirectional(near, &mut far).await;
+        Ok(())
+    }
+
+    /// What is asked for has to be the one server, by the one who knows the password.
+    fn check(&self, head: &str) -> io::Result<()> {
+        let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut request = httparse::Request::new(&mut headers);
-        let read = request.parse(&head).map_err(io::Error::other)?;
+        request.parse(head.as_bytes()).map_err(io::Error::other)?;
+        let path = request.path.unwrap_or_default();
         let to = format!("{}:{}", self.host, self.port);
-        let is_it = read.is_complete() && request.method == Some("CONNECT") && request.path == Some(&to);
+        let is_it = if self.is_plain {
+            let url = Url::parse(path).ok().filter(|url| url.scheme() == "http");
+            url.is_some_and(|url| {
+                url.host_str() == Some(&self.host) && url.port_or_known_default() == Some(self.port)
+            })
+        } else {
+            request.method == Some("CONNECT") && path == to
+        };
         let expected = format!("{USER}:{}", self.password.expose_secret());
         let expected = format!("Basic {}", BASE64_STANDARD.encode(expected));
         let is_ours = request.headers.iter().any(|header| {
-            header.name.eq_ignore_ascii_case("proxy-authorization") && header.value == expected.as_bytes()
+            header.name.eq_ignore_ascii_case(AUTHORIZATION) && header.value == expected.as_bytes()
         });
-        if is_it && is_ours { Ok(()) } else { Err(io::Error::other("this tunnel does not lead there")) }
+        if is_it && is_ours { Ok(()) } else { Err(io::Error::other("this way does not lead there")) }
     }
+}
+
+const AUTHORIZATION: &str = "proxy-authorization";
+
+/// The head of a request, with the empty line at its end.
+async fn read_head(near: &mut TcpStream) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() >= MAX_HEAD {
+            return Err(io::Error::other("the request is too long"));
+        }
+        // What comes after the head is the server's.
+        head.push(near.read_u8().await?);
+    }
+    String::from_utf8(head).map_err(io::Error::other)
+}
+
+/// The head without what was for the proxy alone.
+fn without_authorization(head: &str) -> String {
+    let is_kept = |line: &&str| {
+        let name = line.split(':').next().unwrap_or_default();
+        !name.trim().eq_ignore_ascii_case(AUTHORIZATION)
+    };
+    head.split_inclusive("\r\n").filter(is_kept).collect()
 }
 
 #[cfg(test)]
@@ -140,23 +167,23 @@ mod tests {
     use super::*;
     use crate::{Allowed, ServerUrl, Trust};
 
-    fn limits(any_address: bool) -> Limits {
+    async fn tunnel(server: &str, any_address: bool) -> Tunnel {
         let second = Duration::from_secs(1);
-        Limits { connect: second, answer: second, at_once: 1, any_address }
-    }
-
-    fn credentials(server: &str) -> Credentials {
+        let limits = Limits { connect: second, answer: second, at_once: 1, any_address };
         let server = ServerUrl::parse(server, Allowed { http: true, any_address: true }).unwrap();
-        Credentials { server, server_name: None, token: None, identity: None, trust: Trust::Nobody }
+        let credentials =
+            Credentials { server, server_name: None, token: None, identity: None, trust: Trust::Nobody };
+        Tunnel::to(&credentials, limits).await.unwrap()
     }
 
-    async fn answer(route: &Route, to: &str, password: &str) -> String {
-        let port = route.proxy.as_ref().unwrap().port().unwrap();
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    /// The first line of the answer.
+    async fn answer(tunnel: &Tunnel, request: &str, password: Option<&str>) -> String {
+        let proxy = &tunnel.proxy;
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port().unwrap())).await.unwrap();
+        let password = password.or(proxy.password()).unwrap_or_default();
         let authorization = BASE64_STANDARD.encode(format!("{USER}:{password}"));
-        let head = format!(
-            "CONNECT {to} HTTP/1.1\r\nHost: {to}\r\nProxy-Authorization: Basic {authorization}\r\n\r\n"
-        );
+        let head =
+            format!("{request} HTTP/1.1\r\nHost: h\r\nProxy-Authorization: Basic {authorization}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut answer = vec![0; 12];
         stream.read_exact(&mut answer).await.unwrap();
@@ -164,23 +191,47 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_tunnel_leads_to_its_server_alone_and_only_for_its_user() {
-        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let to = format!("localhost:{}", server.local_addr().unwrap().port());
-        let route = Route::to(&credentials(&format!("https://{to}")), limits(false)).await.unwrap();
-        let password = route.proxy.as_ref().unwrap().password().unwrap().to_owned();
-        assert_eq!(answer(&route, &to, &password).await, "HTTP/1.1 200");
-        assert_eq!(answer(&route, &to, "guessed").await, "HTTP/1.1 502");
-        assert_eq!(answer(&route, "localhost:1", &password).await, "HTTP/1.1 502");
-        assert_eq!(answer(&route, "169.254.169.254:80", &password).await, "HTTP/1.1 502");
+    async fn it_leads_to_its_server_alone_and_only_for_its_user() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for host in ["localhost", "127.0.0.1"] {
+            let to = format!("{host}:{port}");
+            let tunnel = tunnel(&format!("https://{to}"), false).await;
+            assert_eq!(answer(&tunnel, &format!("CONNECT {to}"), None).await, "HTTP/1.1 200");
+            for (request, password) in [
+                (format!("CONNECT {to}"), Some("guessed")),
+                ("CONNECT localhost:1".to_owned(), None),
+                ("CONNECT 169.254.169.254:80".to_owned(), None),
+                (format!("GET http://{to}/"), None),
+            ] {
+                assert_eq!(answer(&tunnel, &request, password).await, "HTTP/1.1 502", "{request}");
+            }
+        }
     }
 
     #[tokio::test]
-    async fn an_address_needs_no_tunnel_and_a_name_without_tls_becomes_one() {
-        let route = Route::to(&credentials("https://127.0.0.1:6443"), limits(false)).await.unwrap();
-        assert!(route.proxy.is_none());
-        let route = Route::to(&credentials("http://localhost:8080/path"), limits(false)).await.unwrap();
-        assert!(route.proxy.is_none());
-        assert!(matches!(route.server.host(), Some(Host::Ipv4(_) | Host::Ipv6(_))), "{}", route.server);
+    async fn plain_requests_go_to_their_server_without_the_password() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let to = format!("127.0.0.1:{}", listener.local_addr().unwrap().port());
+        let tunnel = tunnel(&format!("http://{to}/path"), false).await;
+        let serving = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let head = read_head(&mut stream).await.unwrap();
+            stream.write_all(b"HTTP/1.1 204 \r\n\r\n").await.unwrap();
+            head
+        };
+        let request = format!("GET http://{to}/path/version");
+        let (head, answered) = tokio::join!(serving, answer(&tunnel, &request, None));
+        assert_eq!(answered, "HTTP/1.1 204");
+        assert!(head.starts_with(&request) && !head.to_lowercase().contains(AUTHORIZATION), "{head}");
+        for elsewhere in ["GET http://169.254.169.254/latest", "CONNECT 127.0.0.1:1", "GET /version"] {
+            assert_eq!(answer(&tunnel, elsewhere, None).await, "HTTP/1.1 502", "{elsewhere}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_refused_is_not_connected_to() {
+        let tunnel = tunnel("https://169.254.169.254", false).await;
+        assert_eq!(answer(&tunnel, "CONNECT 169.254.169.254:443", None).await, "HTTP/1.1 502");
     }
 }

@@ -35,6 +35,7 @@ pub struct Permissions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     arguments: Vec<String>,
+    recorded: String,
     changes: bool,
     is_json: bool,
 }
@@ -54,6 +55,12 @@ impl Command {
     /// The arguments for `kubectl`, in a form of their own: verb, operands, and flags as `--name=value`.
     pub fn arguments(&self) -> &[String] {
         &self.arguments
+    }
+
+    /// The command for a record that others read: as it was typed, but without the values that it gives to environment variables and
+    /// Secrets.
+    pub fn recorded(&self) -> &str {
+        &self.recorded
     }
 
     /// Whether it changes the cluster.

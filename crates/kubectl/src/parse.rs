@@ -18,9 +18,15 @@ pub(crate) fn parse(line: &str, permissions: &Permissions) -> Result<Command, Re
     let (verb, rest) = verb(words, permissions)?;
     let Given { flags, operands } = given(verb, rest)?;
     check_operands(verb, &operands, &flags)?;
-    if !permissions.secrets && types(verb, &operands).any(names_secrets) {
+    let of_secrets = types(verb, &operands).any(names_secrets);
+    if of_secrets && !permissions.secrets {
         return Err(Refused::Secrets);
     }
+    let recorded = if verb.words == ["set", "env"] || (of_secrets && verb.changes) {
+        masked(verb, &operands, &flags)
+    } else {
+        line.trim().to_owned()
+    };
     let is_json = flags.iter().any(|(flag, value)| flag.name == "output" && value == "json");
     let arguments = verb
         .words
@@ -29,7 +35,20 @@ pub(crate) fn parse(line: &str, permissions: &Permissions) -> Result<Command, Re
         .chain(operands)
         .chain(flags.iter().map(|(flag, value)| written(flag, value)))
         .collect();
-    Ok(Command { arguments, changes: verb.changes, is_json })
+    Ok(Command { arguments, recorded, changes: verb.changes, is_json })
+}
+
+/// The command without the values that it gives to something.
+fn masked(verb: &Verb, operands: &[String], flags: &[(Flag, String)]) -> String {
+    let operands = operands.iter().map(|operand| match operand.split_once('=') {
+        Some((key, _)) => format!("{key}=***"),
+        None => operand.clone(),
+    });
+    let flags =
+        flags.iter().map(|(flag, value)| written(flag, if flag.name == "patch" { "***" } else { value }));
+    let words: Vec<String> =
+        verb.words.iter().map(|word| (*word).to_owned()).chain(operands).chain(flags).collect();
+    words.join(" ")
 }
 
 /// Which verb it is, and what comes after it.

@@ -84,6 +84,6 @@ pub enum Refused {
         found: Option<String>,
     },
     /// It names Secrets.
-    #[error("Secrets are not shown here")]
+    #[error("Secrets are not allowed here")]
     Secrets,
 }

@@ -119,3 +119,16 @@ fn it_is_known_which_commands_change_something_and_which_print_json() {
     assert!(!parse("get pods").changes() && parse("scale deployment/web --replicas=1").changes());
     assert!(parse("get pods -o json").is_json() && !parse("get pods -o yaml").is_json());
 }
+
+#[test]
+fn what_is_given_to_variables_and_secrets_is_not_recorded() {
+    for (line, recorded) in [
+        ("  kubectl get pods -A ", "kubectl get pods -A"),
+        ("label pod web tier=front", "label pod web tier=front"),
+        ("set env deployment/web PASSWORD=hunter2 OLD-", "set env deployment/web PASSWORD=*** OLD-"),
+        ("annotate secret db note=hunter2 -n shop", "annotate secret db note=*** --namespace=shop"),
+        ("patch secret db -p '{\"stringData\":{\"a\":\"hunter2\"}}'", "patch secret db --patch=***"),
+    ] {
+        assert_eq!(Command::parse(line, &ALL).unwrap().recorded(), recorded);
+    }
+}

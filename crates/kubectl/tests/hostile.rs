@@ -121,7 +121,8 @@ proptest! {
         }
         // What is written is understood as the same.
         let written = shlex::try_join(command.arguments().iter().map(String::as_str)).unwrap();
-        prop_assert_eq!(Command::parse(&written, &Permissions { writes: true, secrets: false }), Ok(command));
+        let again = Command::parse(&written, &Permissions { writes: true, secrets: false }).unwrap();
+        prop_assert_eq!(again.arguments(), command.arguments());
     }
 
     #[test]

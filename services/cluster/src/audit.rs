@@ -29,10 +29,16 @@ pub(crate) async fn tidy(bus: Bus, database: Database, retention: Duration) -> I
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match database.forget_before(database.now().minus(retention)).await {
-            Ok(0) => {}
-            Ok(forgotten) => tracing::info!(forgotten, "entries of the audit log are past their time"),
-            Err(error) => tracing::warn!(%error, "the audit log cannot be tidied"),
+        let oldest = database.now().minus(retention);
+        loop {
+            match database.forget_before(oldest).await {
+                Ok(0) => break,
+                Ok(forgotten) => tracing::info!(forgotten, "entries of the audit log are past their time"),
+                Err(error) => {
+                    tracing::warn!(%error, "the audit log cannot be tidied");
+                    break;
+                }
+            }
         }
         match bus.forget_events(CLUSTER_EVENTS, MAX_CLUSTER_EVENTS).await {
             Ok(0) => {}

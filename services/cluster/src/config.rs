@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser};
 use cluster_access::Limits;
+
 use web::config::{AuthArgs, BusArgs, DatabaseArgs, LogArgs, RateLimitArgs, ServerArgs, boolean};
+
+use crate::in_flight::Bound;
 
 /// Queries of users to their clusters, clusters by stored credentials, and the audit log.
 #[derive(Clone, Debug, Parser)]
@@ -98,6 +101,20 @@ pub struct KubectlArgs {
     /// Commands that may run at once; further ones are refused (503)
     #[arg(long, env = "MAX_KUBECTL", default_value = "16", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_kubectl: u16,
+
+    /// Commands of one user that may run at once; further ones are refused (429)
+    #[arg(long, env = "MAX_KUBECTL_PER_USER", default_value = "4", value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_kubectl_per_user: u16,
+}
+
+impl QueryArgs {
+    pub(crate) fn bound(&self) -> Bound {
+        Bound {
+            gauge: "queries_in_flight",
+            max: (self.max_requests, "max_requests"),
+            max_per_user: (self.max_requests_per_user, "max_requests_per_user"),
+        }
+    }
 }
 
 /// How the audit log is kept.
@@ -121,6 +138,19 @@ impl StoredArgs {
 }
 
 impl KubectlArgs {
+    pub(crate) fn bound(&self) -> Bound {
+        Bound {
+            gauge: "kubectl_running",
+            max: (self.max_kubectl, "max_kubectl"),
+            max_per_user: (self.max_kubectl_per_user, "max_kubectl_per_user"),
+        }
+    }
+
+    /// The program, where it is found in PATH now.
+    pub(crate) fn program(&self) -> PathBuf {
+        which::which(&self.kubectl).unwrap_or_else(|_| self.kubectl.clone())
+    }
+
     pub(crate) fn timeout(&self) -> Duration {
         Duration::from_secs(self.kubectl_timeout)
     }

@@ -12,22 +12,24 @@ mod queries;
 mod selection;
 mod stored;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use contracts::Timestamp;
+use contracts::{ErrorCode, Timestamp};
 use utoipa_axum::router::OpenApiRouter;
 use web::{
     RateLimit,
     auth::{Verifier, protect},
 };
 
-use crate::{agents::Agents, kubectl_runs::KubectlRuns, stored::StoredClusters};
+use crate::{agents::Agents, in_flight::InFlight, kubectl_runs::KubectlRuns, stored::StoredClusters};
 
 /// What the handlers of stored clusters need.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) clusters: StoredClusters,
     pub(crate) kubectl: KubectlRuns,
+    /// What is asked of clusters, within the same bounds as what is asked of agents.
+    pub(crate) in_flight: Arc<InFlight>,
 }
 
 impl Api {
@@ -47,13 +49,18 @@ pub(crate) fn routes<V: Verifier>(
     limit: RateLimit,
 ) -> OpenApiRouter {
     let queries = OpenApiRouter::new().merge(queries::routes()).merge(agents::routes()).with_state(agents);
-    let queries = deadline::within(protect(queries, verifier.clone(), limit.clone()), patience);
+    let queries = deadline::within(
+        protect(queries, verifier.clone(), limit.clone()),
+        patience,
+        ErrorCode::AgentTimeout,
+    );
     let stored = OpenApiRouter::new()
         .merge(stored::routes())
         .merge(kubeconfig::routes())
         .merge(kubectl::routes())
         .merge(audit::routes())
         .with_state(api);
-    let stored = deadline::within(protect(stored, verifier, limit), cluster_patience);
+    let stored =
+        deadline::within(protect(stored, verifier, limit), cluster_patience, ErrorCode::ClusterUnreachable);
     queries.merge(stored).merge(health::routes())
 }

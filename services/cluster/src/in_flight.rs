@@ -1,4 +1,4 @@
-//! How many queries may be under way at once: of one user, and of all.
+//! How many requests may be under way at once: of one user, and of all.
 
 use std::{
     collections::HashMap,
@@ -13,22 +13,28 @@ use web::{
     metrics::{Held, refused},
 };
 
-use crate::QueryArgs;
-
-/// Queries that are being answered.
-const IN_FLIGHT: &str = "queries_in_flight";
-
 /// After so long, too many requests under way are fewer.
 pub(crate) const BUSY: Duration = Duration::from_secs(1);
 
-/// The bounds, and what is under way within them.
-pub(crate) struct InFlight {
-    places: Arc<Semaphore>,
-    by_user: Mutex<HashMap<String, usize>>,
-    max_per_user: usize,
+/// What is bounded, by which settings.
+#[derive(Clone, Copy)]
+pub(crate) struct Bound {
+    /// The gauge that shows what is under way.
+    pub(crate) gauge: &'static str,
+    /// Of all users, and the setting that says so.
+    pub(crate) max: (u16, &'static str),
+    /// Of one user, and the setting that says so.
+    pub(crate) max_per_user: (u16, &'static str),
 }
 
-/// A query's place; free again when dropped.
+/// A bound, and what is under way within it.
+pub(crate) struct InFlight {
+    bound: Bound,
+    places: Arc<Semaphore>,
+    by_user: Mutex<HashMap<String, usize>>,
+}
+
+/// A request's place; free again when dropped.
 pub(crate) struct Place {
     user_id: String,
     in_flight: Arc<InFlight>,
@@ -37,33 +43,31 @@ pub(crate) struct Place {
 }
 
 impl InFlight {
-    pub(crate) fn new(args: &QueryArgs) -> Arc<Self> {
-        Arc::new(Self {
-            places: Arc::new(Semaphore::new(args.max_requests.into())),
-            by_user: Mutex::default(),
-            max_per_user: args.max_requests_per_user.into(),
-        })
+    pub(crate) fn new(bound: Bound) -> Arc<Self> {
+        let places = Arc::new(Semaphore::new(bound.max.0.into()));
+        Arc::new(Self { bound, places, by_user: Mutex::default() })
     }
 
-    /// Takes a place for a query of this user.
+    /// Takes a place for a request of this user.
     ///
     /// # Errors
     /// `rate_limited` when the user has too many under way, `unavailable` when all users together have.
     pub(crate) fn enter(self: &Arc<Self>, user_id: &str) -> Result<Place, Problem> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            refused("max_requests");
+            refused(self.bound.max.1);
             Problem::new(ErrorCode::Unavailable, "too many requests are under way here; try again")
                 .retry_after(BUSY)
         })?;
         let mut by_user = self.lock();
         let of_user = by_user.entry(user_id.to_owned()).or_default();
-        if *of_user >= self.max_per_user {
-            refused("max_requests_per_user");
-            let detail = format!("you have {} requests under way; wait for one of them", self.max_per_user);
+        let (max, setting) = self.bound.max_per_user;
+        if *of_user >= usize::from(max) {
+            refused(setting);
+            let detail = format!("you have {max} requests under way; wait for one of them");
             return Err(Problem::new(ErrorCode::RateLimited, detail).retry_after(BUSY));
         }
         *of_user += 1;
-        let counted = Held::new(IN_FLIGHT, 1.0);
+        let counted = Held::new(self.bound.gauge, 1.0);
         let (user_id, in_flight) = (user_id.to_owned(), Arc::clone(self));
         Ok(Place { user_id, in_flight, _place: place, _counted: counted })
     }
@@ -90,8 +94,8 @@ mod tests {
 
     #[test]
     fn places_are_bounded_and_come_back() {
-        let args = QueryArgs { max_requests: 3, max_requests_per_user: 2, ..QueryArgs::default() };
-        let in_flight = InFlight::new(&args);
+        let bound = Bound { gauge: "in_flight", max: (3, "max"), max_per_user: (2, "max_per_user") };
+        let in_flight = InFlight::new(bound);
         let code = |problem: Result<Place, Problem>| problem.err().map(|problem| problem.code().clone());
         let first = in_flight.enter("ada").ok();
         let second = in_flight.enter("ada").ok();

@@ -5,34 +5,33 @@
 
 mod process;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use ::kubectl::{Command, Permissions};
-use cluster_access::{Limits, Route, kubeconfig};
+use cluster_access::{Limits, Tunnel, kubeconfig};
 use contracts::{ErrorCode, auth::UserData, events::EventType};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use thiserror::Error;
-use tokio::sync::{Semaphore, TryAcquireError};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 use web::Problem;
 
-pub(crate) use process::Output;
+pub(crate) use process::{Output, clear_leftovers};
 
 use crate::{
+    in_flight::InFlight,
     store::StoredCluster,
     stored::{StoredClusters, StoredError},
 };
 
-/// When a place may be free.
-const BUSY: Duration = Duration::from_secs(1);
-
 /// Runs commands. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct KubectlRuns {
-    pub(crate) clusters: StoredClusters,
-    pub(crate) settings: Arc<Settings>,
-    places: Arc<Semaphore>,
+    clusters: StoredClusters,
+    settings: Arc<Settings>,
+    running: Arc<InFlight>,
+    tasks: TaskTracker,
 }
 
 /// How commands are run.
@@ -54,12 +53,8 @@ pub(crate) enum RunError {
     Stored(#[from] StoredError),
     #[error("{0} cannot be started; it has to be installed where this service runs (setting KUBECTL)")]
     NoProgram(String),
-    #[error("the cluster's server cannot be reached: {0}")]
-    NoRoute(std::io::Error),
-    #[error("as many commands are running as may; try again")]
-    Busy,
     #[error("a command could not be run")]
-    Failed(#[source] std::io::Error),
+    Failed(#[from] io::Error),
 }
 
 impl From<RunError> for Problem {
@@ -67,16 +62,19 @@ impl From<RunError> for Problem {
         match error {
             RunError::Stored(error) => error.into(),
             RunError::NoProgram(_) => Self::new(ErrorCode::Unavailable, error.to_string()),
-            RunError::NoRoute(_) => Self::new(ErrorCode::ClusterUnreachable, error.to_string()),
-            RunError::Busy => Self::new(ErrorCode::Unavailable, error.to_string()).retry_after(BUSY),
             RunError::Failed(_) => Self::internal(&error),
         }
     }
 }
 
 impl KubectlRuns {
-    pub(crate) fn new(clusters: StoredClusters, settings: Settings, at_once: usize) -> Self {
-        Self { clusters, settings: Arc::new(settings), places: Arc::new(Semaphore::new(at_once)) }
+    pub(crate) fn new(clusters: StoredClusters, settings: Settings, running: Arc<InFlight>) -> Self {
+        Self { clusters, settings: Arc::new(settings), running, tasks: TaskTracker::new() }
+    }
+
+    /// What commands may do.
+    pub(crate) fn permissions(&self) -> &Permissions {
+        &self.settings.permissions
     }
 
     /// Runs a command to its end, also when nobody waits for that any more: what it has done is told as an event in any case. Of one
@@ -85,55 +83,67 @@ impl KubectlRuns {
         &self,
         user: &UserData,
         cluster_id: i64,
-        line: &str,
         command: Command,
-    ) -> Result<Output, RunError> {
+    ) -> Result<Output, Problem> {
         let cluster = self.clusters.get(user, cluster_id).await?;
-        let place = match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => place,
-            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => return Err(RunError::Busy),
-        };
-        let (runs, user, line) = (self.clone(), user.clone(), line.to_owned());
-        let running = tokio::spawn(async move {
+        let place = self.running.enter(&user.id)?;
+        let (runs, user) = (self.clone(), user.clone());
+        let running = self.tasks.spawn(async move {
             let _place = place;
-            runs.run_and_tell(&user, &cluster, &line, &command).await
+            runs.run_and_tell(&user, &cluster, &command).await
         });
-        running.await.unwrap_or_else(|error| Err(RunError::Failed(std::io::Error::other(error))))
+        let ended = running.await.unwrap_or_else(|error| Err(RunError::Failed(io::Error::other(error))));
+        Ok(ended?)
+    }
+
+    /// Ends once the process is told to stop and no command runs any more.
+    pub(crate) async fn end(self, shutdown: CancellationToken) {
+        shutdown.cancelled().await;
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     async fn run_and_tell(
         &self,
         user: &UserData,
         cluster: &StoredCluster,
-        line: &str,
         command: &Command,
     ) -> Result<Output, RunError> {
         let run_id = Uuid::now_v7().to_string();
         let now = || self.clusters.database.now();
         if command.changes() {
-            let data = json!({"run_id": run_id, "command": line});
+            let data = json!({"run_id": run_id, "command": command.recorded()});
             self.clusters.tell(user, cluster, EventType::ClusterKubectlStarted, data, now()).await?;
         }
-        let output = self.run_process(cluster, command).await?;
-        let data = json!({"run_id": run_id, "command": line, "exit_code": output.exit_code,
-                          "duration_ms": output.duration_ms});
-        self.clusters.tell(user, cluster, EventType::ClusterKubectlExecuted, data, now()).await?;
-        Ok(output)
+        let output = self.run_process(cluster, command).await;
+        let mut data = json!({"run_id": run_id, "command": command.recorded(), "exit_code": null});
+        match &output {
+            Ok(output) => {
+                data["exit_code"] = output.exit_code.into();
+                data["duration_ms"] = output.duration_ms.into();
+            }
+            Err(error) => data["failure"] = error.to_string().into(),
+        }
+        let kind = EventType::ClusterKubectlExecuted;
+        // It has been done: who asked is to know what came of it, also where the record fails.
+        if let Err(error) = self.clusters.tell_of_past(user, cluster, kind, data, now()).await {
+            tracing::error!(run_id, cluster_id = cluster.id, %error, "a command is not in the audit log");
+        }
+        output
     }
 
     async fn run_process(&self, cluster: &StoredCluster, command: &Command) -> Result<Output, RunError> {
         let credentials = self.clusters.credentials(cluster)?;
-        let route = Route::to(&credentials, self.settings.limits).await.map_err(RunError::NoRoute)?;
-        let kubeconfig = kubeconfig::write(&credentials, &route.server, route.proxy.as_ref());
-        let folder = process::Folder::new(kubeconfig.expose_secret()).map_err(RunError::Failed)?;
+        let tunnel = Tunnel::to(&credentials, self.settings.limits).await?;
+        let kubeconfig = kubeconfig::write(&credentials, &tunnel.proxy);
+        let folder = process::Folder::new(kubeconfig.expose_secret())?;
         let Settings { program, timeout, max_output, .. } = &*self.settings;
-        process::run(program, &folder, command.arguments(), *timeout, *max_output).await.map_err(|error| {
-            match error.kind() {
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied => {
-                    RunError::NoProgram(program.display().to_string())
-                }
-                _ => RunError::Failed(error),
+        let ran = process::run(program, &folder, command.arguments(), *timeout, *max_output).await;
+        ran.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+                RunError::NoProgram(program.display().to_string())
             }
+            _ => RunError::Failed(error),
         })
     }
 }

@@ -13,7 +13,7 @@ mod run;
 mod store;
 mod stored;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ::kubectl::Permissions;
 use ::store::{Sealer, Store, StoreError};
@@ -102,15 +102,18 @@ pub async fn start<V: Verifier>(parts: Parts<V>, shutdown: &Shutdown) -> Result<
 
     let patience = Duration::from_secs(queries.websocket_timeout);
     let cluster_patience = stored.limits().answer.max(kubectl.timeout()) + MARGIN;
+    kubectl_runs::clear_leftovers();
     let settings = kubectl_runs::Settings {
-        program: kubectl.kubectl.clone(),
+        program: kubectl.program(),
         permissions: Permissions { writes: kubectl.kubectl_writes, secrets: kubectl.kubectl_secrets },
         timeout: kubectl.timeout(),
         max_output: usize::from(kubectl.kubectl_max_output_kib) << 10,
         limits: stored.limits(),
     };
-    let runs = KubectlRuns::new(clusters.clone(), settings, usize::from(kubectl.max_kubectl));
-    let api = Api { clusters, kubectl: runs };
-    let agents = Agents::new(bus, InFlight::new(&queries));
+    let runs = KubectlRuns::new(clusters.clone(), settings, InFlight::new(kubectl.bound()));
+    shutdown.spawn(runs.clone().end(shutdown.token()));
+    let in_flight = InFlight::new(queries.bound());
+    let agents = Agents::new(bus, Arc::clone(&in_flight));
+    let api = Api { clusters, kubectl: runs, in_flight };
     Ok(http::routes(agents, patience, api, cluster_patience, verifier, rate_limit))
 }

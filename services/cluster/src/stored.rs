@@ -4,7 +4,7 @@ mod check;
 mod clients;
 mod seal;
 
-use cluster_access::{AccessError, ClusterClient, Credentials, Identity, ServerUrl, Trust, Version};
+use cluster_access::{AccessError, Allowed, ClusterClient, Credentials, Identity, ServerUrl, Trust, Version};
 use contracts::{
     ErrorCode, Timestamp,
     auth::UserData,
@@ -27,7 +27,7 @@ use crate::store::{Database, NewCluster, StoredCluster};
 /// <https://github.com/kubernetes/community/blob/master/sig-scalability/configs-and-limits/thresholds.md>
 const MAX_NAMESPACES: usize = 100_000;
 /// So many clusters one user may have.
-const MAX_CLUSTERS: usize = 1000;
+const MAX_CLUSTERS: i64 = 1000;
 
 /// The clusters of all users. Cheap to clone.
 #[derive(Clone)]
@@ -99,14 +99,7 @@ impl StoredClusters {
         checked: &Checked,
         now: Timestamp,
     ) -> Result<StoredCluster, StoredError> {
-        if self.database.clusters_of(&user.id).await?.len() >= MAX_CLUSTERS {
-            return Err(StoredError::TooMany);
-        }
         let Checked { name, context_name, provider_name, tags, credentials } = checked;
-        let authorities = match &credentials.trust {
-            Trust::Authorities(pem) => Some(pem.as_str()),
-            Trust::Public | Trust::Nobody => None,
-        };
         let server_url = credentials.server.to_string();
         let data = |id: i64| {
             json!({"cluster_id": id, "cluster_name": name, "server_url": server_url,
@@ -114,7 +107,11 @@ impl StoredClusters {
         };
         let stored = async {
             let mut transaction = self.database.store().begin().await?;
+            // From here on nobody else adds one.
             let id = self.database.next_id(&mut transaction).await?;
+            if self.database.count(&mut transaction, &user.id).await? >= MAX_CLUSTERS {
+                return Err(StoredError::TooMany);
+            }
             let sealed = self.seals.seal(id, credentials)?;
             let new = NewCluster {
                 user_id: &user.id,
@@ -124,7 +121,7 @@ impl StoredClusters {
                 provider_name: provider_name.as_deref(),
                 tags: tags.as_deref(),
                 use_secure_tls: credentials.trust != Trust::Nobody,
-                ca_data: authorities,
+                ca_data: credentials.trust.authorities(),
                 tls_server_name: credentials.server_name.as_deref(),
                 sealed: &sealed,
                 now,
@@ -194,10 +191,10 @@ impl StoredClusters {
         &self,
         user: &UserData,
         id: i64,
-        now: Timestamp,
     ) -> Result<(StoredCluster, Vec<String>), StoredError> {
         let cluster = self.get(user, id).await?;
         let namespaces = self.namespaces(&cluster).await?;
+        let now = self.database.now();
         let data = json!({"namespaces": namespaces.len()});
         let kind = EventType::ClusterSelectedAndNamespacesRetrieved;
         let selected = async {
@@ -232,11 +229,59 @@ impl StoredClusters {
         self.bounded(told).await
     }
 
+    /// The same of something that has been done, also when the cluster was removed meanwhile.
+    pub(crate) async fn tell_of_past(
+        &self,
+        user: &UserData,
+        cluster: &StoredCluster,
+        kind: EventType,
+        data: Value,
+        now: Timestamp,
+    ) -> Result<(), StoredError> {
+        let told = async {
+            let mut transaction = self.database.store().begin().await?;
+            self.database.touch(&mut transaction, &user.id, cluster.id, now).await?;
+            transaction.emit(&of_cluster(kind, user, cluster, data, now)).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.bounded(told).await
+    }
+
+    /// Whether the cluster says that it is a simulation.
+    pub(crate) async fn is_simulated(&self, cluster: &StoredCluster) -> bool {
+        match self.client(cluster) {
+            Ok(client) => client.is_simulated().await,
+            Err(_) => false,
+        }
+    }
+
+    /// Puts other credentials in the place of those that are stored of the user's cluster of that name.
+    pub(crate) async fn replace_credentials(
+        &self,
+        user: &UserData,
+        name: &str,
+        credentials: &Credentials,
+        now: Timestamp,
+    ) -> Result<StoredCluster, StoredError> {
+        let cluster = self.database.cluster_named(&user.id, name).await?.ok_or(StoredError::NotFound)?;
+        let sealed = self.seals.seal(cluster.id, credentials)?;
+        let data = json!({"changed": ["credentials"], "server_url": credentials.server.to_string()});
+        let replaced = async {
+            let mut transaction = self.touched(user, cluster.id, now).await?;
+            self.database.replace(&mut transaction, cluster.id, credentials, &sealed, now).await?;
+            transaction.emit(&of_cluster(EventType::ClusterUpdated, user, &cluster, data, now)).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.bounded(replaced).await?;
+        self.clients.forget(cluster.id);
+        self.get(user, cluster.id).await
+    }
+
     /// What is stored of the cluster, opened.
     pub(crate) fn credentials(&self, cluster: &StoredCluster) -> Result<Credentials, StoredError> {
         let [token, certificate, key] = self.seals.open(cluster)?;
-        let allowed = cluster_access::Allowed { http: true, any_address: true };
-        // It was checked when it was stored, and addresses are checked again when it is connected to.
+        // It was checked when it was stored; what addresses are allowed may have changed.
+        let allowed = Allowed { http: true, any_address: self.clients.limits().any_address };
         let server = ServerUrl::parse(&cluster.server_url, allowed)
             .map_err(|error| AccessError::Credentials(format!("server_url {error}")))?;
         let identity = certificate.zip(key);

@@ -19,16 +19,20 @@ const MARGIN: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy)]
 pub(super) struct Deadline(pub(super) Instant);
 
-/// Answers each request of these routes within `patience` of its arrival.
-pub(super) fn within(routes: OpenApiRouter, patience: Duration) -> OpenApiRouter {
-    routes.layer(from_fn_with_state(patience, enforce))
+/// Answers each request of these routes within `patience` of its arrival, if need be with this error.
+pub(super) fn within(routes: OpenApiRouter, patience: Duration, otherwise: ErrorCode) -> OpenApiRouter {
+    routes.layer(from_fn_with_state((patience, otherwise), enforce))
 }
 
-async fn enforce(State(patience): State<Duration>, mut request: Request, next: Next) -> Response {
+async fn enforce(
+    State((patience, otherwise)): State<(Duration, ErrorCode)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let arrived = request.extensions().get::<Arrival>().map_or_else(Instant::now, |arrival| arrival.0);
     let deadline = arrived + patience;
     request.extensions_mut().insert(Deadline(deadline));
     timeout_at(deadline + MARGIN, next.run(request)).await.unwrap_or_else(|_| {
-        Problem::new(ErrorCode::AgentTimeout, "the request could not be answered in time").into_response()
+        Problem::new(otherwise, "the request could not be answered in time").into_response()
     })
 }

@@ -7,6 +7,7 @@ use axum::{
 };
 use cluster_access::kubeconfig::{self, Context};
 use contracts::{ErrorCode, auth::Scope};
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -38,6 +39,13 @@ struct KubeconfigParams {
     verify: bool,
 }
 
+/// The file in a form.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `file` reads")]
+struct KubeconfigForm {
+    kubeconfig: String,
+}
+
 #[derive(Serialize, ToSchema)]
 struct OnboardedContexts {
     /// Those that are stored now.
@@ -60,7 +68,7 @@ struct RefusedContext {
 /// of its name. Programs that it names (exec) are not run, and files are not read: such contexts are refused, the others stored. When
 /// none is stored, the answer is 422. Needs the scope `operate`.
 #[utoipa::path(post, path = "/onboard-cluster/kubeconfig", tag = "stored clusters",
-    request_body(content = String, content_type = "application/yaml"),
+    request_body(content((String = "application/yaml"), (KubeconfigForm = "multipart/form-data"))),
     responses((status = 201, body = OnboardedContexts)))]
 async fn onboard(
     State(api): State<Api>,
@@ -83,12 +91,17 @@ async fn onboard(
         let message = "is for a single context; say which with `context`";
         return Err(Problem::invalid("cluster_name", message));
     }
-    let (mut clusters, mut refused) = (Vec::new(), Vec::new());
-    for (name, context) in contexts {
+    let _place = api.in_flight.enter(&caller.user.id)?;
+    // At once, so that those which do not answer keep nobody waiting for each other.
+    let stored = contexts.into_iter().map(async |(name, context)| {
         let stored = match context {
             Ok(context) => api.onboard_context(&caller, context, &params).await,
             Err(reason) => Err(reason.to_string()),
         };
+        (name, stored)
+    });
+    let (mut clusters, mut refused) = (Vec::new(), Vec::new());
+    for (name, stored) in join_all(stored).await {
         match stored {
             Ok(cluster) => clusters.push(cluster),
             Err(reason) => refused.push(RefusedContext { context: name, reason }),

@@ -41,6 +41,9 @@ struct KubectlResponse {
     /// The output of `-o json`, parsed.
     #[serde(skip_serializing_if = "Option::is_none")]
     parsed: Option<Value>,
+    /// Present and true when the cluster says that it is a simulated one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    simulated: bool,
 }
 
 /// Run a kubectl command on a cluster
@@ -58,12 +61,23 @@ async fn execute(
 ) -> Result<Json<KubectlResponse>, Problem> {
     caller.require(&Scope::Operate)?;
     // Whose it is comes first: what is allowed is not told of clusters of others.
-    api.clusters.get(&caller.user, id).await?;
-    let command = Command::parse(&line, &api.kubectl.settings.permissions)
+    let cluster = api.clusters.get(&caller.user, id).await?;
+    let command = Command::parse(&line, api.kubectl.permissions())
         .map_err(|refused| Problem::invalid("command", refused.to_string()))?;
     let is_json = command.is_json();
     let Output { output, error, exit_code, duration_ms, truncated, timed_out } =
-        api.kubectl.run(&caller.user, id, &line, command).await?;
-    let parsed = (is_json && !truncated).then(|| serde_json::from_str(&output).ok()).flatten();
-    Ok(Json(KubectlResponse { output, error, exit_code, duration_ms, truncated, timed_out, parsed }))
+        api.kubectl.run(&caller.user, id, command).await?;
+    // What was cut is no JSON.
+    let parsed = if is_json { serde_json::from_str(&output).ok() } else { None };
+    let simulated = api.clusters.is_simulated(&cluster).await;
+    Ok(Json(KubectlResponse {
+        output,
+        error,
+        exit_code,
+        duration_ms,
+        truncated,
+        timed_out,
+        parsed,
+        simulated,
+    }))
 }

@@ -20,7 +20,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(onboard))
         .routes(routes!(list))
         .routes(routes!(remove))
-        .routes(routes!(credentials))
+        .routes(routes!(credentials, replace_credentials))
         .routes(routes!(namespaces))
         .routes(routes!(select))
 }
@@ -157,7 +157,12 @@ async fn onboard(
         tls_key: request.tls_key,
     };
     let checked = api.check(given)?;
-    let version = if verify { Some(api.clusters.verify(&checked.credentials).await?) } else { None };
+    let version = if verify {
+        let _place = api.in_flight.enter(&caller.user.id)?;
+        Some(api.clusters.verify(&checked.credentials).await?)
+    } else {
+        None
+    };
     let cluster = api.clusters.onboard(&caller.user, &checked, api.now()).await?;
     let message = format!("Cluster {:?} is onboarded", cluster.name);
     let (kubernetes_version, simulated) = match version {
@@ -255,6 +260,64 @@ async fn credentials(
     Ok(([(axum::http::header::CACHE_CONTROL, "no-store")], Json(view)))
 }
 
+/// Other credentials for a cluster that is stored.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CredentialsRequest {
+    /// The URL of its API server.
+    server_url: String,
+    /// A bearer token.
+    #[schema(value_type = Option<String>, write_only)]
+    token: Option<SecretString>,
+    /// Whether the server has to prove that it is the one, by a certificate of `ca_data`.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    use_secure_tls: bool,
+    /// The certificates of the authorities, as PEM or PEM in Base64.
+    ca_data: Option<String>,
+    /// The name in the server's certificate, where it is another than the URL's host.
+    tls_server_name: Option<String>,
+    /// A client's certificate, as PEM or PEM in Base64.
+    tls_cert: Option<String>,
+    /// Its key, as PEM or PEM in Base64.
+    #[schema(value_type = Option<String>, write_only)]
+    tls_key: Option<SecretString>,
+}
+
+/// Replace a cluster's credentials, all of them
+///
+/// Needs the scope `operate`.
+#[utoipa::path(put, path = "/cluster/{cluster_name}/credentials", tag = "stored clusters",
+    params(("cluster_name" = String, Path, description = "The cluster's name")),
+    request_body = CredentialsRequest, responses((status = 200, body = ClusterConfig)))]
+async fn replace_credentials(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(OnboardParams { verify }): Query<OnboardParams>,
+    Json(request): Json<CredentialsRequest>,
+) -> Result<Json<ClusterConfig>, Problem> {
+    caller.require(&Scope::Operate)?;
+    let given = Given {
+        cluster_name: name.clone(),
+        server_url: request.server_url,
+        token: request.token,
+        use_secure_tls: request.use_secure_tls,
+        ca_data: request.ca_data,
+        tls_server_name: request.tls_server_name,
+        tls_cert: request.tls_cert,
+        tls_key: request.tls_key,
+        ..Given::default()
+    };
+    let Checked { credentials, .. } = api.check(given)?;
+    if verify {
+        let _place = api.in_flight.enter(&caller.user.id)?;
+        api.clusters.verify(&credentials).await?;
+    }
+    let replaced = api.clusters.replace_credentials(&caller.user, &name, &credentials, api.now()).await?;
+    Ok(Json(replaced.into()))
+}
+
 /// Which cluster an answer is of.
 #[derive(Serialize, ToSchema)]
 struct ClusterInfo {
@@ -265,6 +328,9 @@ struct ClusterInfo {
     provider_name: Option<String>,
     use_secure_tls: bool,
     is_active: bool,
+    /// Present and true when the cluster says that it is a simulated one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    simulated: bool,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -274,8 +340,9 @@ struct Namespaces {
     cluster_info: ClusterInfo,
 }
 
-impl Namespaces {
-    fn of(cluster: StoredCluster, namespaces: Vec<String>) -> Self {
+impl Api {
+    async fn answer(&self, cluster: StoredCluster, namespaces: Vec<String>) -> Json<Namespaces> {
+        let simulated = self.clusters.is_simulated(&cluster).await;
         let cluster_info = ClusterInfo {
             id: cluster.id,
             cluster_name: cluster.name,
@@ -284,8 +351,9 @@ impl Namespaces {
             provider_name: cluster.provider_name,
             use_secure_tls: cluster.use_secure_tls != 0,
             is_active: cluster.is_active != 0,
+            simulated,
         };
-        Self { namespaces, cluster_info }
+        Json(Namespaces { namespaces, cluster_info })
     }
 }
 
@@ -300,8 +368,9 @@ async fn namespaces(
 ) -> Result<Json<Namespaces>, Problem> {
     caller.require(&Scope::Read)?;
     let cluster = api.clusters.get(&caller.user, id).await?;
+    let _place = api.in_flight.enter(&caller.user.id)?;
     let namespaces = api.clusters.namespaces(&cluster).await?;
-    Ok(Json(Namespaces::of(cluster, namespaces)))
+    Ok(api.answer(cluster, namespaces).await)
 }
 
 /// Make a cluster your active one, and list its namespaces
@@ -316,6 +385,7 @@ async fn select(
     Path(id): Path<i64>,
 ) -> Result<Json<Namespaces>, Problem> {
     caller.require(&Scope::Read)?;
-    let (cluster, namespaces) = api.clusters.select(&caller.user, id, api.now()).await?;
-    Ok(Json(Namespaces::of(cluster, namespaces)))
+    let _place = api.in_flight.enter(&caller.user.id)?;
+    let (cluster, namespaces) = api.clusters.select(&caller.user, id).await?;
+    Ok(api.answer(cluster, namespaces).await)
 }

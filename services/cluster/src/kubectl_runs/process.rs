@@ -1,11 +1,13 @@
 //! One process, from its start to its end.
 
 use std::{
-    fs::OpenOptions,
+    env,
+    ffi::OsString,
+    fs::{self, OpenOptions, Permissions},
     io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{self, Stdio},
     time::Duration,
 };
 
@@ -18,6 +20,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+/// How folders are called, before the number of the process that made them.
+const FOLDERS: &str = "kubesage-kubectl-";
 /// After the process has ended, what it has written is there within this; a child of its own that still holds the pipe is not
 /// waited for.
 const REST_WITHIN: Duration = Duration::from_secs(1);
@@ -43,12 +47,28 @@ pub(crate) struct Folder {
 
 impl Folder {
     pub(crate) fn new(kubeconfig: &str) -> io::Result<Self> {
-        let private = std::fs::Permissions::from_mode(0o700);
-        let folder = tempfile::Builder::new().prefix("kubesage-").permissions(private).tempdir()?;
+        let private = Permissions::from_mode(0o700);
+        let prefix = format!("{FOLDERS}{}-", process::id());
+        let folder = tempfile::Builder::new().prefix(&prefix).permissions(private).tempdir()?;
         let path = folder.path().join("kubeconfig");
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         file.write_all(kubeconfig.as_bytes())?;
         Ok(Self { folder, kubeconfig: path })
+    }
+}
+
+/// Removes what processes have left that were killed: their folders have credentials in them. A folder's name holds the process; in a
+/// container the one before had the same number.
+pub(crate) fn clear_leftovers() {
+    let entries = fs::read_dir(env::temp_dir()).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(FOLDERS)?.split_once('-'));
+        let Some(owner) = owner.and_then(|(owner, _)| owner.parse::<u32>().ok()) else { continue };
+        let is_alive = owner != process::id() && Path::new(&format!("/proc/{owner}")).exists();
+        if !is_alive && let Err(error) = fs::remove_dir_all(entry.path()) {
+            tracing::warn!(folder = %entry.path().display(), %error, "a folder of a dead process is left");
+        }
     }
 }
 
@@ -105,8 +125,8 @@ pub(crate) async fn run(
     })
 }
 
-fn flag(name: &str, path: &Path) -> std::ffi::OsString {
-    let mut flag = std::ffi::OsString::from(name);
+fn flag(name: &str, path: &Path) -> OsString {
+    let mut flag = OsString::from(name);
     flag.push(path);
     flag
 }

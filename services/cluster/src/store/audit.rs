@@ -7,6 +7,9 @@ use store::StoreError;
 
 use super::Database;
 
+/// So many entries are forgotten with one statement.
+const FORGOTTEN_AT_ONCE: i64 = 1000;
+
 /// What has happened.
 #[derive(FromRow)]
 pub(crate) struct Entry {
@@ -83,11 +86,12 @@ impl Database {
         self.read(page).await
     }
 
-    /// Forgets what is older; how many entries those were.
+    /// Forgets some of what is older; how many entries those were, none when there are no more.
     pub(crate) async fn forget_before(&self, time: Timestamp) -> Result<u64, StoreError> {
-        let forgotten = sqlx::query("DELETE FROM audit WHERE occurred_at < $1")
-            .bind(time.as_millis())
-            .execute(self.store.pool());
+        let some = "DELETE FROM audit WHERE event_id IN \
+                    (SELECT event_id FROM audit WHERE occurred_at < $1 ORDER BY occurred_at LIMIT $2)";
+        let forgotten =
+            sqlx::query(some).bind(time.as_millis()).bind(FORGOTTEN_AT_ONCE).execute(self.store.pool());
         Ok(self.read(forgotten).await?.rows_affected())
     }
 }

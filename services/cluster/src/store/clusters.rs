@@ -1,5 +1,6 @@
 //! Rows of `clusters`, and which of them is a user's active one.
 
+use cluster_access::{Credentials, Trust};
 use contracts::Timestamp;
 use sqlx::FromRow;
 use store::{StoreError, Transaction};
@@ -63,6 +64,16 @@ impl Database {
     pub(crate) async fn next_id(&self, transaction: &mut Transaction) -> Result<i64, StoreError> {
         let next = sqlx::query_scalar("UPDATE cluster_ids SET last = last + 1 WHERE id = 1 RETURNING last");
         Ok(next.fetch_one(&mut **transaction).await?)
+    }
+
+    /// How many clusters the user has.
+    pub(crate) async fn count(
+        &self,
+        transaction: &mut Transaction,
+        user_id: &str,
+    ) -> Result<i64, StoreError> {
+        let count = sqlx::query_scalar("SELECT COUNT(*) FROM clusters WHERE user_id = $1").bind(user_id);
+        Ok(count.fetch_one(&mut **transaction).await?)
     }
 
     pub(crate) async fn insert(
@@ -162,6 +173,33 @@ impl Database {
         )
         .bind(user_id)
         .bind(id)
+        .bind(now.as_millis())
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
+    }
+
+    /// Puts other credentials in the place of a cluster's.
+    pub(crate) async fn replace(
+        &self,
+        transaction: &mut Transaction,
+        id: i64,
+        credentials: &Credentials,
+        sealed: &Sealed,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE clusters SET server_url = $2, use_secure_tls = $3, ca_data = $4, tls_server_name = $5, \
+             sealed_token = $6, sealed_tls_cert = $7, sealed_tls_key = $8, updated_at = $9 WHERE id = $1",
+        )
+        .bind(id)
+        .bind(credentials.server.to_string())
+        .bind(i64::from(credentials.trust != Trust::Nobody))
+        .bind(credentials.trust.authorities())
+        .bind(credentials.server_name.as_deref())
+        .bind(sealed.token.as_deref())
+        .bind(sealed.tls_cert.as_deref())
+        .bind(sealed.tls_key.as_deref())
         .bind(now.as_millis())
         .execute(&mut **transaction)
         .await?;

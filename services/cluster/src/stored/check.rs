@@ -48,8 +48,8 @@ pub(crate) struct Checked {
 struct Wrong(Vec<FieldError>);
 
 impl Wrong {
-    fn is(&mut self, field: &str, message: impl ToString) {
-        self.0.push(FieldError { field: field.to_owned(), message: message.to_string() });
+    fn is(&mut self, field: &str, message: impl Into<String>) {
+        self.0.push(FieldError { field: field.to_owned(), message: message.into() });
     }
 
     /// The value, or what is wrong with it is noted.

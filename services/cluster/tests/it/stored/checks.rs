@@ -1,6 +1,6 @@
 //! What is given of a cluster is checked before it is stored.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::TestBus;
@@ -91,6 +91,42 @@ async fn verification_says_what_is_wrong_and_stores_nothing() -> Result<()> {
     let refused = service.call(&service.bob, Method::GET, &path).send().await?;
     let document = problem(refused, 403, "forbidden").await?;
     ensure!(document.detail.contains("401"), "{document:?}");
+    Ok(())
+}
+
+/// A bundle may hold more than certificates, and only those are kept.
+#[tokio::test]
+async fn what_is_secret_in_a_bundle_is_not_kept() -> Result<()> {
+    let service = Setup::on(&TestBus::memory()).service().await?;
+    let (certificate, key) = certificate()?;
+    let mut given = nowhere("c");
+    given["use_secure_tls"] = true.into();
+    given["ca_data"] = format!("# mine\u{0}\n{key}{certificate}").into();
+    service.onboard(&service.bob, &given).await?;
+    let list = service.get_json(&service.bob, "/clusters").await?;
+    ensure!(list["clusters"][0]["ca_data"] == certificate, "{list}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn other_credentials_take_the_place_of_those_that_are_stored() -> Result<()> {
+    let cluster = simulated().await?;
+    let service = Setup::on(&TestBus::memory()).service().await?;
+    let good = fields("c", cluster.kubeconfig())?;
+    let mut worthless = good.clone();
+    worthless["token"] = "worthless".into();
+    let id = service.onboard(&service.bob, &worthless).await?;
+    let path = format!("/get-namespaces/{id}");
+    let asked = || service.call(&service.bob, Method::GET, &path).send();
+    problem(asked().await?, 403, "forbidden").await?;
+    let mut credentials = good.clone();
+    credentials.as_object_mut().context("fields")?.remove("cluster_name");
+    let replacing = service.call(&service.bob, Method::PUT, "/cluster/c/credentials?verify=true");
+    ensure!(replacing.json(&credentials).send().await?.status() == 200);
+    // A client of the earlier ones is not used any more.
+    ensure!(asked().await?.status() == 200);
+    let events = service.audit(&service.bob, "?type=cluster_updated", 1).await?;
+    ensure!(events[0]["data"]["changed"] == json!(["credentials"]), "{events:?}");
     Ok(())
 }
 

@@ -107,8 +107,8 @@ async fn collect(url: &str, count: usize) -> Result<BTreeMap<i64, Vec<Event>>> {
     let stop = CancellationToken::new();
     let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
     let handle = |batch: Vec<Event>| {
-        let sent = batch.into_iter().try_for_each(|event| sender.send(event));
-        async move { sent.map_err(|_| "gone") }
+        let sent = batch.into_iter().try_for_each(|event| sender.send(event).map_err(|_| "gone"));
+        async move { sent }
     };
     let collecting = async {
         let (mut told, mut seen) = (BTreeMap::<i64, Vec<Event>>::new(), BTreeMap::new());

@@ -36,6 +36,9 @@ async fn every_endpoint_knows_whose_a_cluster_is() -> Result<()> {
             document.with_context(|| format!("{method} {path}"))?;
         }
         // Each has a cluster of this name, and sees it alone.
+        let none = service.call(key, Method::PUT, "/cluster/none/credentials").json(&json!({
+            "server_url": "https://127.0.0.1:9", "token": "t", "use_secure_tls": false}));
+        problem(none.send().await?, 404, "not_found").await?;
         let list = service.get_json(key, "/clusters").await?;
         ensure!(list["clusters"].as_array().context("clusters")?.len() == 1, "{list}");
         let own = service.get_json(key, "/cluster/prod/credentials").await?;

@@ -8,10 +8,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use futures_util::FutureExt;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{TestBus, eventually};
+use tokio::net::TcpListener;
 
 use super::{fields, nowhere, simulated, texts};
 use crate::world::{Service, Setup, json as answered, problem};
@@ -158,6 +160,39 @@ async fn a_change_is_told_before_and_after_also_without_its_caller() -> Result<(
     ensure!(events[0]["event_type"] == "cluster_kubectl_executed", "{events:?}");
     ensure!(events[0]["data"]["run_id"] == events[1]["data"]["run_id"]);
     ensure!(events[0]["data"]["exit_code"] == 0);
+    Ok(())
+}
+
+/// A server that sends the real program elsewhere sends it nowhere.
+#[tokio::test]
+async fn redirects_lead_nowhere_else() -> Result<()> {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await?;
+    let location = format!("http://{}/secret", elsewhere.local_addr()?);
+    let redirecting = axum::Router::new().fallback(move || {
+        let location = location.clone();
+        async move { axum::response::Redirect::temporary(&location) }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let _serving = tokio::spawn(async move { drop(axum::serve(listener, redirecting).await) });
+    let service = Setup::on(&TestBus::memory()).service().await?;
+    let mut given = nowhere("c");
+    given["server_url"] = url.into();
+    let id = service.onboard(&service.bob, &given).await?;
+    let ran = run(&service, &format!("/execute-kubectl-direct/{id}"), "get pods").await?;
+    ensure!(ran["exit_code"] != 0 && ran["output"] == "", "{ran}");
+    ensure!(elsewhere.accept().now_or_never().is_none(), "somebody came");
+    Ok(())
+}
+
+/// A simulated cluster says that it is one, also through the real program.
+#[tokio::test]
+async fn a_simulated_cluster_says_so() -> Result<()> {
+    let cluster = simulated().await?;
+    let service = Setup::on(&TestBus::memory()).service().await?;
+    let id = service.onboard(&service.bob, &fields("c", cluster.kubeconfig())?).await?;
+    let ran = run(&service, &format!("/execute-kubectl-direct/{id}"), "get ns default -o name").await?;
+    ensure!(ran["output"] == "namespace/default\n" && ran["simulated"] == true, "{ran}");
     Ok(())
 }
 
