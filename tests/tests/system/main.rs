@@ -1,5 +1,6 @@
 //! Tests of the whole system: four processes, RabbitMQ, PostgreSQL, and a cluster.
 
+mod audit;
 mod deadlines;
 mod departures;
 mod earlier_clients;
