@@ -10,7 +10,7 @@ use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
-    rt::TokioExecutor,
+    rt::{TokioExecutor, TokioTimer},
 };
 use k8s_openapi::apimachinery::pkg::{apis::meta::v1::Status, version::Info};
 use kube::{
@@ -28,6 +28,8 @@ use crate::{AccessError, Credentials, Trust, error::chain, lookup::Lookup};
 pub(crate) const MAX_ANSWER: usize = 16 << 20;
 /// The names of all objects are not longer together, in bytes.
 const MAX_NAMES: usize = 16 << 20;
+/// A connection that nobody uses is closed after so long.
+const IDLE: Duration = Duration::from_secs(60);
 /// So many objects are asked for at once.
 const PAGE: u32 = 500;
 /// What a cluster says of an error is cut to so many characters.
@@ -79,15 +81,23 @@ impl ClusterClient {
     /// # Errors
     /// [`AccessError::Credentials`] when they cannot be used.
     pub fn new(credentials: &Credentials, limits: Limits) -> Result<Self, AccessError> {
+        Self::with(credentials, limits, Lookup::by_system(limits.any_address))
+    }
+
+    fn with(credentials: &Credentials, limits: Limits, lookup: Lookup) -> Result<Self, AccessError> {
         let unusable = |error: &(dyn Error + 'static)| AccessError::Credentials(chain(error));
         let config = config(credentials)?;
-        let mut connector = HttpConnector::new_with_resolver(Lookup { any_address: limits.any_address });
+        let mut connector = HttpConnector::new_with_resolver(lookup);
         connector.enforce_http(false);
         connector.set_connect_timeout(Some(limits.connect));
         connector.set_nodelay(true);
         let https =
             config.rustls_https_connector_with_connector(connector).map_err(|error| unusable(&error))?;
-        let connections: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new()).build(https);
+        let connections: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(limits.at_once)
+            .build(https);
         let service = ServiceBuilder::new()
             .layer(config.base_uri_layer())
             .option_layer(config.auth_layer().map_err(|error| unusable(&error))?)
@@ -101,10 +111,10 @@ impl ClusterClient {
         })
     }
 
-    /// Whether the cluster says that it is a simulation; false when it cannot be asked.
+    /// Whether the cluster says that it is a simulation; false when it does not answer while one could connect.
     pub async fn is_simulated(&self) -> bool {
         if self.simulated.get().is_none() {
-            let _ = self.version().await;
+            let _ = timeout(self.limits.connect, self.version()).await;
         }
         self.simulated.get().copied().unwrap_or_default()
     }
@@ -144,16 +154,20 @@ impl ClusterClient {
     async fn get<T: DeserializeOwned>(&self, path: &str, accept: &'static str) -> Result<T, AccessError> {
         let request = Request::get(path).header(http::header::ACCEPT, accept).body(Body::empty());
         let request = request.map_err(|error| AccessError::Unreadable(error.to_string()))?;
+        let mut has_place = false;
         let asked = async {
             let _place = self.places.acquire().await.map_err(|_| AccessError::Busy)?;
+            has_place = true;
             let response = self.client.send(request).await.map_err(|error| unreachable(&error))?;
             self.simulated.get_or_init(|| response.headers().contains_key(SIMULATED_HEADER));
             read(response).await
         };
-        let bytes = timeout(self.limits.answer, asked).await.unwrap_or_else(|_| {
-            let is_full = self.places.available_permits() == 0;
-            Err(if is_full { AccessError::Busy } else { AccessError::TimedOut(self.limits.answer) })
-        })?;
+        let asked = timeout(self.limits.answer, asked).await;
+        let bytes = match asked {
+            Ok(answered) => answered?,
+            Err(_) if has_place => return Err(AccessError::TimedOut(self.limits.answer)),
+            Err(_) => return Err(AccessError::Busy),
+        };
         serde_json::from_slice(&bytes).map_err(|error| AccessError::Unreadable(error.to_string()))
     }
 }
@@ -222,4 +236,30 @@ fn refused(status: StatusCode, body: &[u8]) -> AccessError {
 
 fn unreachable(error: &kube::Error) -> AccessError {
     AccessError::Unreachable(chain(error).chars().take(MAX_MESSAGE).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Allowed, ServerUrl};
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_a_clouds_metadata_is_not_connected_to() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let second = Duration::from_secs(1);
+        let limits = Limits { connect: second, answer: second, at_once: 1, any_address: false };
+        for server in ["https://cluster.example", "http://cluster.example:80"] {
+            let credentials = Credentials {
+                server: ServerUrl::parse(server, Allowed { http: true, any_address: false }).unwrap(),
+                server_name: None,
+                token: None,
+                identity: None,
+                trust: Trust::Nobody,
+            };
+            let lookup = Lookup::everything_is_metadata();
+            let client = ClusterClient::with(&credentials, limits, lookup).unwrap();
+            let refused = client.version().await.unwrap_err().to_string();
+            assert!(refused.contains("link-local"), "{refused}");
+        }
+    }
 }

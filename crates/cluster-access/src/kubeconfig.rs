@@ -175,12 +175,10 @@ fn check_user(user: &AuthInfo) -> Result<(), RefusedContext> {
     if let Some((field, _)) = unsupported.into_iter().find(|(_, is_there)| *is_there) {
         return Err(RefusedContext::Unsupported { field, instead: with_a_token });
     }
-    if user.token.is_none() {
-        let is_there = user.token_file.as_ref().is_some_and(|path| !path.is_empty());
-        if is_there {
-            let instead = "put the token itself into `token`";
-            return Err(RefusedContext::Unsupported { field: "tokenFile", instead });
-        }
+    // It would be read again and again, and stand for `token`.
+    if user.token_file.as_ref().is_some_and(|path| !path.is_empty()) {
+        let instead = "put the token itself into `token`";
+        return Err(RefusedContext::Unsupported { field: "tokenFile", instead });
     }
     if user.client_certificate_data.is_none() {
         no_file("client-certificate", user.client_certificate.as_ref())?;

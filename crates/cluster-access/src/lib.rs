@@ -17,5 +17,5 @@ pub use address::forbidden;
 pub use client::{ClusterClient, Limits, Version};
 pub use credentials::{Credentials, Identity, Trust};
 pub use error::AccessError;
-pub use server_url::{Allowed, InvalidServerUrl, ServerUrl};
+pub use server_url::{Allowed, InvalidServerUrl, ServerUrl, is_server_name};
 pub use tunnel::Tunnel;

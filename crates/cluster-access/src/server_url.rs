@@ -2,6 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
+use rustls::pki_types::ServerName;
 use thiserror::Error;
 use url::{Host, Url};
 
@@ -82,6 +83,11 @@ impl ServerUrl {
     pub fn url(&self) -> &Url {
         &self.0
     }
+}
+
+/// Whether it can be the name in a server's certificate: a DNS name or an address.
+pub fn is_server_name(text: &str) -> bool {
+    ServerName::try_from(text).is_ok()
 }
 
 impl fmt::Display for ServerUrl {

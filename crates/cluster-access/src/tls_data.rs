@@ -10,8 +10,8 @@ use rustls::{
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-/// Larger data is refused, in bytes. A bundle of all public authorities has 230 KiB.
-const MAX_LENGTH: usize = 512 * 1024;
+/// Larger data is refused, in bytes: a certificate has one or two thousand, and all clusters of a user are listed with theirs.
+const MAX_LENGTH: usize = 64 * 1024;
 
 /// Why TLS data cannot be used.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -53,6 +53,10 @@ pub enum InvalidTlsData {
 pub fn authorities(text: &str, now: i64) -> Result<String, InvalidTlsData> {
     let pem = pem(text)?;
     let certificates = certificates(&pem)?;
+    let is_unreadable = |certificate| valid(certificate, now) == Err(InvalidTlsData::Unreadable);
+    if certificates.iter().any(is_unreadable) {
+        return Err(InvalidTlsData::Unreadable);
+    }
     // A bundle may hold one that has expired beside its successor.
     let mut validity = certificates.iter().map(|certificate| valid(certificate, now));
     let first = validity.next().unwrap_or(Err(InvalidTlsData::NoCertificate));

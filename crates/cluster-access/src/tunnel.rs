@@ -39,7 +39,8 @@ struct Way {
     /// Where requests are not tunnelled, because they are plain HTTP.
     is_plain: bool,
     password: SecretString,
-    limits: Limits,
+    connect: Duration,
+    lookup: Lookup,
 }
 
 impl Tunnel {
@@ -48,6 +49,10 @@ impl Tunnel {
     /// # Errors
     /// When this machine gives no port.
     pub async fn to(credentials: &Credentials, limits: Limits) -> io::Result<Self> {
+        Self::with(credentials, limits.connect, Lookup::by_system(limits.any_address)).await
+    }
+
+    async fn with(credentials: &Credentials, connect: Duration, lookup: Lookup) -> io::Result<Self> {
         let server = credentials.server.url();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let password = Alphanumeric.sample_string(&mut rand::rng(), 32);
@@ -57,7 +62,8 @@ impl Tunnel {
             port: server.port_or_known_default().unwrap_or(443),
             is_plain: server.scheme() == "http",
             password: password.into(),
-            limits,
+            connect,
+            lookup,
         };
         Ok(Self {
             proxy: Url::parse(&proxy).map_err(io::Error::other)?,
@@ -97,15 +103,14 @@ impl Way {
     async fn connect(&self, near: &mut TcpStream) -> io::Result<()> {
         let head = timeout(HEAD_WITHIN, read_head(near)).await.map_err(|_| io::ErrorKind::TimedOut)??;
         self.check(&head)?;
-        let lookup = Lookup { any_address: self.limits.any_address };
         let connecting = async {
-            let addresses = lookup.addresses(self.host.trim_matches(['[', ']']), self.port).await?;
+            let addresses = self.lookup.addresses(self.host.trim_matches(['[', ']']), self.port).await?;
             TcpStream::connect(addresses.as_slice()).await
         };
-        let connected = timeout(self.limits.connect, connecting).await;
+        let connected = timeout(self.connect, connecting).await;
         let mut far = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         if self.is_plain {
-            far.write_all(without_authorization(&head).as_bytes()).await?;
+            far.write_all(for_the_server(&head).as_bytes()).await?;
         } else {
             near.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
         }
@@ -153,13 +158,15 @@ async fn read_head(near: &mut TcpStream) -> io::Result<String> {
     String::from_utf8(head).map_err(io::Error::other)
 }
 
-/// The head without what was for the proxy alone.
-fn without_authorization(head: &str) -> String {
+/// The head without what was for the proxy alone. The connection ends with the answer, so that no other request comes on it, whose
+/// head would not be seen here.
+fn for_the_server(head: &str) -> String {
     let is_kept = |line: &&str| {
-        let name = line.split(':').next().unwrap_or_default();
-        !name.trim().eq_ignore_ascii_case(AUTHORIZATION)
+        let name = line.split(':').next().unwrap_or_default().trim();
+        ![AUTHORIZATION, "proxy-connection", "connection"].iter().any(|own| name.eq_ignore_ascii_case(own))
     };
-    head.split_inclusive("\r\n").filter(is_kept).collect()
+    let kept: String = head.split_inclusive("\r\n").filter(is_kept).collect();
+    kept.replacen("\r\n", "\r\nConnection: close\r\n", 1)
 }
 
 #[cfg(test)]
@@ -167,13 +174,11 @@ mod tests {
     use super::*;
     use crate::{Allowed, ServerUrl, Trust};
 
-    async fn tunnel(server: &str, any_address: bool) -> Tunnel {
-        let second = Duration::from_secs(1);
-        let limits = Limits { connect: second, answer: second, at_once: 1, any_address };
+    async fn tunnel(server: &str, lookup: Lookup) -> Tunnel {
         let server = ServerUrl::parse(server, Allowed { http: true, any_address: true }).unwrap();
         let credentials =
             Credentials { server, server_name: None, token: None, identity: None, trust: Trust::Nobody };
-        Tunnel::to(&credentials, limits).await.unwrap()
+        Tunnel::with(&credentials, Duration::from_secs(1), lookup).await.unwrap()
     }
 
     /// The first line of the answer.
@@ -196,7 +201,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         for host in ["localhost", "127.0.0.1"] {
             let to = format!("{host}:{port}");
-            let tunnel = tunnel(&format!("https://{to}"), false).await;
+            let tunnel = tunnel(&format!("https://{to}"), Lookup::by_system(false)).await;
             assert_eq!(answer(&tunnel, &format!("CONNECT {to}"), None).await, "HTTP/1.1 200");
             for (request, password) in [
                 (format!("CONNECT {to}"), Some("guessed")),
@@ -213,7 +218,7 @@ mod tests {
     async fn plain_requests_go_to_their_server_without_the_password() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let to = format!("127.0.0.1:{}", listener.local_addr().unwrap().port());
-        let tunnel = tunnel(&format!("http://{to}/path"), false).await;
+        let tunnel = tunnel(&format!("http://{to}/path"), Lookup::by_system(false)).await;
         let serving = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let head = read_head(&mut stream).await.unwrap();
@@ -224,6 +229,7 @@ mod tests {
         let (head, answered) = tokio::join!(serving, answer(&tunnel, &request, None));
         assert_eq!(answered, "HTTP/1.1 204");
         assert!(head.starts_with(&request) && !head.to_lowercase().contains(AUTHORIZATION), "{head}");
+        assert!(head.contains("\r\nConnection: close\r\n"), "{head}");
         for elsewhere in ["GET http://169.254.169.254/latest", "CONNECT 127.0.0.1:1", "GET /version"] {
             assert_eq!(answer(&tunnel, elsewhere, None).await, "HTTP/1.1 502", "{elsewhere}");
         }
@@ -231,7 +237,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_is_refused_is_not_connected_to() {
-        let tunnel = tunnel("https://169.254.169.254", false).await;
-        assert_eq!(answer(&tunnel, "CONNECT 169.254.169.254:443", None).await, "HTTP/1.1 502");
+        let refused = tunnel("https://169.254.169.254", Lookup::by_system(false)).await;
+        assert_eq!(answer(&refused, "CONNECT 169.254.169.254:443", None).await, "HTTP/1.1 502");
+        let refused = tunnel("https://cluster.example", Lookup::everything_is_metadata()).await;
+        assert_eq!(answer(&refused, "CONNECT cluster.example:443", None).await, "HTTP/1.1 502");
     }
 }

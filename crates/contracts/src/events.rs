@@ -81,7 +81,8 @@ pub enum EventType {
     ClusterCredentialsRead,
     /// `{cluster_id, cluster_name, run_id, command}`: a command that changes the cluster is about to be run.
     ClusterKubectlStarted,
-    /// `{cluster_id, cluster_name, run_id, command, exit_code, duration_ms}`: a command was run; `exit_code` is null where it was killed.
+    /// `{cluster_id, cluster_name, run_id, command, exit_code, duration_ms, failure}`: a command was run; `exit_code` is null where it was killed, or
+    /// could not be run, and then `failure` says why.
     ClusterKubectlExecuted,
     /// `{cluster_id, agent_id, cluster_name, state_before, last_heartbeat}`: the agent is there, for the first time or again.
     ClusterConnected,

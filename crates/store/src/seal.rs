@@ -37,10 +37,8 @@ pub enum SealError {
     /// PostgreSQL is shared and backed up by others, so what is secret in it must be sealed.
     #[error("SECRETS_KEY is required with PostgreSQL: 32 random bytes in base64 (openssl rand -base64 32)")]
     Required,
-    /// The key beside a database file cannot be read or written.
-    #[error(
-        "the key beside the database, {path}: {reason}; give SECRETS_KEY instead, or let this process write there"
-    )]
+    /// The key in a file of its own cannot be read or written.
+    #[error("the key in {path}: {reason}; give SECRETS_KEY instead, or let this process write there")]
     KeyFile {
         /// Where it is.
         path: String,
@@ -108,8 +106,18 @@ impl Sealer {
         if let Some(sealer) = Self::for_database(store.backend(), setting)? {
             return Ok(sealer);
         }
-        let path = store.file().ok_or(SealError::Required)?.with_extension("key");
-        let key = kept_key(&path).map_err(|error| SealError::KeyFile {
+        Self::kept_at(&store.file().ok_or(SealError::Required)?.with_extension("key"), None)
+    }
+
+    /// The sealer of this setting or, without one, of the key in this file, made when it is first needed.
+    ///
+    /// # Errors
+    /// [`SealError::Keys`] as [`from_keys`](Self::from_keys), and [`SealError::KeyFile`].
+    pub fn kept_at(path: &Path, setting: Option<&SecretString>) -> Result<Self, SealError> {
+        if let Some(setting) = setting.filter(|setting| !setting.expose_secret().is_empty()) {
+            return Self::from_keys(setting);
+        }
+        let key = kept_key(path).map_err(|error| SealError::KeyFile {
             path: path.display().to_string(),
             reason: error.to_string(),
         })?;

@@ -64,8 +64,8 @@ pub(crate) struct UpArgs {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret)]
     pub(crate) database_url: Option<SecretString>,
 
-    /// Key that seals secrets at rest: 32 bytes in base64, or id:key[,id:key…] while rotating; required with PostgreSQL. Without it: a
-    /// key in a file beside the database
+    /// Key that seals secrets at rest: 32 bytes in base64, or id:key[,id:key…] while rotating. Without it: a key in a file of the data
+    /// directory
     #[arg(long, env = "SECRETS_KEY", hide_env_values = true, value_parser = secret)]
     pub(crate) secrets_key: Option<SecretString>,
 

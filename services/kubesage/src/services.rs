@@ -69,7 +69,7 @@ impl Services {
         };
         let onboarding = Onboarding::start(parts, shutdown).await?;
         let parts = cluster::Parts {
-            sealer: Sealer::of(&stored_store, args.secrets_key.as_ref())?,
+            sealer: Sealer::kept_at(&data_dir.path().join("cluster.key"), args.secrets_key.as_ref())?,
             store: stored_store.clone(),
             bus: bus.clone(),
             verifier: RemoteVerifier::start(&bus, Service::Cluster, &auth)?,

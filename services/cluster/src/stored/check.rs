@@ -1,6 +1,6 @@
 //! What a user gives of a cluster, checked before it is stored.
 
-use cluster_access::{Allowed, Credentials, Identity, ServerUrl, Trust, tls_data};
+use cluster_access::{Allowed, Credentials, Identity, ServerUrl, Trust, is_server_name, tls_data};
 use contracts::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use web::FieldError;
@@ -76,6 +76,9 @@ impl Given {
         }
         if self.cluster_name.trim().is_empty() || self.cluster_name.trim() != self.cluster_name {
             wrong.is("cluster_name", "must have 1 to 253 characters, and no space at its ends");
+        }
+        if self.tls_server_name.as_ref().is_some_and(|name| !is_server_name(name)) {
+            wrong.is("tls_server_name", "must be the name in a certificate: a DNS name or an address");
         }
         let allowed = Allowed { http: !self.use_secure_tls, any_address };
         let server = wrong.value("server_url", ServerUrl::parse(&self.server_url, allowed));

@@ -73,6 +73,7 @@ fn what(data: &Value) -> String {
     if let Some(command) = data["command"].as_str() {
         return match data.get("exit_code") {
             None => command.to_owned(),
+            Some(_) if data["failure"].is_string() => format!("{command} ({})", text(&data["failure"])),
             Some(Value::Null) => format!("{command} (killed)"),
             Some(code) => format!("{command} (exit code {code})"),
         };
@@ -95,6 +96,10 @@ mod tests {
             ),
             (json!({"run_id": "r", "command": "logs web", "exit_code": null}), "logs web (killed)"),
             (json!({"run_id": "r", "command": "delete pod web"}), "delete pod web"),
+            (
+                json!({"run_id": "r", "command": "get pods", "exit_code": null, "failure": "no kubectl"}),
+                "get pods (no kubectl)",
+            ),
             (
                 json!({"cluster_id": 1, "cluster_name": "prod", "provider_name": null, "namespaces": 5}),
                 "namespaces=5",
