@@ -57,8 +57,8 @@ impl Command {
         &self.arguments
     }
 
-    /// The command for a record that others read: as it was typed, but without the values that it gives to environment variables and
-    /// Secrets.
+    /// The command for a record that others read: as it was typed, but without the values that it gives to environment variables,
+    /// annotations and Secrets, and without patches.
     pub fn recorded(&self) -> &str {
         &self.recorded
     }

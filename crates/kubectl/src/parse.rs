@@ -22,7 +22,8 @@ pub(crate) fn parse(line: &str, permissions: &Permissions) -> Result<Command, Re
     if of_secrets && !permissions.secrets {
         return Err(Refused::Secrets);
     }
-    let recorded = if verb.words == ["set", "env"] || (of_secrets && verb.changes) {
+    let gives_values = [&["set", "env"][..], &["annotate"], &["patch"]].contains(&verb.words);
+    let recorded = if gives_values || (of_secrets && verb.changes) {
         masked(verb, &operands, &flags)
     } else {
         line.trim().to_owned()

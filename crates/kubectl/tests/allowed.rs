@@ -125,6 +125,8 @@ fn what_is_given_to_variables_and_secrets_is_not_recorded() {
     for (line, recorded) in [
         ("  kubectl get pods -A ", "kubectl get pods -A"),
         ("label pod web tier=front", "label pod web tier=front"),
+        ("annotate pod web note=hunter2", "annotate pod web note=***"),
+        ("patch deployment web -p '{\"spec\":{\"x\":\"hunter2\"}}'", "patch deployment web --patch=***"),
         ("set env deployment/web PASSWORD=hunter2 OLD-", "set env deployment/web PASSWORD=*** OLD-"),
         ("annotate secret db note=hunter2 -n shop", "annotate secret db note=*** --namespace=shop"),
         ("patch secret db -p '{\"stringData\":{\"a\":\"hunter2\"}}'", "patch secret db --patch=***"),

@@ -115,9 +115,13 @@ proptest! {
                 prop_assert!(!beyond_operands, "an operand after a flag: {:?}", command.arguments());
             }
         }
-        let types = command.arguments()[1..].iter().filter(|argument| !argument.starts_with('-')).take(1);
-        for named in types.flat_map(|argument| argument.split([',', '/'])).take(1) {
-            prop_assert!(!named.eq_ignore_ascii_case("secrets") || !["get", "describe"].contains(&&*command.arguments()[0]));
+        if ["get", "describe", "delete", "label", "annotate"].contains(&&*command.arguments()[0]) {
+            let operands = command.arguments()[1..].iter().filter(|argument| !argument.starts_with('-'));
+            let types = operands.enumerate().filter(|(number, operand)| *number == 0 || operand.contains('/'));
+            for named in types.flat_map(|(_, operand)| operand.split('/').next().unwrap_or_default().split(',')) {
+                let named = named.split('.').next().unwrap_or_default().to_lowercase();
+                prop_assert!(named != "secret" && named != "secrets", "{:?}", command.arguments());
+            }
         }
         // What is written is understood as the same.
         let written = shlex::try_join(command.arguments().iter().map(String::as_str)).unwrap();

@@ -17,8 +17,8 @@ CREATE TABLE clusters (
     sealed_tls_key  TEXT,
     created_at      BIGINT NOT NULL,
     updated_at      BIGINT NOT NULL,
-    -- When something was last done with it that is told as an event. Writing it takes the row's lock, which puts the events of a
-    -- cluster into the order in which they are committed.
+    -- When something was last done with it that is told as an event. Writing it takes the row's lock and the next time, which puts the
+    -- events of a cluster into the order in which they are committed.
     touched_at      BIGINT NOT NULL
 );
 

@@ -7,7 +7,7 @@ use cluster_access::Limits;
 
 use web::config::{AuthArgs, BusArgs, DatabaseArgs, LogArgs, RateLimitArgs, ServerArgs, boolean};
 
-use crate::in_flight::Bound;
+use crate::{in_flight::Bound, kubectl_runs::Bounds};
 
 /// Queries of users to their clusters, clusters by stored credentials, and the audit log.
 #[derive(Clone, Debug, Parser)]
@@ -98,6 +98,10 @@ pub struct KubectlArgs {
     #[arg(long, env = "KUBECTL_MAX_OUTPUT_KIB", default_value = "1024", value_parser = clap::value_parser!(u16).range(1..))]
     pub kubectl_max_output_kib: u16,
 
+    /// MiB of memory that a command may take
+    #[arg(long, env = "KUBECTL_MAX_MEMORY_MIB", default_value = "512", value_parser = clap::value_parser!(u16).range(64..))]
+    pub kubectl_max_memory_mib: u16,
+
     /// Commands that may run at once; further ones are refused (503)
     #[arg(long, env = "MAX_KUBECTL", default_value = "16", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_kubectl: u16,
@@ -149,6 +153,14 @@ impl KubectlArgs {
     /// The program, where it is found in PATH now.
     pub(crate) fn program(&self) -> PathBuf {
         which::which(&self.kubectl).unwrap_or_else(|_| self.kubectl.clone())
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            timeout: self.timeout(),
+            max_output: usize::from(self.kubectl_max_output_kib) << 10,
+            max_memory: u64::from(self.kubectl_max_memory_mib) << 20,
+        }
     }
 
     pub(crate) fn timeout(&self) -> Duration {

@@ -5,7 +5,7 @@
 
 mod process;
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc};
 
 use ::kubectl::{Command, Permissions};
 use cluster_access::{Limits, Tunnel, kubeconfig};
@@ -17,7 +17,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 use web::Problem;
 
-pub(crate) use process::{Output, clear_leftovers};
+pub use process::clear_leftovers;
+pub(crate) use process::{Bounds, Output};
 
 use crate::{
     in_flight::InFlight,
@@ -39,10 +40,7 @@ pub(crate) struct Settings {
     /// The program.
     pub(crate) program: PathBuf,
     pub(crate) permissions: Permissions,
-    /// A command that takes longer is killed.
-    pub(crate) timeout: Duration,
-    /// More of its output is not kept, in bytes.
-    pub(crate) max_output: usize,
+    pub(crate) bounds: Bounds,
     pub(crate) limits: Limits,
 }
 
@@ -51,8 +49,8 @@ pub(crate) struct Settings {
 pub(crate) enum RunError {
     #[error(transparent)]
     Stored(#[from] StoredError),
-    #[error("{0} cannot be started; it has to be installed where this service runs (setting KUBECTL)")]
-    NoProgram(String),
+    #[error("kubectl cannot be started; it has to be installed where this service runs (setting KUBECTL)")]
+    NoProgram,
     #[error("a command could not be run")]
     Failed(#[from] io::Error),
 }
@@ -61,7 +59,7 @@ impl From<RunError> for Problem {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Stored(error) => error.into(),
-            RunError::NoProgram(_) => Self::new(ErrorCode::Unavailable, error.to_string()),
+            RunError::NoProgram => Self::new(ErrorCode::Unavailable, error.to_string()),
             RunError::Failed(_) => Self::internal(&error),
         }
     }
@@ -110,10 +108,9 @@ impl KubectlRuns {
         command: &Command,
     ) -> Result<Output, RunError> {
         let run_id = Uuid::now_v7().to_string();
-        let now = || self.clusters.database.now();
         if command.changes() {
             let data = json!({"run_id": run_id, "command": command.recorded()});
-            self.clusters.tell(user, cluster, EventType::ClusterKubectlStarted, data, now()).await?;
+            self.clusters.tell(user, cluster, EventType::ClusterKubectlStarted, data).await?;
         }
         let output = self.run_process(cluster, command).await;
         let mut data = json!({"run_id": run_id, "command": command.recorded(), "exit_code": null});
@@ -126,7 +123,7 @@ impl KubectlRuns {
         }
         let kind = EventType::ClusterKubectlExecuted;
         // It has been done: who asked is to know what came of it, also where the record fails.
-        if let Err(error) = self.clusters.tell_of_past(user, cluster, kind, data, now()).await {
+        if let Err(error) = self.clusters.tell_of_past(user, cluster, kind, data).await {
             tracing::error!(run_id, cluster_id = cluster.id, %error, "a command is not in the audit log");
         }
         output
@@ -137,11 +134,12 @@ impl KubectlRuns {
         let tunnel = Tunnel::to(&credentials, self.settings.limits).await?;
         let kubeconfig = kubeconfig::write(&credentials, &tunnel.proxy);
         let folder = process::Folder::new(kubeconfig.expose_secret())?;
-        let Settings { program, timeout, max_output, .. } = &*self.settings;
-        let ran = process::run(program, &folder, command.arguments(), *timeout, *max_output).await;
+        let Settings { program, bounds, .. } = &*self.settings;
+        let ran = process::run(program, &folder, command.arguments(), bounds).await;
         ran.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
-                RunError::NoProgram(program.display().to_string())
+                tracing::error!(program = %program.display(), %error, "kubectl cannot be started");
+                RunError::NoProgram
             }
             _ => RunError::Failed(error),
         })

@@ -23,6 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 use web::{RateLimit, Shutdown, auth::Verifier};
 
 pub use config::{AuditArgs, Config, KubectlArgs, QueryArgs, StoredArgs};
+pub use kubectl_runs::clear_leftovers;
 pub use run::run;
 pub use stored::UnusableSecrets;
 
@@ -82,16 +83,11 @@ pub async fn start<V: Verifier>(parts: Parts<V>, shutdown: &Shutdown) -> Result<
     let seals = Seals::new(sealer);
     seals.check(&database).await?;
     let clients = Clients::new(stored.limits());
-    let clusters = StoredClusters { database: database.clone(), seals: seals.clone(), clients };
+    let clusters =
+        StoredClusters { database: database.clone(), seals: seals.clone(), clients: clients.clone() };
 
-    let (sealing, of) = (seals, database.clone());
-    shutdown.spawn(async move {
-        match sealing.reseal(&of).await {
-            Ok(0) => {}
-            Ok(resealed) => tracing::info!(resealed, "credentials are sealed with the present key"),
-            Err(error) => tracing::error!(%error, "credentials are still sealed with an earlier key"),
-        }
-    });
+    shutdown.spawn_endless("sealing", stored::keep_sealed(seals, database.clone()));
+    shutdown.spawn_endless("clients", clients.clone().keep_tidy());
     let (relaying, of) = (database.store().clone(), bus.clone());
     shutdown
         .spawn_endless("events", async move { relaying.relay_events(|event| of.publish_event(event)).await });
@@ -102,12 +98,10 @@ pub async fn start<V: Verifier>(parts: Parts<V>, shutdown: &Shutdown) -> Result<
 
     let patience = Duration::from_secs(queries.websocket_timeout);
     let cluster_patience = stored.limits().answer.max(kubectl.timeout()) + MARGIN;
-    kubectl_runs::clear_leftovers();
     let settings = kubectl_runs::Settings {
         program: kubectl.program(),
         permissions: Permissions { writes: kubectl.kubectl_writes, secrets: kubectl.kubectl_secrets },
-        timeout: kubectl.timeout(),
-        max_output: usize::from(kubectl.kubectl_max_output_kib) << 10,
+        bounds: kubectl.bounds(),
         limits: stored.limits(),
     };
     let runs = KubectlRuns::new(clusters.clone(), settings, InFlight::new(kubectl.bound()));

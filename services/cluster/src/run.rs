@@ -8,7 +8,7 @@ use web::{
     process::{self, Failure},
 };
 
-use crate::{Config, NAME, Parts, start};
+use crate::{Config, NAME, Parts, clear_leftovers, start};
 
 /// Runs the service until the process is told to stop.
 ///
@@ -18,6 +18,7 @@ pub async fn run(config: Config) -> Result<Outcome, Failure> {
     let server = Server::bind(&config.server.server_config()).await?;
     let store = Store::open(&config.database.database_url, NAME).await?;
     let sealer = Sealer::of(&store, config.database.secrets_key.as_ref())?;
+    clear_leftovers();
     let bus = config.bus.connect(NAME)?;
     let shutdown = Shutdown::on_signals()?;
     let parts = Parts {

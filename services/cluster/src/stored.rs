@@ -18,8 +18,8 @@ use web::{FieldError, Problem};
 
 pub(crate) use check::{Checked, Given};
 pub(crate) use clients::Clients;
-pub(crate) use seal::Seals;
 pub use seal::UnusableSecrets;
+pub(crate) use seal::{Seals, keep_sealed};
 
 use crate::store::{Database, NewCluster, StoredCluster};
 
@@ -80,15 +80,22 @@ impl From<StoredError> for Problem {
 /// What the cluster said, as what it is. That its token is worth nothing is no fault of the caller's key, and so no 401.
 fn access_problem(error: &AccessError) -> Problem {
     let code = match error {
-        AccessError::Busy => {
-            return Problem::new(ErrorCode::RateLimited, error.to_string()).retry_after(clients::BUSY);
-        }
-        AccessError::Refused { status: 401 | 403, .. } => ErrorCode::Forbidden,
-        AccessError::Refused { status: 404, .. } => ErrorCode::NotFound,
-        AccessError::Refused { status: 429, .. } => ErrorCode::RateLimited,
+        AccessError::Busy => ErrorCode::RateLimited,
+        AccessError::Refused { status, .. } => match status {
+            400 => ErrorCode::BadRequest,
+            401 | 403 => ErrorCode::Forbidden,
+            404 => ErrorCode::NotFound,
+            409 => ErrorCode::Conflict,
+            410 => ErrorCode::Expired,
+            422 => ErrorCode::Invalid,
+            429 => ErrorCode::RateLimited,
+            _ => ErrorCode::ClusterUnreachable,
+        },
         _ => ErrorCode::ClusterUnreachable,
     };
-    Problem::new(code, error.to_string())
+    let is_busy = code == ErrorCode::RateLimited;
+    let problem = Problem::new(code, error.to_string());
+    if is_busy { problem.retry_after(clients::BUSY) } else { problem }
 }
 
 impl StoredClusters {
@@ -150,21 +157,16 @@ impl StoredClusters {
     }
 
     /// Removes a cluster with its credentials.
-    pub(crate) async fn remove(
-        &self,
-        user: &UserData,
-        id: i64,
-        now: Timestamp,
-    ) -> Result<StoredCluster, StoredError> {
+    pub(crate) async fn remove(&self, user: &UserData, id: i64) -> Result<StoredCluster, StoredError> {
         let cluster = self.get(user, id).await?;
         let removed = async {
-            let mut transaction = self.touched(user, id, now).await?;
+            let (mut transaction, now) = self.touched(user, id).await?;
             self.database.remove(&mut transaction, id).await?;
             transaction.emit(&of_cluster(EventType::ClusterDeleted, user, &cluster, json!({}), now)).await?;
             Ok(transaction.commit().await?)
         };
         self.bounded(removed).await?;
-        self.clients.forget(id);
+        self.clients.forget(&cluster);
         Ok(cluster)
     }
 
@@ -173,11 +175,10 @@ impl StoredClusters {
         &self,
         user: &UserData,
         name: &str,
-        now: Timestamp,
     ) -> Result<(StoredCluster, Credentials), StoredError> {
         let cluster = self.database.cluster_named(&user.id, name).await?.ok_or(StoredError::NotFound)?;
         let credentials = self.credentials(&cluster)?;
-        self.tell(user, &cluster, EventType::ClusterCredentialsRead, json!({}), now).await?;
+        self.tell(user, &cluster, EventType::ClusterCredentialsRead, json!({})).await?;
         Ok((cluster, credentials))
     }
 
@@ -194,12 +195,12 @@ impl StoredClusters {
     ) -> Result<(StoredCluster, Vec<String>), StoredError> {
         let cluster = self.get(user, id).await?;
         let namespaces = self.namespaces(&cluster).await?;
-        let now = self.database.now();
         let data = json!({"namespaces": namespaces.len()});
         let kind = EventType::ClusterSelectedAndNamespacesRetrieved;
         let selected = async {
-            let mut transaction = self.touched(user, id, now).await?;
-            self.database.select(&mut transaction, &user.id, id, now).await?;
+            let (mut transaction, now) = self.touched(user, id).await?;
+            let now = self.database.select(&mut transaction, &user.id, id, now).await?;
+            let now = self.database.touch(&mut transaction, &user.id, id, now).await?.unwrap_or(now);
             transaction.emit(&of_cluster(kind, user, &cluster, data, now)).await?;
             Ok(transaction.commit().await?)
         };
@@ -219,10 +220,9 @@ impl StoredClusters {
         cluster: &StoredCluster,
         kind: EventType,
         data: Value,
-        now: Timestamp,
     ) -> Result<(), StoredError> {
         let told = async {
-            let mut transaction = self.touched(user, cluster.id, now).await?;
+            let (mut transaction, now) = self.touched(user, cluster.id).await?;
             transaction.emit(&of_cluster(kind, user, cluster, data, now)).await?;
             Ok(transaction.commit().await?)
         };
@@ -236,11 +236,12 @@ impl StoredClusters {
         cluster: &StoredCluster,
         kind: EventType,
         data: Value,
-        now: Timestamp,
     ) -> Result<(), StoredError> {
         let told = async {
             let mut transaction = self.database.store().begin().await?;
-            self.database.touch(&mut transaction, &user.id, cluster.id, now).await?;
+            let now = self.database.now();
+            let touched = self.database.touch(&mut transaction, &user.id, cluster.id, now).await?;
+            let now = touched.unwrap_or(now);
             transaction.emit(&of_cluster(kind, user, cluster, data, now)).await?;
             Ok(transaction.commit().await?)
         };
@@ -261,19 +262,18 @@ impl StoredClusters {
         user: &UserData,
         name: &str,
         credentials: &Credentials,
-        now: Timestamp,
     ) -> Result<StoredCluster, StoredError> {
         let cluster = self.database.cluster_named(&user.id, name).await?.ok_or(StoredError::NotFound)?;
         let sealed = self.seals.seal(cluster.id, credentials)?;
         let data = json!({"changed": ["credentials"], "server_url": credentials.server.to_string()});
         let replaced = async {
-            let mut transaction = self.touched(user, cluster.id, now).await?;
+            let (mut transaction, now) = self.touched(user, cluster.id).await?;
             self.database.replace(&mut transaction, cluster.id, credentials, &sealed, now).await?;
             transaction.emit(&of_cluster(EventType::ClusterUpdated, user, &cluster, data, now)).await?;
             Ok(transaction.commit().await?)
         };
         self.bounded(replaced).await?;
-        self.clients.forget(cluster.id);
+        self.clients.forget(&cluster);
         self.get(user, cluster.id).await
     }
 
@@ -302,14 +302,11 @@ impl StoredClusters {
         self.clients.get(cluster, || self.credentials(cluster))
     }
 
-    /// A transaction that holds one of the user's clusters.
-    async fn touched(&self, user: &UserData, id: i64, now: Timestamp) -> Result<Transaction, StoredError> {
+    /// A transaction that holds one of the user's clusters, and the time of what is done in it.
+    async fn touched(&self, user: &UserData, id: i64) -> Result<(Transaction, Timestamp), StoredError> {
         let mut transaction = self.database.store().begin().await?;
-        if self.database.touch(&mut transaction, &user.id, id, now).await? {
-            Ok(transaction)
-        } else {
-            Err(StoredError::NotFound)
-        }
+        let touched = self.database.touch(&mut transaction, &user.id, id, self.database.now()).await?;
+        Ok((transaction, touched.ok_or(StoredError::NotFound)?))
     }
 
     async fn bounded<T>(&self, work: impl Future<Output = Result<T, StoredError>>) -> Result<T, StoredError> {

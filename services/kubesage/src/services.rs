@@ -79,6 +79,7 @@ impl Services {
             kubectl: args.kubectl.clone(),
             audit: args.audit.clone(),
         };
+        cluster::clear_leftovers();
         let cluster = cluster::start(parts, shutdown).await?;
         let readiness = process::broker_check(Readiness::new(), &bus)
             .check("users database", move || accounts_store.clone().readiness())

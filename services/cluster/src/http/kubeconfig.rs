@@ -7,18 +7,21 @@ use axum::{
 };
 use cluster_access::kubeconfig::{self, Context};
 use contracts::{ErrorCode, auth::Scope};
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{Caller, FieldError, Json, Problem, Query};
 
 use super::{Api, stored::ClusterConfig};
-use crate::stored::{Given, StoredError};
+use crate::stored::{Checked, Given, StoredError};
 
 /// The types by which YAML is sent; JSON is YAML.
 const YAML: [&str; 6] =
     ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "application/json", "text/plain"];
+
+/// So many clusters are asked at once.
+const AT_ONCE: usize = 25;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(onboard))
@@ -91,20 +94,31 @@ async fn onboard(
         let message = "is for a single context; say which with `context`";
         return Err(Problem::invalid("cluster_name", message));
     }
-    let _place = api.in_flight.enter(&caller.user.id)?;
-    // At once, so that those which do not answer keep nobody waiting for each other.
-    let stored = contexts.into_iter().map(async |(name, context)| {
-        let stored = match context {
-            Ok(context) => api.onboard_context(&caller, context, &params).await,
-            Err(reason) => Err(reason.to_string()),
+    let is_one = contexts.len() == 1;
+    // Some at once, so that those which do not answer keep nobody waiting for each other.
+    let verified = stream::iter(contexts).map(async |(name, context)| {
+        let checked = match context {
+            Ok(context) => api.check_context(&caller, context, &params).await,
+            Err(reason) => Err(Refusal::Context(reason)),
         };
-        (name, stored)
+        (name, checked)
     });
+    let verified: Vec<_> = verified.buffered(AT_ONCE).collect().await;
     let (mut clusters, mut refused) = (Vec::new(), Vec::new());
-    for (name, stored) in join_all(stored).await {
+    for (name, checked) in verified {
+        let stored = match checked {
+            Ok(checked) => {
+                api.clusters.onboard(&caller.user, &checked, api.now()).await.map_err(Refusal::Cluster)
+            }
+            Err(refusal) => Err(refusal),
+        };
         match stored {
-            Ok(cluster) => clusters.push(cluster),
-            Err(reason) => refused.push(RefusedContext { context: name, reason }),
+            Ok(cluster) => clusters.push(ClusterConfig::from(cluster)),
+            // What is ours, and what is said of a single one, is said as it is.
+            Err(Refusal::Cluster(error)) if clusters.is_empty() && (is_one || is_ours(&error)) => {
+                return Err(error.into());
+            }
+            Err(refusal) => refused.push(RefusedContext { context: name, reason: reason(&refusal) }),
         }
     }
     if clusters.is_empty() {
@@ -117,14 +131,22 @@ async fn onboard(
     Ok((StatusCode::CREATED, Json(OnboardedContexts { clusters, refused, message })))
 }
 
+/// Why a context is not stored.
+enum Refusal {
+    Context(kubeconfig::RefusedContext),
+    Cluster(StoredError),
+    /// There is no place to ask it now.
+    Busy,
+}
+
 impl Api {
-    /// Stores the cluster of one context, or says why not.
-    async fn onboard_context(
+    /// Checks the cluster of one context and asks it, if it is to be asked.
+    async fn check_context(
         &self,
         caller: &Caller,
         context: Context,
         params: &KubeconfigParams,
-    ) -> Result<ClusterConfig, String> {
+    ) -> Result<Checked, Refusal> {
         let given = Given {
             cluster_name: params.cluster_name.clone().unwrap_or_else(|| context.name.clone()),
             server_url: context.server,
@@ -139,31 +161,32 @@ impl Api {
             tls_cert: context.tls_cert,
             tls_key: context.tls_key,
         };
-        let stored = async {
-            let checked = self.check(given)?;
-            if params.verify {
-                self.clusters.verify(&checked.credentials).await?;
-            }
-            self.clusters.onboard(&caller.user, &checked, self.now()).await
-        };
-        stored.await.map(ClusterConfig::from).map_err(|error| reason(&error))
+        let checked = self.check(given).map_err(Refusal::Cluster)?;
+        if params.verify {
+            let _place = self.in_flight.enter(&caller.user.id).map_err(|_| Refusal::Busy)?;
+            self.clusters.verify(&checked.credentials).await.map_err(Refusal::Cluster)?;
+        }
+        Ok(checked)
     }
 }
 
-/// Why a context is not stored. What is ours to know goes to the log.
-fn reason(error: &StoredError) -> String {
-    match error {
-        StoredError::Invalid(errors) => {
+fn is_ours(error: &StoredError) -> bool {
+    matches!(error, StoredError::Store(_) | StoredError::Seal(_))
+}
+
+fn reason(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Context(reason) => reason.to_string(),
+        Refusal::Cluster(StoredError::Invalid(errors)) => {
             let texts = errors.iter().map(|FieldError { field, message }| format!("{field} {message}"));
             texts.collect::<Vec<_>>().join("; ")
         }
-        StoredError::Store(_) | StoredError::Seal(_) => {
+        Refusal::Cluster(error) if is_ours(error) => {
             tracing::error!(%error, "a context cannot be stored");
             "it could not be stored right now; try again".to_owned()
         }
-        StoredError::NotFound | StoredError::NameTaken | StoredError::TooMany | StoredError::Access(_) => {
-            error.to_string()
-        }
+        Refusal::Cluster(error) => error.to_string(),
+        Refusal::Busy => "too many requests are under way; try again".to_owned(),
     }
 }
 

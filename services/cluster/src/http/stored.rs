@@ -189,6 +189,7 @@ struct ClusterList {
 #[utoipa::path(get, path = "/clusters", tag = "stored clusters", responses((status = 200, body = ClusterList)))]
 async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<ClusterList>, Problem> {
     caller.require(&Scope::Read)?;
+    let _place = api.in_flight.enter(&caller.user.id)?;
     let clusters = api.clusters.list(&caller.user).await?;
     Ok(Json(ClusterList { clusters: clusters.into_iter().map(ClusterConfig::from).collect() }))
 }
@@ -212,7 +213,7 @@ async fn remove(
     Path(id): Path<i64>,
 ) -> Result<Json<Removed>, Problem> {
     caller.require(&Scope::Operate)?;
-    let cluster = api.clusters.remove(&caller.user, id, api.now()).await?;
+    let cluster = api.clusters.remove(&caller.user, id).await?;
     let message = format!("Cluster {:?} is removed", cluster.name);
     Ok(Json(Removed { message, cluster_id: cluster.id, cluster_name: cluster.name }))
 }
@@ -243,7 +244,7 @@ async fn credentials(
     Path(name): Path<String>,
 ) -> Result<([(axum::http::HeaderName, &'static str); 1], Json<CredentialsView>), Problem> {
     caller.require(&Scope::Admin)?;
-    let (cluster, credentials) = api.clusters.show_credentials(&caller.user, &name, api.now()).await?;
+    let (cluster, credentials) = api.clusters.show_credentials(&caller.user, &name).await?;
     let Credentials { token, identity, trust, .. } = credentials;
     let exposed = |secret: &SecretString| secret.expose_secret().to_owned();
     let view = CredentialsView {
@@ -314,7 +315,7 @@ async fn replace_credentials(
         let _place = api.in_flight.enter(&caller.user.id)?;
         api.clusters.verify(&credentials).await?;
     }
-    let replaced = api.clusters.replace_credentials(&caller.user, &name, &credentials, api.now()).await?;
+    let replaced = api.clusters.replace_credentials(&caller.user, &name, &credentials).await?;
     Ok(Json(replaced.into()))
 }
 

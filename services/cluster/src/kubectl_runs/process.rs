@@ -8,10 +8,14 @@ use std::{
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{self, Stdio},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::{
+    io::Errno,
+    process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit},
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -59,7 +63,7 @@ impl Folder {
 
 /// Removes what processes have left that were killed: their folders have credentials in them. A folder's name holds the process; in a
 /// container the one before had the same number.
-pub(crate) fn clear_leftovers() {
+pub fn clear_leftovers() {
     let entries = fs::read_dir(env::temp_dir()).into_iter().flatten().flatten();
     for entry in entries {
         let name = entry.file_name();
@@ -72,13 +76,12 @@ pub(crate) fn clear_leftovers() {
     }
 }
 
-/// Runs `program` with these arguments and nothing else of ours; kills it, with all that it has started, after `limit`.
+/// Runs `program` with these arguments and nothing else of ours; kills it, with all that it has started, when it takes too long.
 pub(crate) async fn run(
     program: &Path,
     folder: &Folder,
     arguments: &[String],
-    limit: Duration,
-    max_output: usize,
+    bounds: &Bounds,
 ) -> io::Result<Output> {
     let started = Instant::now();
     let home = folder.folder.path();
@@ -98,10 +101,13 @@ pub(crate) async fn run(
         .kill_on_drop(true)
         .spawn()?;
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    let stdout = tokio::spawn(read(child.stdout.take(), max_output));
-    let stderr = tokio::spawn(read(child.stderr.take(), max_output));
+    if let Some(pid) = group {
+        bound(pid, bounds.max_memory)?;
+    }
+    let stdout = Reading::of(child.stdout.take(), bounds.max_output);
+    let stderr = Reading::of(child.stderr.take(), bounds.max_output);
 
-    let ended = timeout(limit, child.wait()).await;
+    let ended = timeout(bounds.timeout, child.wait()).await;
     let timed_out = ended.is_err();
     let status = match ended {
         Ok(status) => status?,
@@ -113,8 +119,8 @@ pub(crate) async fn run(
             child.wait().await?
         }
     };
-    let (output, output_cut) = rest(stdout).await;
-    let (error, error_cut) = rest(stderr).await;
+    let (output, output_cut) = stdout.finish().await;
+    let (error, error_cut) = stderr.finish().await;
     Ok(Output {
         output,
         error,
@@ -131,22 +137,60 @@ fn flag(name: &str, path: &Path) -> OsString {
     flag
 }
 
-/// Reads to the end, so that whoever writes is never held up, and keeps the first `max` bytes; whether there were more.
-async fn read(stream: Option<impl AsyncRead + Unpin>, max: usize) -> (Vec<u8>, bool) {
-    let (mut kept, mut is_cut) = (Vec::new(), false);
-    let Some(mut stream) = stream else { return (kept, is_cut) };
-    let mut buffer = vec![0; 16 * 1024];
-    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-        let room = max.saturating_sub(kept.len());
-        kept.extend_from_slice(&buffer[..count.min(room)]);
-        is_cut |= count > room;
-    }
-    (kept, is_cut)
+/// What a process may take: whoever plays a cluster can answer without end.
+pub(crate) struct Bounds {
+    /// After so long it is killed.
+    pub(crate) timeout: Duration,
+    /// More of its output is not kept, in bytes.
+    pub(crate) max_output: usize,
+    /// More memory it does not get, in bytes.
+    pub(crate) max_memory: u64,
 }
 
-async fn rest(reading: JoinHandle<(Vec<u8>, bool)>) -> (String, bool) {
-    match timeout(REST_WITHIN, reading).await {
-        Ok(Ok((kept, is_cut))) => (String::from_utf8_lossy(&kept).into_owned(), is_cut),
-        Ok(Err(_)) | Err(_) => (String::new(), true),
+/// The files of its cache are not larger, in bytes.
+const MAX_FILE: u64 = 16 << 20;
+
+fn bound(pid: Pid, max_memory: u64) -> io::Result<()> {
+    for (resource, most) in [(Resource::Data, max_memory), (Resource::Fsize, MAX_FILE)] {
+        let bounded = prlimit(Some(pid), resource, Rlimit { current: Some(most), maximum: Some(most) });
+        match bounded {
+            // It has ended already.
+            Ok(_) | Err(Errno::SRCH) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// What a process writes, read to the end so that it is never held up, of which the first bytes are kept.
+struct Reading {
+    /// And whether there were more.
+    kept: Arc<Mutex<(Vec<u8>, bool)>>,
+    reader: JoinHandle<()>,
+}
+
+impl Reading {
+    fn of(stream: Option<impl AsyncRead + Unpin + Send + 'static>, max: usize) -> Self {
+        let kept: Arc<Mutex<(Vec<u8>, bool)>> = Arc::default();
+        let keeping = Arc::clone(&kept);
+        let reader = tokio::spawn(async move {
+            let Some(mut stream) = stream else { return };
+            let mut buffer = vec![0; 16 * 1024];
+            while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+                let mut kept = keeping.lock().unwrap_or_else(PoisonError::into_inner);
+                let room = max.saturating_sub(kept.0.len());
+                kept.0.extend_from_slice(&buffer[..count.min(room)]);
+                kept.1 |= count > room;
+            }
+        });
+        Self { kept, reader }
+    }
+
+    /// What is there of it soon; whoever still holds the pipe is not waited for.
+    async fn finish(mut self) -> (String, bool) {
+        let is_whole = timeout(REST_WITHIN, &mut self.reader).await.is_ok();
+        self.reader.abort();
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        (String::from_utf8_lossy(&kept.0).into_owned(), kept.1 || !is_whole)
     }
 }

@@ -40,8 +40,25 @@ pub(crate) struct Wanted {
 }
 
 impl Database {
-    /// Keeps these events, each once.
+    /// Keeps these events, each once. One that the database takes in no way is left out, and said in the log.
     pub(crate) async fn keep(&self, events: &[Event]) -> Result<(), StoreError> {
+        match self.keep_all(events).await {
+            Ok(()) => Ok(()),
+            Err(error @ StoreError::Unavailable(_)) => Err(error),
+            Err(error) if events.len() == 1 => {
+                tracing::error!(event = ?events[0].event_type, %error, "an event is not in the audit log");
+                Ok(())
+            }
+            Err(_) => {
+                for event in events {
+                    Box::pin(self.keep(std::slice::from_ref(event))).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn keep_all(&self, events: &[Event]) -> Result<(), StoreError> {
         let kept = async {
             let mut transaction = self.store.begin().await?;
             for event in events {

@@ -54,10 +54,13 @@ pub(crate) struct NewCluster<'a> {
     pub(crate) now: Timestamp,
 }
 
+/// What is shown of a cluster; what is sealed is added by [`WITH_SECRETS`] or left out by [`WITHOUT_SECRETS`].
 const SELECT: &str = "SELECT c.id, c.user_id, c.name, c.server_url, c.context_name, c.provider_name, c.tags, c.use_secure_tls, \
-     c.ca_data, c.tls_server_name, c.sealed_token, c.sealed_tls_cert, c.sealed_tls_key, c.created_at, c.updated_at, \
-     (SELECT COUNT(*) FROM selections s WHERE s.user_id = c.user_id AND s.cluster_id = c.id) AS is_active \
-     FROM clusters c";
+     c.ca_data, c.tls_server_name, c.created_at, c.updated_at, \
+     (SELECT COUNT(*) FROM selections s WHERE s.user_id = c.user_id AND s.cluster_id = c.id) AS is_active";
+const WITH_SECRETS: &str = ", c.sealed_token, c.sealed_tls_cert, c.sealed_tls_key FROM clusters c";
+const WITHOUT_SECRETS: &str = ", CAST(NULL AS TEXT) AS sealed_token, CAST(NULL AS TEXT) AS sealed_tls_cert, \
+     CAST(NULL AS TEXT) AS sealed_tls_key FROM clusters c";
 
 impl Database {
     /// The id of the next cluster. Whoever asks for another one waits until the transaction has ended.
@@ -106,9 +109,10 @@ impl Database {
         Ok(())
     }
 
-    /// The user's clusters by name.
+    /// The user's clusters by name, without what is sealed of them.
     pub(crate) async fn clusters_of(&self, user_id: &str) -> Result<Vec<StoredCluster>, StoreError> {
-        let query = sqlx::AssertSqlSafe(format!("{SELECT} WHERE c.user_id = $1 ORDER BY c.name"));
+        let query =
+            sqlx::AssertSqlSafe(format!("{SELECT}{WITHOUT_SECRETS} WHERE c.user_id = $1 ORDER BY c.name"));
         self.read(sqlx::query_as(query).bind(user_id).fetch_all(self.store.pool())).await
     }
 
@@ -118,7 +122,7 @@ impl Database {
         user_id: &str,
         id: i64,
     ) -> Result<Option<StoredCluster>, StoreError> {
-        let query = sqlx::AssertSqlSafe(format!("{SELECT} WHERE c.user_id = $1 AND c.id = $2"));
+        let query = sqlx::AssertSqlSafe(format!("{SELECT}{WITH_SECRETS} WHERE c.user_id = $1 AND c.id = $2"));
         self.read(sqlx::query_as(query).bind(user_id).bind(id).fetch_optional(self.store.pool())).await
     }
 
@@ -131,52 +135,60 @@ impl Database {
         if name.contains('\0') {
             return Ok(None);
         }
-        let query = sqlx::AssertSqlSafe(format!("{SELECT} WHERE c.user_id = $1 AND c.name = $2"));
+        let query =
+            sqlx::AssertSqlSafe(format!("{SELECT}{WITH_SECRETS} WHERE c.user_id = $1 AND c.name = $2"));
         self.read(sqlx::query_as(query).bind(user_id).bind(name).fetch_optional(self.store.pool())).await
     }
 
     /// Up to `limit` clusters of all users after this id.
     pub(crate) async fn clusters_after(&self, id: i64, limit: i64) -> Result<Vec<StoredCluster>, StoreError> {
-        let query = sqlx::AssertSqlSafe(format!("{SELECT} WHERE c.id > $1 ORDER BY c.id LIMIT $2"));
+        let query =
+            sqlx::AssertSqlSafe(format!("{SELECT}{WITH_SECRETS} WHERE c.id > $1 ORDER BY c.id LIMIT $2"));
         self.read(sqlx::query_as(query).bind(id).bind(limit).fetch_all(self.store.pool())).await
     }
 
-    /// Notes that something is done with one of the user's clusters, and holds it for that until the transaction ends; false when
-    /// there is none.
+    /// Notes that something is done now with one of the user's clusters, and holds it for that until the transaction ends. Answers the time
+    /// at which it is done, which is later than that of whatever was done with it before, though by a process with another clock; `None`
+    /// when there is none.
     pub(crate) async fn touch(
         &self,
         transaction: &mut Transaction,
         user_id: &str,
         id: i64,
         now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let touched = sqlx::query("UPDATE clusters SET touched_at = $3 WHERE id = $1 AND user_id = $2")
-            .bind(id)
-            .bind(user_id)
-            .bind(now.as_millis())
-            .execute(&mut **transaction)
-            .await?;
-        Ok(touched.rows_affected() == 1)
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let touched = sqlx::query_scalar(
+            "UPDATE clusters SET touched_at = CASE WHEN touched_at >= $3 THEN touched_at + 1 ELSE $3 END \
+             WHERE id = $1 AND user_id = $2 RETURNING touched_at",
+        )
+        .bind(id)
+        .bind(user_id)
+        .bind(now.as_millis())
+        .fetch_optional(&mut **transaction)
+        .await?;
+        Ok(touched.map(|millis| Timestamp::from_millis(millis).unwrap_or(now)))
     }
 
-    /// Makes a cluster the user's active one, and no other.
+    /// Makes a cluster the user's active one, and no other. Answers the time at which it is, which is later than that of the selection
+    /// before.
     pub(crate) async fn select(
         &self,
         transaction: &mut Transaction,
         user_id: &str,
         id: i64,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        sqlx::query(
+    ) -> Result<Timestamp, StoreError> {
+        let selected = sqlx::query_scalar(
             "INSERT INTO selections (user_id, cluster_id, selected_at) VALUES ($1, $2, $3) \
-             ON CONFLICT (user_id) DO UPDATE SET cluster_id = $2, selected_at = $3",
+             ON CONFLICT (user_id) DO UPDATE SET cluster_id = $2, selected_at = CASE \
+             WHEN selections.selected_at >= $3 THEN selections.selected_at + 1 ELSE $3 END RETURNING selected_at",
         )
         .bind(user_id)
         .bind(id)
         .bind(now.as_millis())
-        .execute(&mut **transaction)
+        .fetch_one(&mut **transaction)
         .await?;
-        Ok(())
+        Ok(Timestamp::from_millis(selected).unwrap_or(now))
     }
 
     /// Puts other credentials in the place of a cluster's.
@@ -190,7 +202,8 @@ impl Database {
     ) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE clusters SET server_url = $2, use_secure_tls = $3, ca_data = $4, tls_server_name = $5, \
-             sealed_token = $6, sealed_tls_cert = $7, sealed_tls_key = $8, updated_at = $9 WHERE id = $1",
+             sealed_token = $6, sealed_tls_cert = $7, sealed_tls_key = $8, \
+             updated_at = CASE WHEN updated_at >= $9 THEN updated_at + 1 ELSE $9 END WHERE id = $1",
         )
         .bind(id)
         .bind(credentials.server.to_string())

@@ -1,16 +1,19 @@
 //! The secrets of clusters, sealed.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use cluster_access::Credentials;
 use secrecy::SecretString;
 use store::{SealError, Sealer, StoreError};
 use thiserror::Error;
+use tokio::time::sleep;
 
 use crate::store::{Database, Sealed, StoredCluster};
 
-/// So many rows are read at once.
-const PAGE: i64 = 100;
+/// So many rows are read at once; each may have two hundred thousand bytes.
+const PAGE: i64 = 10;
+/// How often it is looked for what was sealed with an earlier key: another replica may have had that one until now.
+const AGAIN: Duration = Duration::from_secs(600);
 
 /// Seals what is secret of a cluster. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +33,18 @@ pub enum UnusableSecrets {
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Seals with the present key what was sealed with an earlier one.
+pub(crate) async fn keep_sealed(seals: Seals, database: Database) -> Infallible {
+    loop {
+        match seals.reseal(&database).await {
+            Ok(0) => {}
+            Ok(resealed) => tracing::info!(resealed, "credentials are sealed with the present key"),
+            Err(error) => tracing::error!(%error, "credentials are still sealed with an earlier key"),
+        }
+        sleep(AGAIN).await;
+    }
 }
 
 impl Seals {
@@ -72,7 +87,7 @@ impl Seals {
     }
 
     /// Seals with the present key what was sealed with an earlier one; how many clusters those were.
-    pub(crate) async fn reseal(&self, database: &Database) -> Result<u64, UnusableSecrets> {
+    async fn reseal(&self, database: &Database) -> Result<u64, UnusableSecrets> {
         let (mut last, mut resealed) = (i64::MIN, 0);
         loop {
             let page = database.clusters_after(last, PAGE).await?;

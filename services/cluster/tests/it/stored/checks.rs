@@ -129,15 +129,3 @@ async fn other_credentials_take_the_place_of_those_that_are_stored() -> Result<(
     ensure!(events[0]["data"]["changed"] == json!(["credentials"]), "{events:?}");
     Ok(())
 }
-
-/// What is looked up is checked after the lookup.
-#[tokio::test]
-async fn a_name_that_leads_to_a_forbidden_address_is_not_connected_to() -> Result<()> {
-    let service = Setup::on(&TestBus::memory()).service().await?;
-    let mut given = nowhere("c");
-    // Resolvers answer for this as for a name.
-    given["server_url"] = "http://0.0.0.0.:80".into();
-    let refused = service.post(&service.bob, "/onboard-cluster?verify=true", &given).await?;
-    ensure!(refused.status() == 422 || refused.status() == 502, "{}", refused.text().await?);
-    Ok(())
-}

@@ -12,8 +12,10 @@ use contracts::{
     events::{Event, EventType},
     queues::CLUSTER_EVENTS,
 };
+use futures_util::future::try_join_all;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use reqwest::Method;
+use store::{test_on_both, testing::TestDatabase};
 use testkit::{OwnBroker, TestBus, eventually_within};
 use tokio::{
     sync::{Mutex, watch},
@@ -26,38 +28,51 @@ use super::nowhere;
 use crate::world::{Service, Setup};
 
 const WORKERS: usize = 8;
-/// What is done with each cluster, in this order.
-const CHANGES: [EventType; 3] =
-    [EventType::ClusterOnboarded, EventType::ClusterCredentialsRead, EventType::ClusterDeleted];
+/// How often each cluster's credentials are looked at, at once.
+const LOOKS: usize = 3;
+/// With each cluster so much is done: it is onboarded, looked at and removed.
+const CHANGES: usize = LOOKS + 2;
 /// Of a broker that is killed again and again, until it has told everything.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-#[tokio::test]
-async fn every_change_has_its_event_though_the_broker_is_killed() -> Result<()> {
-    changes_with_a_broker_that_dies(300, 1).await
+test_on_both! {
+    async fn every_change_has_its_event_though_the_broker_is_killed(database: TestDatabase) -> Result<()> {
+        changes_with_a_broker_that_dies(&database, 60, 1).await
+    }
 }
 
 #[tokio::test]
 #[ignore = "slow: ten thousand changes"]
-async fn ten_thousand_changes_have_their_events_though_the_broker_is_killed() -> Result<()> {
-    changes_with_a_broker_that_dies(3334, 3).await
+async fn ten_thousand_changes_have_their_events_in_sqlite() -> Result<()> {
+    changes_with_a_broker_that_dies(&TestDatabase::sqlite(), 2000, 4).await
 }
 
-/// Does something with so many clusters, and kills the broker at least so often meanwhile.
-async fn changes_with_a_broker_that_dies(clusters: usize, kills: usize) -> Result<()> {
+#[tokio::test]
+#[ignore = "slow: ten thousand changes"]
+async fn ten_thousand_changes_have_their_events_in_postgresql() -> Result<()> {
+    changes_with_a_broker_that_dies(&TestDatabase::postgres().await, 2000, 4).await
+}
+
+/// Does something with so many clusters, by two replicas, and kills the broker so often meanwhile.
+async fn changes_with_a_broker_that_dies(
+    database: &TestDatabase,
+    clusters: usize,
+    kills: usize,
+) -> Result<()> {
     let mut broker = OwnBroker::new().await?;
     let url = broker.url();
     let bus = TestBus { url: url.as_str().into(), prefix: String::new(), cleanup: None };
-    let service = Arc::new(Setup::on(&bus).service().await?);
+    let setup = Setup { database: Some(database.url().clone()), ..Setup::on(&bus) };
+    let replicas = Arc::new([setup.service().await?, setup.service().await?]);
 
     let (done, mut is_done) = watch::channel(0);
     let mut workers = JoinSet::new();
-    let ids = Arc::new(Mutex::new(Vec::new()));
+    let ids = Arc::new(Mutex::new(BTreeSet::new()));
     for worker in 0..WORKERS {
-        let (service, ids, done) = (Arc::clone(&service), Arc::clone(&ids), done.clone());
+        let (replicas, ids, done) = (Arc::clone(&replicas), Arc::clone(&ids), done.clone());
         workers.spawn(async move {
             for number in (worker..clusters).step_by(WORKERS) {
-                ids.lock().await.push(change(&service, &format!("c{number}")).await?);
+                ids.lock().await.insert(change(&replicas, &format!("c{number}")).await?);
                 done.send_modify(|done| *done += 1);
             }
             anyhow::Ok(())
@@ -76,27 +91,35 @@ async fn changes_with_a_broker_that_dies(clusters: usize, kills: usize) -> Resul
     while let Some(worked) = workers.join_next().await {
         worked??;
     }
-    let ids: BTreeSet<i64> = ids.lock().await.iter().copied().collect();
-    ensure!(ids.len() == clusters);
-
-    let told = collect(&url, clusters * CHANGES.len()).await?;
-    ensure!(told.keys().copied().collect::<BTreeSet<_>>() == ids);
+    let told = collect(&url, clusters * CHANGES).await?;
+    ensure!(told.keys().copied().collect::<BTreeSet<_>>() == *ids.lock().await);
     for (id, events) in told {
         let kinds: Vec<&EventType> = events.iter().map(|event| &event.event_type).collect();
-        ensure!(kinds == CHANGES.iter().collect::<Vec<_>>(), "{id}: {kinds:?}");
+        let looks = kinds.iter().filter(|kind| ***kind == EventType::ClusterCredentialsRead).count();
+        let is_in_order = kinds.first() == Some(&&EventType::ClusterOnboarded)
+            && kinds.last() == Some(&&EventType::ClusterDeleted)
+            && looks == LOOKS
+            && events.is_sorted_by_key(|event| event.occurred_at.as_millis());
+        ensure!(is_in_order, "{id}: {events:?}");
     }
     eventually_within(PATIENCE, "the audit log", async || {
-        let count = audited(&service).await.ok()?;
-        (count == clusters * CHANGES.len()).then_some(())
+        let count = audited(&replicas[0]).await.ok()?;
+        (count == clusters * CHANGES).then_some(())
     })
     .await
 }
 
-/// Onboards a cluster, looks at its credentials and removes it.
-async fn change(service: &Service, name: &str) -> Result<i64> {
-    let id = service.onboard(&service.carol, &nowhere(name)).await?;
-    service.get_json(&service.carol, &format!("/cluster/{name}/credentials")).await?;
-    let removed = service.call(&service.carol, Method::DELETE, &format!("/remove-cluster/{id}"));
+/// Onboards a cluster, looks at its credentials by both replicas at once, and removes it.
+async fn change(replicas: &[Service; 2], name: &str) -> Result<i64> {
+    let [first, second] = replicas;
+    let id = first.onboard(&first.carol, &nowhere(name)).await?;
+    let path = format!("/cluster/{name}/credentials");
+    let looking = (0..LOOKS).map(|look| {
+        let service = &replicas[look % 2];
+        service.get_json(&service.carol, &path)
+    });
+    try_join_all(looking).await?;
+    let removed = second.call(&second.carol, Method::DELETE, &format!("/remove-cluster/{id}"));
     ensure!(removed.send().await?.status() == 200);
     Ok(id)
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use bus::{Bus, BusOptions, Notice};
 use reqwest::Method;
 use serde_json::json;
@@ -62,6 +63,15 @@ fn on_disk(database: &TestDatabase) -> Result<Vec<u8>> {
 
 fn holds(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// What is the same of a text in Base64, whatever stands before it and after it.
+fn in_base64(text: &str) -> [String; 3] {
+    [0, 1, 2].map(|before| {
+        let encoded = BASE64_STANDARD_NO_PAD.encode(format!("{}{text}", "-".repeat(before)));
+        // The first characters hold bits of what is before it, the last ones of what is after it.
+        encoded[4..encoded.len() - 2].to_owned()
+    })
 }
 
 #[tokio::test]
@@ -131,7 +141,9 @@ async fn planted_secrets_are_found_nowhere() -> Result<()> {
     let logged = log.text();
     ensure!(logged.contains("/onboard-cluster"), "the log is that of the service");
     ensure!(holds(&before, "127.0.0.1"), "the database is that of the service");
-    for secret in [TOKEN, &key_line] {
+    // As they are, and as a kubeconfig has them: in Base64, where they begin at any of three places.
+    let encoded: Vec<String> = [TOKEN, &key_line].iter().flat_map(|secret| in_base64(secret)).collect();
+    for secret in [TOKEN, &key_line].into_iter().chain(encoded.iter().map(String::as_str)) {
         ensure!(!holds(&before, secret), "the database holds a secret");
         ensure!(!logged.contains(secret), "the log holds a secret");
         ensure!(!told.contains(secret), "an event holds a secret");

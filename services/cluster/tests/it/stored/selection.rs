@@ -46,6 +46,7 @@ test_on_both! {
         let path = "?type=cluster_selected_and_namespaces_retrieved&limit=1000";
         let events = service.audit(&service.carol, path, SELECTIONS).await?;
         ensure!(events.len() == SELECTIONS);
+        ensure!(events[0]["data"]["cluster_id"] == active[0]["id"], "{} {}", events[0], active[0]);
         Ok(())
     }
 }
