@@ -14,7 +14,10 @@ use lapin::{
     },
     types::{AMQPValue, FieldTable},
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    runtime::Handle,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -164,6 +167,27 @@ struct Subscription {
     acks: Option<Acks>,
 }
 
+/// A channel on which it is being subscribed. Dropped before that is done, the channel is closed: lapin may keep the subscription, and
+/// the broker would send to it what nobody takes.
+struct HalfDone(Option<Channel>);
+
+impl HalfDone {
+    fn is_done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for HalfDone {
+    fn drop(&mut self) {
+        if let (Some(channel), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(async move {
+                // It fails only when the channel is closed already.
+                let _ = timeout(CANCEL_WITHIN, channel.close(200, "bye".into())).await;
+            });
+        }
+    }
+}
+
 async fn subscribe(
     connection: &Connection,
     spec: &QueueSpec,
@@ -171,6 +195,7 @@ async fn subscribe(
     queues: QueueType,
 ) -> lapin::Result<Subscription> {
     let channel = connection.create_channel().await?;
+    let half_done = HalfDone(Some(channel.clone()));
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
     let (queue, acknowledged) = match spec {
         QueueSpec::Shared(name) => {
@@ -208,6 +233,7 @@ async fn subscribe(
     let options = BasicConsumeOptions { no_ack: !acknowledged, ..Default::default() };
     let deliveries =
         channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
+    half_done.is_done();
     let acks = acknowledged.then(|| Acks::on(channel.clone()));
     Ok(Subscription { channel, deliveries, queue, acks })
 }

@@ -1,9 +1,12 @@
 //! What cannot be served: the caller is told, and the service goes on.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
 use bus::{RequestError, RequestOptions};
 use contracts::ErrorCode;
 use testkit::{TestBus, eventually, on_both_brokers};
+use tokio::time::{sleep, timeout};
 
 use crate::world::{SOON, SUMS, Sum, ask, ask_until_served, connect, serve, serve_sums};
 
@@ -12,6 +15,7 @@ on_both_brokers!(
     a_dead_letter_may_be_large_and_tells_no_key,
     a_reply_that_the_broker_would_not_carry_is_refused,
     a_panic_is_told_and_ends_nothing,
+    a_server_that_stops_while_it_starts_takes_nothing,
 );
 
 async fn a_message_that_is_no_request_becomes_a_dead_letter(test: TestBus) -> Result<()> {
@@ -69,5 +73,23 @@ async fn a_panic_is_told_and_ends_nothing(test: TestBus) -> Result<()> {
     let answer = ask(&asking, &[]).await;
     assert!(matches!(answer, Err(RequestError::Rejected(ErrorCode::Internal))), "{answer:?}");
     assert_eq!(ask(&asking, &[7]).await?.sum, 7);
+    Ok(())
+}
+
+/// At every moment of its start: what it began on the broker would go on taking requests, for nobody.
+async fn a_server_that_stops_while_it_starts_takes_nothing(test: TestBus) -> Result<()> {
+    let (asking, starting) = (connect(&test).await?, connect(&test).await?);
+    let (_serving, _stop) = serve_sums(&connect(&test).await?, "stays");
+    ask_until_served(&asking).await?;
+    for moment in 0..60 {
+        let (serving, stop) = serve_sums(&starting, "goes");
+        sleep(Duration::from_micros(250) * moment).await;
+        stop.cancel();
+        timeout(SOON, serving).await??;
+        for _ in 0..4 {
+            let sum = timeout(Duration::from_secs(5), ask(&asking, &[1])).await??;
+            ensure!(sum.by == "stays" || sum.by == "goes");
+        }
+    }
     Ok(())
 }
