@@ -172,7 +172,7 @@ struct Subscription {
 struct HalfDone(Option<Channel>);
 
 impl HalfDone {
-    fn is_done(mut self) {
+    fn done(mut self) {
         self.0 = None;
     }
 }
@@ -195,7 +195,7 @@ async fn subscribe(
     queues: QueueType,
 ) -> lapin::Result<Subscription> {
     let channel = connection.create_channel().await?;
-    let half_done = HalfDone(Some(channel.clone()));
+    let subscribing = HalfDone(Some(channel.clone()));
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
     let (queue, acknowledged) = match spec {
         QueueSpec::Shared(name) => {
@@ -233,7 +233,7 @@ async fn subscribe(
     let options = BasicConsumeOptions { no_ack: !acknowledged, ..Default::default() };
     let deliveries =
         channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
-    half_done.is_done();
+    subscribing.done();
     let acks = acknowledged.then(|| Acks::on(channel.clone()));
     Ok(Subscription { channel, deliveries, queue, acks })
 }
