@@ -22,7 +22,11 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{sync::Semaphore, time::timeout};
 use tower::ServiceBuilder;
 
-use crate::{AccessError, Credentials, Trust, error::chain, lookup::Lookup};
+use crate::{
+    AccessError, Credentials, Trust,
+    error::{chain, root},
+    lookup::Lookup,
+};
 
 /// More of one answer is not read, in bytes. A page of 500 objects' metadata has 1 MiB, mostly; each may have 256 KiB of annotations.
 pub(crate) const MAX_ANSWER: usize = 16 << 20;
@@ -234,9 +238,21 @@ fn refused(status: StatusCode, body: &[u8]) -> AccessError {
     AccessError::Refused { status: status.as_u16(), message: message.chars().take(MAX_MESSAGE).collect() }
 }
 
+/// Why there was no answer: what is at the bottom of it, in words for whoever gave the credentials.
 fn unreachable(error: &kube::Error) -> AccessError {
-    AccessError::Unreachable(chain(error).chars().take(MAX_MESSAGE).collect())
+    let cause = root(error);
+    let hint = HINTS.iter().find(|(part, _)| cause.contains(part)).map(|(_, hint)| *hint);
+    let text = hint.map_or_else(|| cause.clone(), |hint| format!("{hint} ({cause})"));
+    AccessError::Unreachable(text.chars().take(MAX_MESSAGE).collect())
 }
+
+/// What libraries say, and what it means here.
+const HINTS: [(&str, &str); 4] = [
+    ("UnknownIssuer", "its certificate is not of an authority that is trusted (ca_data)"),
+    ("not valid for name", "its certificate is for another name (tls_server_name)"),
+    ("invalid HTTP version parsed", "it speaks no HTTP: perhaps https:// is meant"),
+    ("CertificateUnknown", "it does not accept the client certificate"),
+];
 
 #[cfg(test)]
 mod tests {

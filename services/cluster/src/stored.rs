@@ -210,7 +210,13 @@ impl StoredClusters {
 
     /// What the cluster says that it is, by credentials that are not stored yet.
     pub(crate) async fn verify(&self, credentials: &Credentials) -> Result<Version, StoredError> {
-        Ok(ClusterClient::new(credentials, self.clients.limits())?.version().await?)
+        let version = ClusterClient::new(credentials, self.clients.limits())?.version().await;
+        Ok(version.map_err(|error| match error {
+            AccessError::Refused { status: 404, .. } => {
+                AccessError::Unreadable("there is no /version; is the URL's path right?".to_owned())
+            }
+            other => other,
+        })?)
     }
 
     /// Has an event published of one of the user's clusters.

@@ -1,6 +1,6 @@
 //! `POST /execute-kubectl-direct/{cluster_id}`: the real `kubectl`.
 
-use ::kubectl::Command;
+use ::kubectl::{Command, Refused};
 use axum::extract::State;
 use contracts::auth::Scope;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,15 @@ struct KubectlResponse {
     simulated: bool,
 }
 
+/// Why a command is refused, and which setting of the service would allow it.
+fn with_setting(refused: &Refused) -> String {
+    match refused {
+        Refused::Changes { .. } => format!("{refused} (setting KUBECTL_WRITES)"),
+        Refused::Secrets => format!("{refused} (setting KUBECTL_SECRETS)"),
+        _ => refused.to_string(),
+    }
+}
+
 /// Run a kubectl command on a cluster
 ///
 /// Needs the scope `operate`. Commands that change the cluster, and Secrets, are allowed by settings only. Each run is in the audit
@@ -63,7 +72,7 @@ async fn execute(
     // Whose it is comes first: what is allowed is not told of clusters of others.
     let cluster = api.clusters.get(&caller.user, id).await?;
     let command = Command::parse(&line, api.kubectl.permissions())
-        .map_err(|refused| Problem::invalid("command", refused.to_string()))?;
+        .map_err(|refused| Problem::invalid("command", with_setting(&refused)))?;
     let is_json = command.is_json();
     let Output { output, error, exit_code, duration_ms, truncated, timed_out } =
         api.kubectl.run(&caller.user, id, command).await?;

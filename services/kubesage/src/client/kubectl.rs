@@ -8,7 +8,8 @@ use super::{
     ClientError,
     api::Service,
     args::{Format, KubectlArgs},
-    output, stored_clusters,
+    output,
+    stored_clusters::{self, StoredCluster},
 };
 
 /// Longer than a command may run by any setting of the service.
@@ -19,7 +20,12 @@ const TIMED_OUT: u8 = 124;
 /// Ends as kubectl has ended.
 pub(crate) async fn run(args: KubectlArgs) -> Result<ExitCode, ClientError> {
     let (api, out) = args.client.open()?;
-    let id = stored_clusters::chosen(&api, args.cluster.as_deref()).await?.id;
+    let StoredCluster { id, cluster_name, .. } =
+        stored_clusters::chosen(&api, args.cluster.as_deref()).await?;
+    if args.cluster.is_none() {
+        // It may have been made the active one elsewhere.
+        output::tell(&format!("On {cluster_name}, the active cluster:"));
+    }
     let request = json!({"command": line(&args.command)?});
     let path = format!("/execute-kubectl-direct/{id}");
     let ran: Value =

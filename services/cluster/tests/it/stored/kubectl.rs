@@ -124,6 +124,12 @@ async fn what_is_not_allowed_is_refused_and_nothing_is_run() -> Result<()> {
         let refused = service.post(&service.bob, &path, &json!({"command": command})).await?;
         let document = problem(refused, 422, "invalid").await.with_context(|| command.to_owned())?;
         ensure!(document.errors[0].field == "command", "{document:?}");
+        let setting = match command {
+            "delete pod web" => "KUBECTL_WRITES",
+            "get secrets" => "KUBECTL_SECRETS",
+            _ => "",
+        };
+        ensure!(document.errors[0].message.contains(setting), "{document:?}");
     }
     let refused = service.post(&service.ann, &path, &json!({"command": "get pods"})).await?;
     problem(refused, 403, "forbidden").await?;
