@@ -63,9 +63,7 @@ impl Bus {
         let queue = QueueSpec::Private { bind, acknowledged: true };
         EventWatch { consumer: self.broker.consume(queue, WATCH_BUFFER) }
     }
-}
 
-impl Bus {
     /// Hands the events of a queue on which they are kept to `handle`, in their order, up to a hundred at a time; each to one of the
     /// processes that do so. A failure is tried again for ever. They are taken off the queue once they were handled, and come again
     /// when that is not known: `handle` tells repetitions by their `event_id`.

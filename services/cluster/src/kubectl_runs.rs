@@ -8,7 +8,7 @@ mod process;
 use std::{io, path::PathBuf, sync::Arc};
 
 use ::kubectl::{Command, Permissions};
-use cluster_access::{Limits, Tunnel, kubeconfig};
+use cluster_access::{Tunnel, kubeconfig};
 use contracts::{ErrorCode, auth::UserData, events::EventType};
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -41,7 +41,6 @@ pub(crate) struct Settings {
     pub(crate) program: PathBuf,
     pub(crate) permissions: Permissions,
     pub(crate) bounds: Bounds,
-    pub(crate) limits: Limits,
 }
 
 /// Why a command was not run, or what became of it is not known.
@@ -80,12 +79,11 @@ impl KubectlRuns {
     pub(crate) async fn run(
         &self,
         user: &UserData,
-        cluster_id: i64,
+        cluster: &StoredCluster,
         command: Command,
     ) -> Result<Output, Problem> {
-        let cluster = self.clusters.get(user, cluster_id).await?;
         let place = self.running.enter(&user.id)?;
-        let (runs, user) = (self.clone(), user.clone());
+        let (runs, user, cluster) = (self.clone(), user.clone(), cluster.clone());
         let running = self.tasks.spawn(async move {
             let _place = place;
             runs.run_and_tell(&user, &cluster, &command).await
@@ -131,7 +129,7 @@ impl KubectlRuns {
 
     async fn run_process(&self, cluster: &StoredCluster, command: &Command) -> Result<Output, RunError> {
         let credentials = self.clusters.credentials(cluster)?;
-        let tunnel = Tunnel::to(&credentials, self.settings.limits).await?;
+        let tunnel = Tunnel::to(&credentials, self.clusters.clients.limits()).await?;
         let kubeconfig = kubeconfig::write(&credentials, &tunnel.proxy);
         let folder = process::Folder::new(kubeconfig.expose_secret())?;
         let Settings { program, bounds, .. } = &*self.settings;

@@ -102,7 +102,6 @@ pub async fn start<V: Verifier>(parts: Parts<V>, shutdown: &Shutdown) -> Result<
         program: kubectl.program(),
         permissions: Permissions { writes: kubectl.kubectl_writes, secrets: kubectl.kubectl_secrets },
         bounds: kubectl.bounds(),
-        limits: stored.limits(),
     };
     let runs = KubectlRuns::new(clusters.clone(), settings, InFlight::new(kubectl.bound()));
     shutdown.spawn(runs.clone().end(shutdown.token()));

@@ -10,7 +10,7 @@ use contracts::{
     auth::UserData,
     events::{Event, EventType},
 };
-use secrecy::SecretString;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use store::{SealError, StoreError, Transaction};
 use thiserror::Error;
@@ -138,8 +138,7 @@ impl StoredClusters {
                 StoreError::Duplicate { .. } => StoredError::NameTaken,
                 other => other.into(),
             })?;
-            transaction.emit(&event(EventType::ClusterOnboarded, user, data(id), now)).await?;
-            transaction.commit().await?;
+            commit(transaction, &event(EventType::ClusterOnboarded, user, data(id), now)).await?;
             Ok(id)
         };
         let id = self.bounded(stored).await?;
@@ -162,8 +161,7 @@ impl StoredClusters {
         let removed = async {
             let (mut transaction, now) = self.touched(user, id).await?;
             self.database.remove(&mut transaction, id).await?;
-            transaction.emit(&of_cluster(EventType::ClusterDeleted, user, &cluster, json!({}), now)).await?;
-            Ok(transaction.commit().await?)
+            commit(transaction, &of_cluster(EventType::ClusterDeleted, user, &cluster, json!({}), now)).await
         };
         self.bounded(removed).await?;
         self.clients.forget(&cluster);
@@ -201,8 +199,7 @@ impl StoredClusters {
             let (mut transaction, now) = self.touched(user, id).await?;
             let now = self.database.select(&mut transaction, &user.id, id, now).await?;
             let now = self.database.touch(&mut transaction, &user.id, id, now).await?.unwrap_or(now);
-            transaction.emit(&of_cluster(kind, user, &cluster, data, now)).await?;
-            Ok(transaction.commit().await?)
+            commit(transaction, &of_cluster(kind, user, &cluster, data, now)).await
         };
         self.bounded(selected).await?;
         Ok((StoredCluster { is_active: 1, ..cluster }, namespaces))
@@ -228,9 +225,8 @@ impl StoredClusters {
         data: Value,
     ) -> Result<(), StoredError> {
         let told = async {
-            let (mut transaction, now) = self.touched(user, cluster.id).await?;
-            transaction.emit(&of_cluster(kind, user, cluster, data, now)).await?;
-            Ok(transaction.commit().await?)
+            let (transaction, now) = self.touched(user, cluster.id).await?;
+            commit(transaction, &of_cluster(kind, user, cluster, data, now)).await
         };
         self.bounded(told).await
     }
@@ -244,12 +240,9 @@ impl StoredClusters {
         data: Value,
     ) -> Result<(), StoredError> {
         let told = async {
-            let mut transaction = self.database.store().begin().await?;
-            let now = self.database.now();
-            let touched = self.database.touch(&mut transaction, &user.id, cluster.id, now).await?;
-            let now = touched.unwrap_or(now);
-            transaction.emit(&of_cluster(kind, user, cluster, data, now)).await?;
-            Ok(transaction.commit().await?)
+            let (transaction, touched) = self.try_touch(user, cluster.id).await?;
+            let now = touched.unwrap_or_else(|| self.database.now());
+            commit(transaction, &of_cluster(kind, user, cluster, data, now)).await
         };
         self.bounded(told).await
     }
@@ -275,8 +268,7 @@ impl StoredClusters {
         let replaced = async {
             let (mut transaction, now) = self.touched(user, cluster.id).await?;
             self.database.replace(&mut transaction, cluster.id, credentials, &sealed, now).await?;
-            transaction.emit(&of_cluster(EventType::ClusterUpdated, user, &cluster, data, now)).await?;
-            Ok(transaction.commit().await?)
+            commit(transaction, &of_cluster(EventType::ClusterUpdated, user, &cluster, data, now)).await
         };
         self.bounded(replaced).await?;
         self.clients.forget(&cluster);
@@ -295,7 +287,10 @@ impl StoredClusters {
             server,
             server_name: cluster.tls_server_name.clone(),
             token,
-            identity: identity.map(|(certificate, key)| Identity { certificate: exposed(&certificate), key }),
+            identity: identity.map(|(certificate, key)| Identity {
+                certificate: certificate.expose_secret().to_owned(),
+                key,
+            }),
             trust: match (cluster.use_secure_tls != 0, cluster.ca_data.clone()) {
                 (false, _) => Trust::Nobody,
                 (true, None) => Trust::Public,
@@ -310,9 +305,19 @@ impl StoredClusters {
 
     /// A transaction that holds one of the user's clusters, and the time of what is done in it.
     async fn touched(&self, user: &UserData, id: i64) -> Result<(Transaction, Timestamp), StoredError> {
+        let (transaction, touched) = self.try_touch(user, id).await?;
+        Ok((transaction, touched.ok_or(StoredError::NotFound)?))
+    }
+
+    /// The same, without a time when there is no such cluster.
+    async fn try_touch(
+        &self,
+        user: &UserData,
+        id: i64,
+    ) -> Result<(Transaction, Option<Timestamp>), StoredError> {
         let mut transaction = self.database.store().begin().await?;
         let touched = self.database.touch(&mut transaction, &user.id, id, self.database.now()).await?;
-        Ok((transaction, touched.ok_or(StoredError::NotFound)?))
+        Ok((transaction, touched))
     }
 
     async fn bounded<T>(&self, work: impl Future<Output = Result<T, StoredError>>) -> Result<T, StoredError> {
@@ -320,9 +325,10 @@ impl StoredClusters {
     }
 }
 
-fn exposed(secret: &SecretString) -> String {
-    use secrecy::ExposeSecret;
-    secret.expose_secret().to_owned()
+/// Makes a change last, with the event that tells of it.
+async fn commit(mut transaction: Transaction, event: &Event) -> Result<(), StoredError> {
+    transaction.emit(event).await?;
+    Ok(transaction.commit().await?)
 }
 
 /// An event of a cluster: `data` with the cluster's id and name.

@@ -75,7 +75,7 @@ async fn execute(
         .map_err(|refused| Problem::invalid("command", with_setting(&refused)))?;
     let is_json = command.is_json();
     let Output { output, error, exit_code, duration_ms, truncated, timed_out } =
-        api.kubectl.run(&caller.user, id, command).await?;
+        api.kubectl.run(&caller.user, &cluster, command).await?;
     // What was cut is no JSON.
     let parsed = if is_json { serde_json::from_str(&output).ok() } else { None };
     // A cluster that has just answered answers again.
