@@ -103,6 +103,9 @@ pub async fn start<V: Verifier>(parts: Parts<V>, shutdown: &Shutdown) -> Result<
         permissions: Permissions { writes: kubectl.kubectl_writes, secrets: kubectl.kubectl_secrets },
         bounds: kubectl.bounds(),
     };
+    if let Err(error) = which::which(&settings.program) {
+        tracing::warn!(program = %settings.program.display(), %error, "kubectl is missing (setting KUBECTL): commands cannot be run");
+    }
     let runs = KubectlRuns::new(clusters.clone(), settings, InFlight::new(kubectl.bound()));
     shutdown.spawn(runs.clone().end(shutdown.token()));
     let in_flight = InFlight::new(queries.bound());

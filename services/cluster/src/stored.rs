@@ -42,7 +42,7 @@ pub(crate) struct StoredClusters {
 pub(crate) enum StoredError {
     #[error("there is no such cluster")]
     NotFound,
-    #[error("you have a cluster of this name already; remove it first, or choose another name")]
+    #[error("you have a cluster of this name already; replace its credentials, remove it, or choose another name")]
     NameTaken,
     #[error("you have {MAX_CLUSTERS} clusters already; remove some first")]
     TooMany,
@@ -168,13 +168,18 @@ impl StoredClusters {
         Ok(cluster)
     }
 
+    /// The user's cluster of that name.
+    pub(crate) async fn named(&self, user: &UserData, name: &str) -> Result<StoredCluster, StoredError> {
+        self.database.cluster_named(&user.id, name).await?.ok_or(StoredError::NotFound)
+    }
+
     /// The credentials of the user's cluster of that name, opened; that somebody saw them is told as an event.
     pub(crate) async fn show_credentials(
         &self,
         user: &UserData,
         name: &str,
     ) -> Result<(StoredCluster, Credentials), StoredError> {
-        let cluster = self.database.cluster_named(&user.id, name).await?.ok_or(StoredError::NotFound)?;
+        let cluster = self.named(user, name).await?;
         let credentials = self.credentials(&cluster)?;
         self.tell(user, &cluster, EventType::ClusterCredentialsRead, json!({})).await?;
         Ok((cluster, credentials))
@@ -255,23 +260,22 @@ impl StoredClusters {
         }
     }
 
-    /// Puts other credentials in the place of those that are stored of the user's cluster of that name.
+    /// Puts other credentials in the place of those that are stored of a cluster.
     pub(crate) async fn replace_credentials(
         &self,
         user: &UserData,
-        name: &str,
+        cluster: &StoredCluster,
         credentials: &Credentials,
     ) -> Result<StoredCluster, StoredError> {
-        let cluster = self.database.cluster_named(&user.id, name).await?.ok_or(StoredError::NotFound)?;
         let sealed = self.seals.seal(cluster.id, credentials)?;
         let data = json!({"changed": ["credentials"], "server_url": credentials.server.to_string()});
         let replaced = async {
             let (mut transaction, now) = self.touched(user, cluster.id).await?;
             self.database.replace(&mut transaction, cluster.id, credentials, &sealed, now).await?;
-            commit(transaction, &of_cluster(EventType::ClusterUpdated, user, &cluster, data, now)).await
+            commit(transaction, &of_cluster(EventType::ClusterUpdated, user, cluster, data, now)).await
         };
         self.bounded(replaced).await?;
-        self.clients.forget(&cluster);
+        self.clients.forget(cluster);
         self.get(user, cluster.id).await
     }
 

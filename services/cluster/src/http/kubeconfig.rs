@@ -37,6 +37,8 @@ struct KubeconfigParams {
     cluster_name: Option<String>,
     /// Who runs the clusters.
     provider_name: Option<String>,
+    /// Words to find them by.
+    tags: Option<String>,
     /// Ask each cluster for its version first, and store none that does not answer.
     #[serde(default)]
     verify: bool,
@@ -153,7 +155,7 @@ impl Api {
             token: context.token,
             context_name: Some(context.name),
             provider_name: params.provider_name.clone(),
-            tags: None,
+            tags: params.tags.clone(),
             use_secure_tls: context.is_secure,
             ca_data: context.ca_data,
             public_ca: true,
@@ -174,12 +176,26 @@ fn is_ours(error: &StoredError) -> bool {
     matches!(error, StoredError::Store(_) | StoredError::Seal(_))
 }
 
+/// What a kubeconfig calls otherwise than a request does.
+const NAMES: [(&str, &str); 6] = [
+    ("server_url", "server"),
+    ("tls_server_name", "tls-server-name"),
+    ("ca_data", "certificate-authority-data"),
+    ("tls_cert", "client-certificate-data"),
+    ("tls_key", "client-key-data"),
+    ("use_secure_tls false", "insecure-skip-tls-verify true"),
+];
+
+fn in_words_of_kubeconfigs(reason: String) -> String {
+    NAMES.iter().fold(reason, |reason, (field, name)| reason.replace(field, name))
+}
+
 fn reason(refusal: &Refusal) -> String {
     match refusal {
         Refusal::Context(reason) => reason.to_string(),
         Refusal::Cluster(StoredError::Invalid(errors)) => {
             let texts = errors.iter().map(|FieldError { field, message }| format!("{field} {message}"));
-            texts.collect::<Vec<_>>().join("; ")
+            in_words_of_kubeconfigs(texts.collect::<Vec<_>>().join("; "))
         }
         Refusal::Cluster(error) if is_ours(error) => {
             tracing::error!(%error, "a context cannot be stored");

@@ -299,12 +299,15 @@ async fn replace_credentials(
     Json(request): Json<CredentialsRequest>,
 ) -> Result<Json<ClusterConfig>, Problem> {
     caller.require(&Scope::Operate)?;
+    let cluster = api.clusters.named(&caller.user, &name).await?;
     let given = Given {
-        cluster_name: name.clone(),
+        cluster_name: name,
         server_url: request.server_url,
         token: request.token,
         use_secure_tls: request.use_secure_tls,
         ca_data: request.ca_data,
+        // As it is of a kubeconfig without authorities, and stays so.
+        public_ca: cluster.use_secure_tls != 0 && cluster.ca_data.is_none(),
         tls_server_name: request.tls_server_name,
         tls_cert: request.tls_cert,
         tls_key: request.tls_key,
@@ -315,7 +318,7 @@ async fn replace_credentials(
         let _place = api.in_flight.enter(&caller.user.id)?;
         api.clusters.verify(&credentials).await?;
     }
-    let replaced = api.clusters.replace_credentials(&caller.user, &name, &credentials).await?;
+    let replaced = api.clusters.replace_credentials(&caller.user, &cluster, &credentials).await?;
     Ok(Json(replaced.into()))
 }
 

@@ -87,8 +87,20 @@ impl Api {
         query: &[(&str, String)],
         with: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<T, ClientError> {
+        self.send_with(Method::POST, service, path, query, with).await
+    }
+
+    /// The same by another method.
+    pub(crate) async fn send_with<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        service: Service,
+        path: &str,
+        query: &[(&str, String)],
+        with: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<T, ClientError> {
         let url = self.url(service, path, query)?;
-        self.json(&url, |client| with(client.post(url.clone()))).await
+        self.json(&url, |client| with(client.request(method.clone(), url.clone()))).await
     }
 
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<(), ClientError> {

@@ -9,14 +9,14 @@ use secrecy::SecretString;
 use url::Url;
 use web::config::secret;
 
-pub(crate) use stored::{AddArgs, AuditArgs, KubectlArgs, StoredCommand};
+pub(crate) use stored::{AddArgs, AuditArgs, CredentialArgs, KubectlArgs, StoredCommand, UpdateArgs};
 
 /// The exit codes, for `--help`.
 pub(crate) const EXIT_CODES: &str = "Exit codes of the commands that ask a running Kubesage:
   0  done
-  1  something else failed
-  2  the command line or the profile is wrong
-  3  the API key is not known, or may not do this
+  1  something else failed, or not all of it could be done
+  2  the command line, a value on it or the profile is wrong
+  3  the API key is not known or may not do this, or the cluster does not allow it
   4  there is no such thing
   5  Kubesage, the cluster's agent or the cluster cannot be reached right now, or too much was asked
   6  the cluster did not connect within the time

@@ -27,8 +27,12 @@ pub(crate) async fn run(args: AuditArgs) -> Result<(), ClientError> {
     let (api, out) = args.client.open()?;
     let answer = wanted(&api, &args).await?;
     out.print(&answer, rows)?;
-    if out.format == Format::Table && answer["cursor"].is_string() {
-        output::tell("There are older ones; a larger --limit, or --all, shows them.");
+    if out.format == Format::Table {
+        if answer["cursor"].is_string() {
+            output::tell("There are older ones; a larger --limit, or --all, shows them.");
+        } else if answer["events"].as_array().is_some_and(Vec::is_empty) {
+            output::tell("There are none of that kind.");
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::{io, process::ExitCode, time::Duration};
 
 use contracts::ErrorCode;
 use thiserror::Error;
-use web::ProblemDocument;
+use web::{FieldError, ProblemDocument};
 
 #[derive(Debug, Error)]
 pub(crate) enum ClientError {
@@ -25,15 +25,22 @@ pub(crate) enum ClientError {
     NoSuchStoredCluster(String),
     #[error("the cluster did not connect within {} s: {why}", .after.as_secs())]
     NotConnected { after: Duration, why: String },
+    /// The others are done.
+    #[error("{left} of {all} contexts could not be added")]
+    Partly { left: usize, all: usize },
     #[error("{0}")]
     Io(#[from] io::Error),
 }
 
-/// What happened, and which values were not accepted.
+/// What happened, and which values were not accepted: several are a line each.
 fn told(problem: &ProblemDocument) -> String {
-    let fields: Vec<String> =
-        problem.errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
-    if fields.is_empty() { problem.detail.clone() } else { fields.join("; ") }
+    let values = problem.errors.iter().map(|FieldError { field, message }| format!("{field}: {message}"));
+    let values: Vec<String> = values.collect();
+    match values.as_slice() {
+        [] => problem.detail.clone(),
+        [value] => value.clone(),
+        _ => format!("{}\n  {}\n", problem.detail, values.join("\n  ")),
+    }
 }
 
 impl ClientError {
@@ -44,9 +51,10 @@ impl ClientError {
             Self::NoSuchCluster(_) | Self::NoSuchStoredCluster(_) => 4,
             Self::Unreachable { .. } => 5,
             Self::NotConnected { .. } => 6,
-            Self::NotKubesage { .. } | Self::Io(_) => 1,
+            Self::NotKubesage { .. } | Self::Partly { .. } | Self::Io(_) => 1,
             Self::Problem(problem) => match problem.code {
                 ErrorCode::Unauthenticated | ErrorCode::Forbidden => 3,
+                ErrorCode::Invalid => 2,
                 ErrorCode::NotFound => 4,
                 ErrorCode::RateLimited => 5,
                 _ if problem.status >= 500 => 5,

@@ -41,10 +41,16 @@ fn show(ran: &Value) -> Result<(), ClientError> {
     output::put(ran["output"].as_str().unwrap_or_default())?;
     output::tell_as_is(ran["error"].as_str().unwrap_or_default());
     if ran["truncated"] == true {
-        output::tell("kubectl printed more than is shown here.");
+        output::tell(
+            "kubectl printed more than Kubesage keeps (setting KUBECTL_MAX_OUTPUT_KIB of the cluster service); ask for less, as \
+             with -l, -n or --tail.",
+        );
     }
     if ran["timed_out"] == true {
-        output::tell("kubectl took too long and was killed.");
+        let seconds = ran["duration_ms"].as_u64().unwrap_or_default() / 1000;
+        output::tell(&format!(
+            "kubectl was killed after {seconds} s (setting KUBECTL_TIMEOUT of the cluster service)."
+        ));
     }
     Ok(())
 }

@@ -1,22 +1,35 @@
-//! `kubesage clusters add`, `use`, `remove`, `namespaces` and `credentials`: clusters by stored credentials.
+//! `kubesage clusters add`, `update`, `use`, `remove`, `namespaces` and `credentials`: clusters by stored credentials.
 
 use std::path::{Path, PathBuf};
 
 use comfy_table::Table;
-use reqwest::{RequestBuilder, header::CONTENT_TYPE};
+use reqwest::{Method, RequestBuilder, header::CONTENT_TYPE};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use web::FieldError;
 
 use super::{
     ClientError,
     api::{Api, Service, segment},
-    args::{AddArgs, Format, StoredCommand},
+    args::{AddArgs, CredentialArgs, Format, StoredCommand, UpdateArgs},
     input,
     output::{self, Output, age, fields, table, text},
 };
 
 const CLUSTERS: &str = "/clusters";
+
+/// What a person knows by another name than the API does.
+const FLAGS: [(&str, &str); 8] = [
+    ("cluster_name", "NAME"),
+    ("server_url", "--server"),
+    ("token", "--token-file"),
+    ("ca_data", "--ca-file"),
+    ("tls_server_name", "--tls-server-name"),
+    ("tls_cert", "--cert-file"),
+    ("tls_key", "--key-file"),
+    ("provider_name", "--provider"),
+];
 
 /// A cluster by stored credentials, as far as the client itself needs to know it.
 #[derive(Deserialize)]
@@ -25,6 +38,9 @@ pub(crate) struct StoredCluster {
     pub(crate) cluster_name: String,
     server_url: String,
     is_active: bool,
+    use_secure_tls: bool,
+    ca_data: Option<String>,
+    tls_server_name: Option<String>,
 }
 
 pub(crate) async fn list(api: &Api, out: &Output) -> Result<(), ClientError> {
@@ -38,6 +54,7 @@ pub(crate) async fn run(api: &Api, out: &Output, command: StoredCommand) -> Resu
             Some(path) => add_contexts(api, out, &args, path).await,
             None => add(api, out, &args).await,
         },
+        StoredCommand::Update(args) => update(api, out, &args).await,
         StoredCommand::Use { cluster } => {
             let id = named(api, &cluster).await?.id;
             let path = format!("/select-cluster-and-get-namespaces/{id}");
@@ -58,7 +75,12 @@ pub(crate) async fn run(api: &Api, out: &Output, command: StoredCommand) -> Resu
                 output::tell("Nothing was removed.");
                 return Ok(());
             }
-            api.delete(Service::Cluster, &format!("/remove-cluster/{id}")).await?;
+            let path = format!("/remove-cluster/{id}");
+            let removed: Value =
+                api.send_with(Method::DELETE, Service::Cluster, &path, &[], |delete| delete).await?;
+            if out.format == Format::Json {
+                return out.print_json(&removed);
+            }
             output::tell(&format!("Removed {cluster_name}."));
             Ok(())
         }
@@ -112,35 +134,63 @@ async fn known(api: &Api) -> Result<Vec<StoredCluster>, ClientError> {
 }
 
 async fn add(api: &Api, out: &Output, args: &AddArgs) -> Result<(), ClientError> {
-    if args.insecure {
-        output::tell("The server's certificate is not checked: whoever answers there gets the credentials.");
-    }
-    let read = |path: &Option<PathBuf>| path.as_deref().map(input::file).transpose();
-    let request = json!({
-        "cluster_name": args.cluster_name,
-        "server_url": args.server,
-        "token": token(args)?.as_ref().map(ExposeSecret::expose_secret),
-        "provider_name": args.provider,
-        "tags": args.tags,
-        "use_secure_tls": !args.insecure,
-        "ca_data": read(&args.ca_file)?,
-        "tls_server_name": args.tls_server_name,
-        "tls_cert": read(&args.cert_file)?,
-        "tls_key": read(&args.key_file)?,
-    });
-    let query = [("verify", (!args.no_verify).to_string())];
+    let mut request = asked_with(&args.credentials)?;
+    request["cluster_name"] = json!(args.cluster_name);
+    request["server_url"] = json!(args.server);
+    request["provider_name"] = json!(args.provider);
+    request["tags"] = json!(args.tags);
+    request["use_secure_tls"] = json!(!args.credentials.insecure);
+    let query = [("verify", args.verify.is_wanted().to_string())];
     let send = |post: RequestBuilder| post.json(&request);
-    let added: Value = api.post_with(Service::Cluster, "/onboard-cluster", &query, send).await?;
+    let added: Result<Value, _> = api.post_with(Service::Cluster, "/onboard-cluster", &query, send).await;
+    let added = added.map_err(by_flags)?;
     out.print(&added, |added| rows([added]))?;
     if let Some(version) = added["kubernetes_version"].as_str() {
         let simulated = if added["simulated"] == true { ", simulated" } else { "" };
         output::tell(&format!("It answers: Kubernetes {version}{simulated}."));
     }
+    say_next(&added);
     Ok(())
 }
 
+async fn update(api: &Api, out: &Output, args: &UpdateArgs) -> Result<(), ClientError> {
+    let UpdateArgs { cluster, server, credentials, verify } = args;
+    let cluster = named(api, cluster).await?;
+    let mut request = asked_with(credentials)?;
+    request["server_url"] = json!(server.as_ref().unwrap_or(&cluster.server_url));
+    let is_secure = !credentials.insecure && (cluster.use_secure_tls || credentials.ca_file.is_some());
+    request["use_secure_tls"] = json!(is_secure);
+    for (field, present) in
+        [("ca_data", &cluster.ca_data), ("tls_server_name", &cluster.tls_server_name)]
+    {
+        if request[field].is_null() && is_secure {
+            request[field] = json!(present);
+        }
+    }
+    let query = [("verify", verify.is_wanted().to_string())];
+    let path = format!("/cluster/{}/credentials", segment(&cluster.cluster_name));
+    let updated: Result<Value, _> =
+        api.send_with(Method::PUT, Service::Cluster, &path, &query, |put| put.json(&request)).await;
+    out.print(&updated.map_err(by_flags)?, |updated| rows([updated]))
+}
+
+/// The credentials and the TLS data that are given, by the names of the API.
+fn asked_with(args: &CredentialArgs) -> Result<Value, ClientError> {
+    if args.insecure {
+        output::tell("The server's certificate is not checked: whoever answers there gets the credentials.");
+    }
+    let read = |path: &Option<PathBuf>| path.as_deref().map(input::file).transpose();
+    Ok(json!({
+        "token": token(args)?.as_ref().map(ExposeSecret::expose_secret),
+        "ca_data": read(&args.ca_file)?,
+        "tls_server_name": args.tls_server_name,
+        "tls_cert": read(&args.cert_file)?,
+        "tls_key": read(&args.key_file)?,
+    }))
+}
+
 /// The token, if the cluster is to be asked with one.
-fn token(args: &AddArgs) -> Result<Option<SecretString>, ClientError> {
+fn token(args: &CredentialArgs) -> Result<Option<SecretString>, ClientError> {
     let token = match (&args.token_file, &args.cert_file) {
         (Some(path), _) => input::file(path)?.trim().into(),
         (None, None) => input::secret("Token: ")?,
@@ -151,19 +201,53 @@ fn token(args: &AddArgs) -> Result<Option<SecretString>, ClientError> {
 
 async fn add_contexts(api: &Api, out: &Output, args: &AddArgs, path: &Path) -> Result<(), ClientError> {
     let kubeconfig = input::file(path)?;
-    let mut query = vec![("verify", (!args.no_verify).to_string())];
-    for (name, value) in
-        [("context", &args.context), ("cluster_name", &args.name), ("provider_name", &args.provider)]
-    {
+    let mut query = vec![("verify", args.verify.is_wanted().to_string())];
+    for (name, value) in [
+        ("context", &args.context),
+        ("cluster_name", &args.cluster_name),
+        ("provider_name", &args.provider),
+        ("tags", &args.tags),
+    ] {
         query.extend(value.clone().map(|value| (name, value)));
     }
     let send = |post: RequestBuilder| post.header(CONTENT_TYPE, "application/yaml").body(kubeconfig.clone());
-    let answer: Value = api.post_with(Service::Cluster, "/onboard-cluster/kubeconfig", &query, send).await?;
-    out.print(&answer, |answer| rows(answer["clusters"].as_array().into_iter().flatten()))?;
-    for refused in answer["refused"].as_array().into_iter().flatten() {
-        output::tell(&format!("{} is not added: {}", text(&refused["context"]), text(&refused["reason"])));
+    let answer: Result<Value, _> =
+        api.post_with(Service::Cluster, "/onboard-cluster/kubeconfig", &query, send).await;
+    let answer = answer.map_err(by_flags)?;
+    let contexts = |field: &str| answer[field].as_array().map(Vec::as_slice).unwrap_or_default();
+    let (added, refused) = (contexts("clusters"), contexts("refused"));
+    out.print(&answer, |_| rows(added))?;
+    for context in refused {
+        output::tell(&format!("{} is not added: {}", text(&context["context"]), text(&context["reason"])));
+    }
+    if !refused.is_empty() {
+        return Err(ClientError::Partly { left: refused.len(), all: added.len() + refused.len() });
+    }
+    if let [added] = added {
+        say_next(added);
     }
     Ok(())
+}
+
+/// What comes next, for a person.
+fn say_next(added: &Value) {
+    let name = shlex::try_quote(added["cluster_name"].as_str().unwrap_or_default()).unwrap_or_default();
+    output::tell(&format!("Make it the active one with: kubesage clusters use {name}"));
+}
+
+/// An error about values, by the names that they have on the command line.
+fn by_flags(error: ClientError) -> ClientError {
+    let ClientError::Problem(mut problem) = error else { return error };
+    for FieldError { field, message } in &mut problem.errors {
+        if let Some((_, flag)) = FLAGS.iter().find(|(name, _)| name == field) {
+            (*flag).clone_into(field);
+        }
+        *message = message.replace("use_secure_tls false", "--insecure");
+        for (name, flag) in FLAGS.iter().filter(|(name, _)| name.contains('_')) {
+            *message = message.replace(name, flag);
+        }
+    }
+    ClientError::Problem(problem)
 }
 
 fn rows<'a>(clusters: impl IntoIterator<Item = &'a Value>) -> Table {

@@ -68,9 +68,9 @@ async fn a_cluster_is_added_by_kubeconfig_used_and_removed() -> Result<()> {
     let (kubesage, kubeconfig) = start(directory.path()).await?;
     run(&kubesage, &["kubectl", "--", "get", "pods"]).await?.failed(2, "kubesage clusters add")?;
 
-    let add = ["clusters", "add", "--kubeconfig", &kubeconfig, "--name", "shop", "--provider", "sim"];
+    let add = ["clusters", "add", "shop", "--kubeconfig", &kubeconfig, "--provider", "sim"];
     let added = run(&kubesage, &add).await?;
-    ensure!(added.code == Some(0) && added.error.is_empty(), "{added:?}");
+    ensure!(added.code == Some(0) && added.error.contains("kubesage clusters use shop"), "{added:?}");
     let lines: Vec<&str> = added.output.lines().collect();
     ensure!(lines.len() == 2 && lines[0].starts_with("ACTIVE") && lines[1].contains("shop"), "{added:?}");
     run(&kubesage, &add).await?.failed(1, "have a cluster of this name already")?;
@@ -99,7 +99,8 @@ async fn a_cluster_is_added_by_kubeconfig_used_and_removed() -> Result<()> {
     events_are_told(&kubesage).await?;
 
     run(&kubesage, &["clusters", "remove", "shop"]).await?.failed(2, "--yes")?;
-    run(&kubesage, &["clusters", "remove", "shop", "--yes"]).await?.well()?;
+    let removed = json(&kubesage, &["clusters", "remove", "shop", "--yes"]).await?;
+    ensure!(removed["cluster_name"] == "shop", "{removed}");
     let listed = json(&kubesage, &["clusters", "list", "--stored"]).await?;
     assert_eq!(listed, json!({"clusters": []}));
     run(&kubesage, &["clusters", "namespaces", "shop"]).await?.failed(4, "shop")?;
@@ -122,7 +123,7 @@ async fn commands_are_kubectls(kubesage: &Started) -> Result<()> {
         told["exit_code"] == 1 && told["error"].as_str().is_some_and(|e| e.contains("NotFound")),
         "{told}"
     );
-    run(kubesage, &["kubectl", "exec", "web", "--", "sh"]).await?.failed(1, "not allowed")?;
+    run(kubesage, &["kubectl", "exec", "web", "--", "sh"]).await?.failed(2, "not allowed")?;
     run(kubesage, &["kubectl", "--cluster", "nope", "get", "ns"]).await?.failed(4, "nope")?;
     Ok(())
 }
@@ -167,12 +168,13 @@ async fn of_a_kubeconfig_what_cannot_be_stored_is_told() -> Result<()> {
 
     let add = ["clusters", "add", "--kubeconfig", "-"];
     let added = run_with(&kubesage, &add, &several).await?;
-    ensure!(added.code == Some(0) && added.output.contains(&good), "{added:?}");
+    ensure!(added.code == Some(1) && added.output.contains(&good), "{added:?}");
     ensure!(added.error.starts_with("eks is not added: ") && added.error.contains("exec"), "{added:?}");
+    ensure!(added.error.contains("1 of 2 contexts could not be added"), "{added:?}");
     // And where nothing is left to be stored.
     let eks = [&add[..], &["--context", "eks"]].concat();
-    run_with(&kubesage, &eks, &several).await?.failed(1, "exec")?;
-    run_with(&kubesage, &add, "no kubeconfig").await?.failed(1, "kubeconfig")?;
+    run_with(&kubesage, &eks, &several).await?.failed(2, "exec")?;
+    run_with(&kubesage, &add, "no kubeconfig").await?.failed(2, "kubeconfig")?;
     kubesage.stop().await
 }
 
@@ -214,5 +216,25 @@ async fn a_cluster_is_added_by_its_token() -> Result<()> {
     );
     let table = run(&kubesage, &["clusters", "credentials", "my shop"]).await?.well()?;
     ensure!(table.starts_with("FIELD") && table.contains(token), "{table}");
+    credentials_are_replaced(&kubesage, token).await?;
     kubesage.stop().await
+}
+
+/// What is not given stays: the address and the authority. What the cluster does not take is not stored.
+async fn credentials_are_replaced(kubesage: &Started, token: &str) -> Result<()> {
+    let update = ["clusters", "update", "my shop", "--token-file", "-"];
+    run_with(kubesage, &update, "wrong").await?.failed(3, "401")?;
+    run(kubesage, &["clusters", "namespaces", "my shop"]).await?.well()?;
+    run_with(kubesage, &[&update[..], &["--no-verify"]].concat(), "wrong").await?.well()?;
+    run(kubesage, &["clusters", "namespaces", "my shop"]).await?.failed(3, "401")?;
+    let updated = run_with(kubesage, &update, token).await?.well()?;
+    ensure!(updated.contains("my shop") && updated.contains("checked"), "{updated}");
+    run(kubesage, &["clusters", "namespaces", "my shop"]).await?.well()?;
+
+    // Values are named as they are on the command line.
+    let server = ["clusters", "update", "my shop", "--token-file", "-", "--server", "http://127.0.0.1:9"];
+    let refused = run_with(kubesage, &server, token).await?;
+    refused.failed(2, "--server: ")?;
+    ensure!(refused.error.contains("--insecure") && !refused.error.contains('_'), "{refused:?}");
+    run_with(kubesage, &["clusters", "update", "nope"], token).await?.failed(4, "nope")
 }

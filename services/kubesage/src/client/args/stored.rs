@@ -9,10 +9,17 @@ use jiff::{Span, SpanRelativeTo};
 use super::ClientArgs;
 
 const ADD_EXAMPLES: &str = "Examples:
-  kubesage clusters add --kubeconfig ~/.kube/config --context prod
+  kubesage clusters add --kubeconfig ~/.kube/config
+  kubesage clusters add production --kubeconfig ~/.kube/config --context prod
   kubectl config view --raw --flatten | kubesage clusters add --kubeconfig -
   kubectl create token kubesage |
     kubesage clusters add prod --server https://203.0.113.7:6443 --ca-file ca.pem --token-file -";
+
+const UPDATE_EXAMPLES: &str = "Examples:
+  kubectl create token kubesage | kubesage clusters update prod --token-file -
+  kubesage clusters update prod --server https://203.0.113.8:6443 --ca-file ca.pem --cert-file c.pem --key-file k.pem
+
+The address, the authorities and the server's name stay as they are where they are not given; the token or client certificate is replaced.";
 
 const KUBECTL_EXAMPLES: &str = "Examples:
   kubesage kubectl -- get pods -A -o wide
@@ -30,6 +37,8 @@ const AUDIT_EXAMPLES: &str = "Examples:
 pub(crate) enum StoredCommand {
     /// Add one without an agent, by credentials that Kubesage stores: those of a kubeconfig, or a token or a client certificate
     Add(Box<AddArgs>),
+    /// Replace the credentials of one that was added, such as a token that has expired
+    Update(Box<UpdateArgs>),
     /// Make one that was added the active one, which `kubesage kubectl` takes
     Use {
         /// Its name or id
@@ -58,66 +67,99 @@ pub(crate) enum StoredCommand {
 #[derive(Args)]
 #[command(after_help = ADD_EXAMPLES)]
 pub(crate) struct AddArgs {
-    /// What you call it
-    #[arg(value_name = "NAME", required_unless_present = "kubeconfig", conflicts_with = "kubeconfig")]
+    /// What you call it; of a kubeconfig, the only context's cluster, which is called as the context without it
+    #[arg(value_name = "NAME", required_unless_present = "kubeconfig")]
     pub(crate) cluster_name: Option<String>,
 
-    /// Address of its API server, such as https://203.0.113.7:6443
-    #[arg(long, value_name = "URL", required_unless_present = "kubeconfig", conflicts_with = "kubeconfig")]
+    /// Address of its API server, such as https://203.0.113.7:6443; or give a --kubeconfig
+    #[arg(long, value_name = "URL", required_unless_present = "kubeconfig")]
     pub(crate) server: Option<String>,
 
-    /// File with a bearer token; - is standard input. Without it and without a client certificate, a terminal asks for the token,
-    /// and programs write it to standard input
-    #[arg(long, value_name = "FILE", conflicts_with = "kubeconfig")]
-    pub(crate) token_file: Option<PathBuf>,
-
-    /// File with the certificates of the authorities that vouch for the server, PEM
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["kubeconfig", "insecure"])]
-    pub(crate) ca_file: Option<PathBuf>,
-
-    /// Name in the server's certificate, where it is another than the URL's host
-    #[arg(long, value_name = "NAME", conflicts_with = "kubeconfig")]
-    pub(crate) tls_server_name: Option<String>,
-
-    /// File with a client certificate, PEM
-    #[arg(long, value_name = "FILE", requires = "key_file", conflicts_with = "kubeconfig")]
-    pub(crate) cert_file: Option<PathBuf>,
-
-    /// File with its key, PEM
-    #[arg(long, value_name = "FILE", requires = "cert_file", conflicts_with = "kubeconfig")]
-    pub(crate) key_file: Option<PathBuf>,
-
-    /// Do not check the server's certificate: whoever answers gets the credentials
-    #[arg(long, conflicts_with = "kubeconfig")]
-    pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) credentials: CredentialArgs,
 
     /// Add the clusters of this kubeconfig, one for each context; - is standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "CredentialArgs"])]
     pub(crate) kubeconfig: Option<PathBuf>,
 
     /// Only this context of the kubeconfig
     #[arg(long, value_name = "NAME", requires = "kubeconfig", conflicts_with = "server")]
     pub(crate) context: Option<String>,
 
-    /// What you call the context's cluster; without it, as the context
-    #[arg(long, requires = "kubeconfig", conflicts_with = "server")]
-    pub(crate) name: Option<String>,
-
     /// Who runs it
     #[arg(long)]
     pub(crate) provider: Option<String>,
 
     /// Words to find it by
-    #[arg(long, conflicts_with = "kubeconfig")]
+    #[arg(long)]
     pub(crate) tags: Option<String>,
 
-    /// Ask the cluster for its version first, and add none that does not answer (the default)
+    #[command(flatten)]
+    pub(crate) verify: VerifyArgs,
+}
+
+/// How a cluster is asked.
+#[derive(Args)]
+pub(crate) struct CredentialArgs {
+    /// File with a bearer token; - is standard input. Without it and without a client certificate, a terminal asks for the token,
+    /// and programs write it to standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// File with the certificates of the authorities that vouch for the server, PEM
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub(crate) ca_file: Option<PathBuf>,
+
+    /// Name in the server's certificate, where it is another than the URL's host
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tls_server_name: Option<String>,
+
+    /// File with a client certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "key_file")]
+    pub(crate) cert_file: Option<PathBuf>,
+
+    /// File with its key, PEM
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    pub(crate) key_file: Option<PathBuf>,
+
+    /// Do not check the server's certificate: whoever answers gets the credentials
+    #[arg(long)]
+    pub(crate) insecure: bool,
+}
+
+/// Whether a cluster has to answer before its credentials are stored.
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    /// Ask the cluster for its version first, and store nothing of one that does not answer (the default)
     #[arg(long = "verify", overrides_with = "no_verify")]
     _verify: bool,
 
-    /// Add it without asking it
+    /// Store it without asking it
     #[arg(long, overrides_with = "_verify")]
-    pub(crate) no_verify: bool,
+    no_verify: bool,
+}
+
+impl VerifyArgs {
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.no_verify
+    }
+}
+
+#[derive(Args)]
+#[command(after_help = UPDATE_EXAMPLES)]
+pub(crate) struct UpdateArgs {
+    /// Its name or id
+    pub(crate) cluster: String,
+
+    /// Address of its API server, where it is another now
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) credentials: CredentialArgs,
+
+    #[command(flatten)]
+    pub(crate) verify: VerifyArgs,
 }
 
 #[derive(Args)]
@@ -204,13 +246,14 @@ mod tests {
 
     #[test]
     fn a_cluster_is_added_by_fields_or_by_kubeconfig() {
-        for line in ["prod --server https://c", "--kubeconfig - --name prod", "--kubeconfig k --context c"] {
+        for line in ["prod --server https://c", "prod --kubeconfig -", "--kubeconfig k --context c"] {
             assert!(add(line).is_some(), "{line}");
         }
         for line in [
             "prod",
             "--server https://c",
-            "prod --kubeconfig k",
+            "--kubeconfig k --server https://c",
+            "--kubeconfig k --insecure",
             "--kubeconfig k --token-file t",
             "prod --server https://c --context c",
             "prod --server https://c --cert-file c",
@@ -222,7 +265,7 @@ mod tests {
 
     #[test]
     fn it_is_verified_unless_told_otherwise_last() {
-        let is_verified = |more: &str| !add(&format!("--kubeconfig k{more}")).unwrap().no_verify;
+        let is_verified = |more: &str| !add(&format!("--kubeconfig k{more}")).unwrap().verify.is_wanted();
         assert!(is_verified("") && is_verified(" --verify") && is_verified(" --no-verify --verify"));
         assert!(!is_verified(" --no-verify") && !is_verified(" --verify --no-verify"));
     }
