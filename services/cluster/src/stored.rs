@@ -42,7 +42,9 @@ pub(crate) struct StoredClusters {
 pub(crate) enum StoredError {
     #[error("there is no such cluster")]
     NotFound,
-    #[error("you have a cluster of this name already; replace its credentials, remove it, or choose another name")]
+    #[error(
+        "you have a cluster of this name already; replace its credentials, remove it, or choose another name"
+    )]
     NameTaken,
     #[error("you have {MAX_CLUSTERS} clusters already; remove some first")]
     TooMany,

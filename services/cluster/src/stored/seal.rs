@@ -23,7 +23,9 @@ pub(crate) struct Seals(Arc<Sealer>);
 #[derive(Debug, Error)]
 pub enum UnusableSecrets {
     /// One of them cannot be opened.
-    #[error("the credentials of cluster {cluster_id} in the database cannot be opened with this key for secrets")]
+    #[error(
+        "the credentials of cluster {cluster_id} in the database cannot be opened with this key for secrets"
+    )]
     Sealed {
         /// Whose they are.
         cluster_id: i64,

@@ -160,9 +160,7 @@ async fn update(api: &Api, out: &Output, args: &UpdateArgs) -> Result<(), Client
     request["server_url"] = json!(server.as_ref().unwrap_or(&cluster.server_url));
     let is_secure = !credentials.insecure && (cluster.use_secure_tls || credentials.ca_file.is_some());
     request["use_secure_tls"] = json!(is_secure);
-    for (field, present) in
-        [("ca_data", &cluster.ca_data), ("tls_server_name", &cluster.tls_server_name)]
-    {
+    for (field, present) in [("ca_data", &cluster.ca_data), ("tls_server_name", &cluster.tls_server_name)] {
         if request[field].is_null() && is_secure {
             request[field] = json!(present);
         }

@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn it_is_verified_unless_told_otherwise_last() {
-        let is_verified = |more: &str| !add(&format!("--kubeconfig k{more}")).unwrap().verify.is_wanted();
+        let is_verified = |more: &str| add(&format!("--kubeconfig k{more}")).unwrap().verify.is_wanted();
         assert!(is_verified("") && is_verified(" --verify") && is_verified(" --no-verify --verify"));
         assert!(!is_verified(" --no-verify") && !is_verified(" --verify --no-verify"));
     }
