@@ -1,0 +1,124 @@
+//! Disruption budgets, and which of them a pod's eviction takes from.
+
+use std::{collections::BTreeMap, fmt};
+
+use k8s_openapi::api::{core::v1::Pod, policy::v1::PodDisruptionBudget};
+use kube::core::{Selector, SelectorExt};
+use serde::Serialize;
+
+use super::filter::{is_finished, phase};
+
+/// Which budget.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct BudgetName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for BudgetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What is known of a budget.
+#[derive(Clone, Debug)]
+pub(super) struct Budget {
+    pub(super) name: BudgetName,
+    /// None: it is of no pod.
+    selector: Option<Selector>,
+    /// So many disruptions it allows now.
+    pub(super) allowed: i32,
+    /// So many it would allow if all of its pods were well.
+    pub(super) at_best: i32,
+    healthy: i32,
+    wanted: i32,
+    lets_unhealthy_go: bool,
+}
+
+impl Budget {
+    pub(super) fn of(budget: &PodDisruptionBudget) -> Self {
+        let spec = budget.spec.clone().unwrap_or_default();
+        let status = budget.status.clone().unwrap_or_default();
+        // Until its controller has seen it, nothing of its status is about it.
+        let is_seen = status.observed_generation.unwrap_or_default()
+            >= budget.metadata.generation.unwrap_or_default();
+        let name = budget.metadata.name.clone().unwrap_or_default();
+        Self {
+            name: BudgetName { namespace: budget.metadata.namespace.clone().unwrap_or_default(), name },
+            // One that cannot be read is the API server's to judge.
+            selector: spec.selector.and_then(|selector| Selector::try_from(selector).ok()),
+            allowed: if is_seen { status.disruptions_allowed } else { 0 },
+            at_best: if is_seen { status.expected_pods - status.desired_healthy } else { 1 },
+            healthy: status.current_healthy,
+            wanted: status.desired_healthy,
+            lets_unhealthy_go: spec.unhealthy_pod_eviction_policy.as_deref() == Some("AlwaysAllow"),
+        }
+    }
+
+    fn is_of(&self, pod: &Pod) -> bool {
+        let none = BTreeMap::new();
+        self.name.namespace == pod.metadata.namespace.as_deref().unwrap_or_default()
+            && self
+                .selector
+                .as_ref()
+                .is_some_and(|selector| selector.matches(pod.metadata.labels.as_ref().unwrap_or(&none)))
+    }
+
+    /// Whether a pod that is not ready goes without a disruption being counted
+    /// (<https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy>).
+    fn lets_go(&self, pod: &Pod) -> bool {
+        !is_ready(pod) && (self.lets_unhealthy_go || (self.healthy >= self.wanted && self.wanted > 0))
+    }
+
+    /// Why it allows nothing, for a person.
+    pub(super) fn why(&self) -> String {
+        format!("it needs {} healthy pods and has {}", self.wanted, self.healthy)
+    }
+}
+
+/// All budgets that there are, as far as they are known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Budgets(BTreeMap<BudgetName, Budget>);
+
+impl Budgets {
+    pub(super) fn put(&mut self, budget: Budget) {
+        self.0.insert(budget.name.clone(), budget);
+    }
+
+    pub(super) fn remove(&mut self, name: &BudgetName) {
+        self.0.remove(name);
+    }
+
+    pub(super) fn retain(&mut self, keep: impl Fn(&BudgetName) -> bool) {
+        self.0.retain(|name, _| keep(name));
+    }
+
+    pub(super) fn get_mut(&mut self, name: &BudgetName) -> Option<&mut Budget> {
+        self.0.get_mut(name)
+    }
+
+    pub(super) fn get(&self, name: &BudgetName) -> Option<&Budget> {
+        self.0.get(name)
+    }
+
+    /// The budgets that the pod's eviction would take from; the API server evicts none that has several.
+    pub(super) fn of(&self, pod: &Pod) -> Vec<&Budget> {
+        // `canIgnorePDB` of the API server: it is no use to anybody any more, or not yet.
+        if is_finished(pod) || phase(pod) == "Pending" || pod.metadata.deletion_timestamp.is_some() {
+            return Vec::new();
+        }
+        let of: Vec<&Budget> = self.0.values().filter(|budget| budget.is_of(pod)).collect();
+        match of.as_slice() {
+            [budget] if budget.lets_go(pod) => Vec::new(),
+            _ => of,
+        }
+    }
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
