@@ -37,7 +37,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// So many objects are asked for at once.
 const PAGE: u32 = 500;
 /// What a cluster says of an error is cut to so many characters.
-const MAX_MESSAGE: usize = 1024;
+pub(crate) const MAX_MESSAGE: usize = 1024;
 /// Only names are asked for, and not the objects that they are of.
 /// <https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables>
 const METADATA_ONLY: &str =
@@ -239,7 +239,7 @@ fn refused(status: StatusCode, body: &[u8]) -> AccessError {
 }
 
 /// Why there was no answer: what is at the bottom of it, in words for whoever gave the credentials.
-fn unreachable(error: &kube::Error) -> AccessError {
+pub(crate) fn unreachable(error: &kube::Error) -> AccessError {
     let cause = root(error);
     let hint = HINTS.iter().find(|(part, _)| cause.contains(part)).map(|(_, hint)| *hint);
     let text = hint.map_or_else(|| cause.clone(), |hint| format!("{hint} ({cause})"));

@@ -4,6 +4,8 @@ use std::{error::Error, time::Duration};
 
 use thiserror::Error;
 
+use crate::client::MAX_MESSAGE;
+
 /// Why a cluster did not do what it was asked.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum AccessError {
@@ -33,6 +35,20 @@ pub enum AccessError {
     /// The credentials cannot be used.
     #[error("the credentials cannot be used: {0}")]
     Credentials(String),
+}
+
+impl AccessError {
+    /// What a call has ended with.
+    pub(crate) fn of(error: &kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::Refused {
+                status: status.code,
+                message: status.message.chars().take(MAX_MESSAGE).collect(),
+            },
+            kube::Error::SerdeError(error) => Self::Unreadable(error.to_string()),
+            other => crate::client::unreachable(other),
+        }
+    }
 }
 
 /// An error with its causes, in one line.

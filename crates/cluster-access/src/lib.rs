@@ -6,8 +6,10 @@
 mod address;
 mod client;
 mod credentials;
+pub mod drain;
 mod error;
 pub mod kubeconfig;
+mod local;
 mod lookup;
 mod server_url;
 pub mod tls_data;
@@ -17,5 +19,6 @@ pub use address::forbidden;
 pub use client::{ClusterClient, Limits, Version};
 pub use credentials::{Credentials, Identity, Trust};
 pub use error::AccessError;
+pub use local::local_client;
 pub use server_url::{Allowed, InvalidServerUrl, ServerUrl, is_server_name};
 pub use tunnel::Tunnel;

@@ -58,13 +58,11 @@ impl Budget {
         }
     }
 
+    /// Whether it is of a pod of its namespace.
     fn is_of(&self, pod: &Pod) -> bool {
         let none = BTreeMap::new();
-        self.name.namespace == pod.metadata.namespace.as_deref().unwrap_or_default()
-            && self
-                .selector
-                .as_ref()
-                .is_some_and(|selector| selector.matches(pod.metadata.labels.as_ref().unwrap_or(&none)))
+        let labels = pod.metadata.labels.as_ref().unwrap_or(&none);
+        self.selector.as_ref().is_some_and(|selector| selector.matches(labels))
     }
 
     /// Whether a pod that is not ready goes without a disruption being counted
@@ -92,16 +90,12 @@ impl Budgets {
         self.0.remove(name);
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(&BudgetName) -> bool) {
-        self.0.retain(|name, _| keep(name));
+    pub(super) fn is_any(&self) -> bool {
+        !self.0.is_empty()
     }
 
     pub(super) fn get_mut(&mut self, name: &BudgetName) -> Option<&mut Budget> {
         self.0.get_mut(name)
-    }
-
-    pub(super) fn get(&self, name: &BudgetName) -> Option<&Budget> {
-        self.0.get(name)
     }
 
     /// The budgets that the pod's eviction would take from; the API server evicts none that has several.
@@ -110,7 +104,11 @@ impl Budgets {
         if is_finished(pod) || phase(pod) == "Pending" || pod.metadata.deletion_timestamp.is_some() {
             return Vec::new();
         }
-        let of: Vec<&Budget> = self.0.values().filter(|budget| budget.is_of(pod)).collect();
+        let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+        let from = BudgetName { namespace: namespace.clone(), name: String::new() };
+        let of_namespace = self.0.range(from..).take_while(|(name, _)| name.namespace == namespace);
+        let of: Vec<&Budget> =
+            of_namespace.map(|(_, budget)| budget).filter(|budget| budget.is_of(pod)).collect();
         match of.as_slice() {
             [budget] if budget.lets_go(pod) => Vec::new(),
             _ => of,

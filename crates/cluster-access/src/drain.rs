@@ -1,0 +1,171 @@
+//! Draining a node: whatever can run elsewhere is evicted, with respect for disruption budgets, and waited for.
+//!
+//! It decides as `kubectl drain` does ([`Verdict`]), and does more: it says before it starts what will come of it
+//! ([`Forecast`]), evicts no pod that took the place of another one, holds nobody up behind a budget of others, notices by
+//! watching and not by asking again, ends at a deadline, opens the node again when it fails, and reports on every pod.
+
+mod budgets;
+mod engine;
+mod eviction;
+mod filter;
+mod forecast;
+mod listing;
+mod node;
+mod placement;
+mod report;
+
+use std::{fmt, time::Duration};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
+use serde::Serialize;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+pub use budgets::BudgetName;
+pub use filter::{Peculiarity, Verdict};
+pub use forecast::{Forecast, Note, PodForecast};
+pub use report::{Fate, Outcome, PodReport, Progress, Report};
+
+use crate::AccessError;
+
+/// For each answer of the API server.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// How a node is drained.
+#[derive(Clone, Debug)]
+pub struct DrainOptions {
+    /// Evict pods that nobody makes anew.
+    pub force: bool,
+    /// Leave the pods of DaemonSets where they are; without it, a drain of a node that has some is refused.
+    pub ignore_daemon_sets: bool,
+    /// Evict pods whose data in an `emptyDir` is lost by it.
+    pub delete_empty_dir_data: bool,
+    /// How long pods may take to end, instead of what each says itself.
+    pub grace: Option<Duration>,
+    /// After so long it has failed.
+    pub deadline: Duration,
+    /// Only pods with these labels, as kubectl takes them.
+    pub pod_selector: Option<String>,
+    /// Start although the forecast says that it cannot end well.
+    pub despite_forecast: bool,
+    /// Leave the node cordoned when it fails. Else it is as it was before: uncordoned, if it was this drain that cordoned it.
+    pub keep_cordoned: bool,
+}
+
+impl Default for DrainOptions {
+    fn default() -> Self {
+        Self {
+            force: false,
+            ignore_daemon_sets: false,
+            delete_empty_dir_data: false,
+            grace: None,
+            deadline: Duration::from_mins(5),
+            pod_selector: None,
+            despite_forecast: false,
+            keep_cordoned: false,
+        }
+    }
+}
+
+/// Which pod: the very one, and not another one of its name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct PodName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+}
+
+impl PodName {
+    fn of(pod: &Pod) -> Self {
+        let part = |part: &Option<String>| part.clone().unwrap_or_default();
+        let metadata = &pod.metadata;
+        Self { namespace: part(&metadata.namespace), name: part(&metadata.name), uid: part(&metadata.uid) }
+    }
+}
+
+impl fmt::Display for PodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Why a drain did not start.
+#[derive(Debug, Error)]
+pub enum DrainError {
+    /// There is no such node.
+    #[error("there is no node {0}")]
+    NoSuchNode(String),
+    /// It cannot end well; nothing was changed.
+    #[error("the drain of {} was not started, because it cannot end well", .0.node)]
+    Hopeless(Box<Forecast>),
+    /// The cluster cannot be asked. Nothing was changed.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+}
+
+/// Drains nodes of one cluster. Cheap to clone.
+#[derive(Clone)]
+pub struct Drainer {
+    /// One that tries nothing again by itself: a budget's 429 has to be seen.
+    client: Client,
+}
+
+impl Drainer {
+    /// Of the cluster of this client, which must not retry by itself.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// What would come of a drain. It changes nothing.
+    ///
+    /// # Errors
+    /// [`DrainError`], but not [`DrainError::Hopeless`].
+    pub async fn forecast(&self, node: &str, options: &DrainOptions) -> Result<Forecast, DrainError> {
+        let node = node::get(&self.client, node).await?;
+        let seen = listing::Seen::of(&self.client, &node.name, options).await?;
+        Ok(forecast::of(&node.name, &seen, options))
+    }
+
+    /// Drains a node: cordons it, evicts, waits until the evicted pods are gone. `progress` is told what happens. Ends early, as
+    /// at the deadline, when `cancel` is cancelled.
+    ///
+    /// # Errors
+    /// [`DrainError`] where nothing was changed; what became of a drain that started is in its [`Report`].
+    pub async fn drain(
+        &self,
+        node: &str,
+        options: &DrainOptions,
+        cancel: &CancellationToken,
+        mut progress: impl FnMut(&Progress),
+    ) -> Result<Report, DrainError> {
+        let node = node::get(&self.client, node).await?;
+        let seen = listing::Seen::of(&self.client, &node.name, options).await?;
+        let forecast = forecast::of(&node.name, &seen, options);
+        if forecast.is_refused() || !(forecast.can_end_well() || options.despite_forecast) {
+            return Err(DrainError::Hopeless(Box::new(forecast)));
+        }
+        progress(&Progress::Forecast(&forecast));
+        let cordoned = !node.is_cordoned;
+        if cordoned {
+            node.cordon(&self.client).await?;
+            progress(&Progress::Cordoned);
+        }
+        let mut report =
+            engine::run(&self.client, &node.name, seen, options, cancel, &mut progress).await;
+        report.cordoned = true;
+        if cordoned && report.outcome != Outcome::Drained && !options.keep_cordoned {
+            match node.uncordon(&self.client).await {
+                Ok(()) => {
+                    report.cordoned = false;
+                    progress(&Progress::Uncordoned);
+                }
+                Err(error) => report.why.push(format!("the node is still cordoned: {error}")),
+            }
+        }
+        Ok(report)
+    }
+}

@@ -1,0 +1,163 @@
+//! What will come of a drain, said before it starts.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use serde::Serialize;
+
+use super::{
+    BudgetName, DrainOptions, PodName,
+    budgets::Budgets,
+    filter::{Verdict, is_finished, verdict},
+    listing::Seen,
+    placement::places_of_volumes,
+};
+
+/// What a pod has without saying so, in seconds.
+const USUAL_GRACE: i64 = 30;
+
+/// What will come of a drain.
+#[derive(Clone, Debug, Serialize)]
+pub struct Forecast {
+    /// The node.
+    pub node: String,
+    /// Its pods, by namespace and name.
+    pub pods: Vec<PodForecast>,
+    /// What could not be read, and so is not foreseen.
+    pub gaps: Vec<String>,
+}
+
+/// What will come of a pod.
+#[derive(Clone, Debug, Serialize)]
+pub struct PodForecast {
+    /// Which.
+    #[serde(flatten)]
+    pub pod: PodName,
+    /// What the drain does with it.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// What is to be expected.
+    pub notes: Vec<Note>,
+}
+
+/// What is to be expected of a pod's eviction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "note", rename_all = "snake_case")]
+pub enum Note {
+    /// Its budget allows no disruption even if all pods are well.
+    BudgetNeverAllows {
+        /// Which.
+        budget: BudgetName,
+    },
+    /// Several budgets are of it, and the API server evicts no such pod.
+    SeveralBudgets {
+        /// Which.
+        budgets: Vec<BudgetName>,
+    },
+    /// Its budget allows no disruption now.
+    BudgetAllowsNoneNow {
+        /// Which.
+        budget: BudgetName,
+        /// What it needs, and has.
+        why: String,
+    },
+    /// It may take longer to end than the drain lasts.
+    GraceBeyondDeadline {
+        /// In seconds.
+        grace: i64,
+    },
+    /// No other node would take the pod that comes after it: by labels, taints and the places of its volumes.
+    NowhereElse,
+    /// It is being deleted already.
+    Leaving,
+}
+
+impl Note {
+    fn is_fatal(&self) -> bool {
+        matches!(self, Self::BudgetNeverAllows { .. } | Self::SeveralBudgets { .. })
+    }
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::BudgetNeverAllows { budget } => write!(f, "its budget {budget} never allows a disruption"),
+            Self::SeveralBudgets { budgets } => {
+                let names: Vec<String> = budgets.iter().map(ToString::to_string).collect();
+                write!(f, "it has several budgets, and cannot be evicted: {}", names.join(", "))
+            }
+            Self::BudgetAllowsNoneNow { budget, why } => {
+                write!(f, "its budget {budget} allows no disruption now: {why}")
+            }
+            Self::GraceBeyondDeadline { grace } => write!(f, "it may take {grace} s to end, longer than the drain"),
+            Self::NowhereElse => f.write_str("no other node would take it"),
+            Self::Leaving => f.write_str("it is being deleted already"),
+        }
+    }
+}
+
+impl Forecast {
+    /// Whether there are pods that would be lost, or lose something, and nobody has said that this is meant.
+    pub fn is_refused(&self) -> bool {
+        self.pods.iter().any(|pod| matches!(pod.verdict, Verdict::Refuse { .. }))
+    }
+
+    /// Whether nothing is known that makes it fail.
+    pub fn can_end_well(&self) -> bool {
+        !self.is_refused() && !self.pods.iter().any(|pod| pod.notes.iter().any(Note::is_fatal))
+    }
+}
+
+pub(super) fn of(node: &str, seen: &Seen, options: &DrainOptions) -> Forecast {
+    let mut pods: Vec<_> = seen.pods.iter().map(|pod| of_pod(pod, seen, options)).collect();
+    pods.sort_by(|a, b| a.pod.cmp(&b.pod));
+    Forecast { node: node.to_owned(), pods, gaps: seen.gaps.clone() }
+}
+
+fn of_pod(pod: &Pod, seen: &Seen, options: &DrainOptions) -> PodForecast {
+    let verdict = verdict(pod, &seen.daemon_sets, options);
+    let notes = match verdict {
+        Verdict::Evict { .. } => notes(pod, seen, options),
+        Verdict::Stay { .. } | Verdict::Refuse { .. } => Vec::new(),
+    };
+    PodForecast { pod: PodName::of(pod), verdict, notes }
+}
+
+fn notes(pod: &Pod, seen: &Seen, options: &DrainOptions) -> Vec<Note> {
+    if pod.metadata.deletion_timestamp.is_some() {
+        return vec![Note::Leaving];
+    }
+    let mut notes: Vec<Note> = of_budgets(pod, &seen.budgets).into_iter().collect();
+    let grace = grace(pod, options.grace);
+    if u64::try_from(grace).unwrap_or_default() > options.deadline.as_secs() {
+        notes.push(Note::GraceBeyondDeadline { grace });
+    }
+    let spec = pod.spec.as_ref().filter(|_| !is_finished(pod) && !seen.places.is_empty());
+    let volumes = places_of_volumes(pod, &seen.volumes);
+    if spec.is_some_and(|spec| !seen.places.iter().any(|place| place.takes(spec, &volumes))) {
+        notes.push(Note::NowhereElse);
+    }
+    notes
+}
+
+fn of_budgets(pod: &Pod, budgets: &Budgets) -> Option<Note> {
+    match budgets.of(pod).as_slice() {
+        [] => None,
+        [budget] if budget.at_best <= 0 => Some(Note::BudgetNeverAllows { budget: budget.name.clone() }),
+        [budget] if budget.allowed <= 0 => {
+            Some(Note::BudgetAllowsNoneNow { budget: budget.name.clone(), why: budget.why() })
+        }
+        [_] => None,
+        several => {
+            let budgets = several.iter().map(|budget| budget.name.clone()).collect();
+            Some(Note::SeveralBudgets { budgets })
+        }
+    }
+}
+
+/// In seconds.
+fn grace(pod: &Pod, instead: Option<Duration>) -> i64 {
+    let own = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
+    let instead = instead.map(|grace| i64::try_from(grace.as_secs()).unwrap_or(i64::MAX));
+    instead.or(own).unwrap_or(USUAL_GRACE)
+}
