@@ -90,10 +90,6 @@ impl Budgets {
         self.0.remove(name);
     }
 
-    pub(super) fn is_any(&self) -> bool {
-        !self.0.is_empty()
-    }
-
     pub(super) fn get_mut(&mut self, name: &BudgetName) -> Option<&mut Budget> {
         self.0.get_mut(name)
     }

@@ -106,7 +106,7 @@ pub(super) async fn run(
     let mut pods = pin!(watcher(Api::<Pod>::all(client.clone()), config).default_backoff());
     let all_budgets = Api::<PodDisruptionBudget>::all(client.clone());
     let mut budgets = pin!(watcher(all_budgets, watcher::Config::default()).default_backoff());
-    let mut budgets_are_seen = seen.gaps.is_empty() || seen.budgets.is_any();
+    let mut budgets_are_seen = seen.budgets_are_seen;
 
     let mut drain = Drain::new(client, options, started, progress);
     drain.daemon_sets = seen.daemon_sets;

@@ -32,6 +32,8 @@ pub(super) struct Seen {
     pub(super) pods: Vec<Pod>,
     pub(super) daemon_sets: DaemonSets,
     pub(super) budgets: Budgets,
+    /// Whether they may be read.
+    pub(super) budgets_are_seen: bool,
     /// All nodes but the one that is drained.
     pub(super) places: Vec<Place>,
     pub(super) volumes: Vec<PersistentVolume>,
@@ -53,11 +55,11 @@ impl Seen {
         .await?;
 
         let mut seen =
-            Self { pods, daemon_sets, budgets: Budgets::default(), places: Vec::new(), volumes: Vec::new(), gaps: Vec::new() };
+            Self { pods, daemon_sets, budgets: Budgets::default(), budgets_are_seen: false, places: Vec::new(), volumes: Vec::new(), gaps: Vec::new() };
         let Self { budgets, places, volumes, gaps, .. } = &mut seen;
         let all: Api<PodDisruptionBudget> = Api::all(client.clone());
         let listed = pages(&all, &everything, |budget| budgets.put(Budget::of(&budget))).await;
-        may_be_hidden("disruption budgets", listed, gaps)?;
+        let budgets_are_seen = may_be_hidden("disruption budgets", listed, gaps)?;
         let listed = pages(&Api::<Node>::all(client.clone()), &everything, |other| {
             if other.metadata.name.as_deref() != Some(node) {
                 places.push(Place::of(other));
@@ -70,6 +72,7 @@ impl Seen {
             let listed = pages(&all, &everything, |volume| volumes.push(volume)).await;
             may_be_hidden("volumes", listed, gaps)?;
         }
+        seen.budgets_are_seen = budgets_are_seen;
         Ok(seen)
     }
 }
@@ -83,18 +86,18 @@ pub(super) fn pods_of(node: &str, options: &DrainOptions) -> ListParams {
     }
 }
 
-/// Who may not read something drains without it.
+/// Who may not read something drains without it. Whether it was read.
 fn may_be_hidden(
     what: &str,
     listed: Result<(), AccessError>,
     gaps: &mut Vec<String>,
-) -> Result<(), AccessError> {
+) -> Result<bool, AccessError> {
     match listed {
         Err(error @ AccessError::Refused { status: 403, .. }) => {
             gaps.push(format!("{what} cannot be read: {error}"));
-            Ok(())
+            Ok(false)
         }
-        listed => listed,
+        listed => listed.map(|()| true),
     }
 }
 
