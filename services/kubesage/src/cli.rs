@@ -8,7 +8,10 @@ use secrecy::SecretString;
 use sim::Seed;
 use web::config::{LogArgs, RateLimitArgs, TlsArgs, port, secret};
 
-use crate::client::{ClientCommand, EXIT_CODES};
+use crate::{
+    client::{ClientCommand, EXIT_CODES},
+    drain::DrainArgs,
+};
 
 /// Reach, understand, provision and cheapen many Kubernetes clusters from one place
 #[derive(Parser)]
@@ -30,6 +33,8 @@ pub(crate) enum Command {
     Sim(SimArgs),
     #[command(flatten)]
     Client(ClientCommand),
+    /// Drain a node of the cluster that a kubeconfig names, as kubectl does, with a forecast and a report
+    Drain(DrainArgs),
     /// Print what a shell completes the command line with: source it, or put it where your shell looks
     Completions {
         /// For which shell

@@ -10,7 +10,7 @@ mod error;
 mod input;
 mod keys;
 mod kubectl;
-mod output;
+pub(crate) mod output;
 mod profile;
 mod profiles;
 mod queries;
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use api::Api;
 use output::Output;
 
-pub(crate) use args::{ClientArgs, ClientCommand, EXIT_CODES};
+pub(crate) use args::{ClientArgs, ClientCommand, EXIT_CODES, Format};
 pub(crate) use error::ClientError;
 
 /// Does what is asked and tells why it could not, in one line on standard error.

@@ -7,6 +7,7 @@ mod cli;
 mod client;
 mod data_dir;
 mod dev_env;
+mod drain;
 mod installed_agents;
 mod run_sim;
 mod services;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Up(args) => process::run(&args.log.clone(), Workers::AllCores, up::run(args)),
         Command::Sim(args) => process::run(&args.log.clone(), Workers::AllCores, run_sim::run(args)),
         Command::Client(command) => client::run(command),
+        Command::Drain(args) => drain::run(&args),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "kubesage", &mut text);

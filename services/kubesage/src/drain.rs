@@ -1,0 +1,287 @@
+//! `kubesage drain`: drains a node of the cluster that a kubeconfig names. No Kubesage has to run for it.
+
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Args;
+use cluster_access::{
+    AccessError,
+    drain::{
+        DrainError, DrainOptions, Drainer, Fate, Forecast, Outcome, PodForecast, PodReport, Progress, Report, Verdict,
+    },
+    local_client,
+};
+use comfy_table::Table;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::SignedDuration;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::{
+    ClientError, Format,
+    output::{self, Output, table},
+};
+
+const EXAMPLES: &str = "Examples:
+  kubesage drain node-3 --ignore-daemonsets --dry-run
+  kubesage drain node-3 --ignore-daemonsets --delete-emptydir-data --timeout 10m
+
+It decides as `kubectl drain` does, and evicts nothing where it foresees that it cannot end well. When it fails or is interrupted, the node
+is uncordoned, if it was this command that cordoned it.
+
+Exit codes:
+  0  drained, or it can be (--dry-run)
+  1  not drained, or it cannot be
+  2  the command line or the kubeconfig is wrong
+  3  the cluster does not allow it
+  4  there is no such node
+  5  the cluster cannot be reached";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct DrainArgs {
+    /// The node
+    node: String,
+
+    /// Kubeconfig of the cluster; without it: that of KUBECONFIG, else ~/.kube/config
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig; without it: its current one
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+
+    /// Only say what would come of it
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Leave pods of DaemonSets where they are; without it, a node that has some is not drained
+    #[arg(long)]
+    ignore_daemonsets: bool,
+
+    /// Evict pods with emptyDir volumes, whose data is lost
+    #[arg(long)]
+    delete_emptydir_data: bool,
+
+    /// Evict pods that have no controller, and so are not made anew
+    #[arg(long)]
+    force: bool,
+
+    /// Seconds that pods may take to end, instead of what each says itself
+    #[arg(long, value_name = "SECONDS")]
+    grace_period: Option<u32>,
+
+    /// How long it may take, such as 90s or 10m
+    #[arg(long, default_value = "5m", value_parser = duration)]
+    timeout: Duration,
+
+    /// Only pods with these labels, as kubectl takes them
+    #[arg(long, value_name = "SELECTOR")]
+    pod_selector: Option<String>,
+
+    /// Start although it is foreseen that it cannot end well
+    #[arg(long)]
+    despite_forecast: bool,
+
+    /// Leave the node cordoned when it fails
+    #[arg(long)]
+    keep_cordoned: bool,
+
+    /// A table for people, or JSON for programs
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Format,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    parsed.filter(|duration| !duration.is_zero()).ok_or_else(|| "no duration such as 90s or 10m".to_owned())
+}
+
+impl DrainArgs {
+    fn options(&self) -> DrainOptions {
+        DrainOptions {
+            force: self.force,
+            ignore_daemon_sets: self.ignore_daemonsets,
+            delete_empty_dir_data: self.delete_emptydir_data,
+            grace: self.grace_period.map(|seconds| Duration::from_secs(seconds.into())),
+            deadline: self.timeout,
+            pod_selector: self.pod_selector.clone(),
+            despite_forecast: self.despite_forecast,
+            keep_cordoned: self.keep_cordoned,
+        }
+    }
+}
+
+/// Drains, and tells why it could not.
+pub(crate) fn run(args: &DrainArgs) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.map_err(ClientError::from).and_then(|runtime| runtime.block_on(drain(args)));
+    done.unwrap_or_else(|error| {
+        output::error(&error);
+        error.exit_code()
+    })
+}
+
+async fn drain(args: &DrainArgs) -> Result<ExitCode, ClientError> {
+    let out = Output::new(args.output);
+    match attempt(args, &out).await {
+        Ok(is_well) => Ok(if is_well? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        Err(DrainError::Hopeless(forecast)) => {
+            show_forecast(&out, &forecast)?;
+            output::tell(&format!("error: {}", DrainError::Hopeless(forecast)));
+            Ok(ExitCode::FAILURE)
+        }
+        Err(error) => {
+            output::tell(&format!("error: {error}"));
+            Ok(exit_code(&error))
+        }
+    }
+}
+
+fn exit_code(error: &DrainError) -> ExitCode {
+    ExitCode::from(match error {
+        DrainError::NoSuchNode(_) => 4,
+        DrainError::Access(AccessError::Credentials(_)) => 2,
+        DrainError::Access(AccessError::Refused { status: 401 | 403, .. }) => 3,
+        DrainError::Access(AccessError::Refused { status: 400, .. }) => 2,
+        DrainError::Access(_) => 5,
+        DrainError::Hopeless(_) => 1,
+    })
+}
+
+/// Whether it ended well, or would.
+async fn attempt(args: &DrainArgs, out: &Output) -> Result<Result<bool, ClientError>, DrainError> {
+    // An error means that there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = local_client(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
+    let (drainer, options) = (Drainer::new(client), args.options());
+    if args.dry_run {
+        let forecast = drainer.forecast(&args.node, &options).await?;
+        return Ok(show_forecast(out, &forecast).map(|()| forecast.can_end_well()));
+    }
+    let cancel = CancellationToken::new();
+    let interrupted = cancel.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            output::tell("interrupted; no further pod is evicted");
+            interrupted.cancel();
+        }
+    });
+    let mut live = Live::new(&args.node);
+    let report = drainer.drain(&args.node, &options, &cancel, |progress| live.show(progress)).await?;
+    live.bar.finish_and_clear();
+    Ok(show_report(out, &report).map(|()| report.outcome == Outcome::Drained))
+}
+
+/// What happens, as it happens: lines, with a bar below them on a terminal.
+struct Live {
+    node: String,
+    bar: ProgressBar,
+}
+
+impl Live {
+    fn new(node: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        // A template that cannot be read leaves the usual one.
+        let style = ProgressStyle::with_template("{spinner} {bar:40} {pos}/{len} pods gone, {elapsed}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { node: node.to_owned(), bar }
+    }
+
+    fn show(&mut self, progress: &Progress) {
+        match progress {
+            Progress::Forecast(forecast) => {
+                for pod in &forecast.pods {
+                    for note in &pod.notes {
+                        self.line(&format!("warning: {}: {note}", pod.pod));
+                    }
+                }
+                for gap in &forecast.gaps {
+                    self.line(&format!("warning: {gap}"));
+                }
+                let evicted = forecast.pods.iter().filter(|pod| matches!(pod.verdict, Verdict::Evict { .. }));
+                self.bar.set_length(evicted.count() as u64);
+                self.bar.enable_steady_tick(Duration::from_millis(200));
+            }
+            Progress::Cordoned => self.line(&format!("node/{} cordoned", self.node)),
+            Progress::Evicted(pod) => self.line(&format!("evicting pod {pod}")),
+            Progress::Blocked(pod, why) => self.line(&format!("waiting to evict pod {pod}: {why}")),
+            Progress::Retried(pod, why) => self.line(&format!("again soon: pod {pod}: {why}")),
+            Progress::Gone(pod) => {
+                self.bar.inc(1);
+                self.line(&format!("pod {pod} is gone"));
+            }
+            Progress::Uncordoned => self.line(&format!("node/{} uncordoned", self.node)),
+        }
+    }
+
+    fn line(&self, text: &str) {
+        if io::stderr().is_terminal() {
+            self.bar.suspend(|| output::tell(text));
+        } else {
+            output::tell(text);
+        }
+    }
+}
+
+fn show_forecast(out: &Output, forecast: &Forecast) -> Result<(), ClientError> {
+    if out.format == Format::Json {
+        return out.print_json(forecast);
+    }
+    out.print_table(foreseen(&forecast.pods))?;
+    for gap in &forecast.gaps {
+        output::tell(&format!("warning: {gap}"));
+    }
+    Ok(())
+}
+
+fn foreseen(pods: &[PodForecast]) -> Table {
+    let mut table = table(["POD", "WHAT", "WHY"]);
+    for PodForecast { pod, verdict, notes } in pods {
+        let (what, mut why) = match verdict {
+            Verdict::Evict { although } => ("evicted", although.iter().map(ToString::to_string).collect()),
+            Verdict::Stay { because } => ("stays", vec![because.to_string()]),
+            Verdict::Refuse { because } => ("refused", vec![because.to_string()]),
+        };
+        why.extend(notes.iter().map(ToString::to_string));
+        table.add_row([pod.to_string(), what.to_owned(), why.join("; ")]);
+    }
+    table
+}
+
+fn show_report(out: &Output, report: &Report) -> Result<(), ClientError> {
+    if out.format == Format::Json {
+        return out.print_json(report);
+    }
+    out.print_table(fates(&report.pods))?;
+    let Report { node, outcome, why, cordoned, took, .. } = report;
+    let what = match outcome {
+        Outcome::Drained => "drained",
+        Outcome::TimedOut | Outcome::Failed => "not drained",
+        Outcome::Cancelled => "not drained, as it was interrupted",
+    };
+    let cordoned = if *cordoned { "cordoned" } else { "not cordoned" };
+    output::tell(&format!("node/{node} {what}; it is {cordoned} ({:.1} s)", took.as_secs_f64()));
+    for why in why {
+        output::tell(&format!("error: {why}"));
+    }
+    Ok(())
+}
+
+fn fates(pods: &[PodReport]) -> Table {
+    let mut table = table(["POD", "FATE", "WHY", "AFTER"]);
+    for PodReport { pod, fate, gone_after, .. } in pods {
+        let (fate, why) = match fate {
+            Fate::Evicted => ("evicted", String::new()),
+            Fate::Left => ("left by itself", String::new()),
+            Fate::Stays { because } => ("stays", because.to_string()),
+            Fate::Remains { why } => ("remains", why.clone()),
+        };
+        let after = gone_after.map(|after| format!("{:.1}s", after.as_secs_f64())).unwrap_or_default();
+        table.add_row([pod.to_string(), fate.to_owned(), why, after]);
+    }
+    table
+}
