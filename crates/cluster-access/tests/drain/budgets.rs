@@ -1,0 +1,86 @@
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use cluster_access::drain::{DrainError, DrainOptions, Fate, Note, Outcome};
+use serde_json::json;
+
+use crate::stage::{Stage, of, why};
+
+/// It is foreseen, and nothing is changed. Who insists sees the others go and the node opened again.
+#[tokio::test]
+async fn a_budget_that_never_allows_holds_up_no_others() -> Result<()> {
+    let stage = Stage::new().await?;
+    stage.run("Deployment", "held", 1).await?;
+    stage.run("Deployment", "web", 3).await?;
+    stage.budget("held", "held", json!({"maxUnavailable": 0})).await?;
+
+    let refused = stage.drain(&stage.options()).await;
+    let Err(DrainError::Hopeless(forecast)) = refused else { panic!("{refused:?}") };
+    let held = forecast.pods.iter().find(|pod| pod.pod.name.starts_with("held")).unwrap();
+    ensure!(
+        matches!(&held.notes[..], [Note::BudgetNeverAllows { budget }] if budget.name == "held"),
+        "{held:?}"
+    );
+    ensure!(!forecast.is_refused() && !stage.is_cordoned().await?);
+
+    let deadline = Duration::from_secs(10);
+    let despite = DrainOptions { despite_forecast: true, deadline, ..stage.options() };
+    let (report, told) = stage.told(&despite).await?;
+    ensure!(report.outcome == Outcome::TimedOut && !report.cordoned, "{report:?}");
+    ensure!(!stage.is_cordoned().await? && told.last().is_some_and(|last| last == "uncordoned"), "{told:?}");
+    ensure!(of(&report, "web").iter().all(|pod| pod.fate == Fate::Evicted), "{report:?}");
+    ensure!(why(&report, "held").contains("/held allowed no disruption"), "{report:?}");
+    ensure!(told.iter().filter(|told| told.starts_with("blocked")).count() == 1, "{told:?}");
+    stage.end().await
+}
+
+/// Each goes as soon as the one before is replaced: the watch says when, and none is asked for in vain.
+#[tokio::test]
+async fn pods_behind_one_budget_go_one_after_the_other() -> Result<()> {
+    let stage = Stage::new().await?;
+    stage.run("Deployment", "web", 4).await?;
+    stage.budget("web", "web", json!({"maxUnavailable": 1})).await?;
+    let report = stage.drain(&stage.options()).await?;
+    ensure!(report.outcome == Outcome::Drained, "{report:?}");
+    ensure!(report.pods.iter().all(|pod| pod.fate == Fate::Evicted), "{report:?}");
+    let waited = report.pods.iter().filter(|pod| pod.budget.as_ref().is_some_and(|budget| budget.name == "web"));
+    ensure!(waited.count() == 3, "{report:?}");
+    stage.moved("web", 4).await?;
+    stage.end().await
+}
+
+#[tokio::test]
+async fn a_pod_with_two_budgets_is_foreseen() -> Result<()> {
+    let stage = Stage::new().await?;
+    stage.run("Deployment", "web", 1).await?;
+    stage.budget("one", "web", json!({"maxUnavailable": 1})).await?;
+    stage.budget("two", "web", json!({"maxUnavailable": 1})).await?;
+    let forecast = stage.drainer().forecast(&stage.node, &stage.options()).await?;
+    let [Note::SeveralBudgets { budgets }] = &forecast.pods[0].notes[..] else { panic!("{forecast:?}") };
+    let names: Vec<&str> = budgets.iter().map(|budget| budget.name.as_str()).collect();
+    assert_eq!(names, ["one", "two"]);
+    // Asked nevertheless, the API server says the same, and the drain ends at once.
+    let despite = DrainOptions { despite_forecast: true, ..stage.options() };
+    let report = stage.drain(&despite).await?;
+    ensure!(report.outcome == Outcome::Failed && !stage.is_cordoned().await?, "{report:?}");
+    ensure!(why(&report, "web").contains("more than one PodDisruptionBudget"), "{report:?}");
+    stage.end().await
+}
+
+#[tokio::test]
+async fn what_takes_longer_or_runs_nowhere_else_is_foreseen() -> Result<()> {
+    let stage = Stage::new().await?;
+    stage.run("Deployment", "web", 1).await?;
+    let mut pinned = stage.template("pinned");
+    pinned["spec"]["nodeSelector"]["kubernetes.io/hostname"] = stage.node.as_str().into();
+    stage.run_with("Deployment", "pinned", 1, pinned).await?;
+    let hasty = DrainOptions { deadline: Duration::from_secs(1), ..stage.options() };
+    let forecast = stage.drainer().forecast(&stage.node, &hasty).await?;
+    let notes = |app: &str| {
+        forecast.pods.iter().find(|pod| pod.pod.name.starts_with(app)).unwrap().notes.clone()
+    };
+    assert_eq!(notes("web"), [Note::GraceBeyondDeadline { grace: 5 }]);
+    assert_eq!(notes("pinned"), [Note::GraceBeyondDeadline { grace: 5 }, Note::NowhereElse]);
+    ensure!(forecast.can_end_well());
+    stage.end().await
+}

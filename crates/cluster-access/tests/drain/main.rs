@@ -1,0 +1,9 @@
+//! The drain engine on a cluster: the simulated one, or that of `KUBESAGE_TEST_KUBECONFIG`.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests may panic as tests do")]
+
+mod budgets;
+mod consents;
+mod faults;
+mod stage;
+mod whole;
