@@ -9,6 +9,7 @@ mod agents;
 mod bare;
 mod client;
 mod descriptors;
+mod drain;
 mod fetch;
 mod load;
 mod machine;
@@ -54,6 +55,8 @@ enum What {
     Neighbours(neighbours::NeighboursArgs),
     /// Replicas of onboarding: one that is killed under load, and all agents dropped at once
     Replicas(replicas::ReplicasArgs),
+    /// Copies of one node, drained by `kubesage drain` and by `kubectl drain`
+    Drain(drain::DrainArgs),
     /// `relay`, `sessions`, `payload` and `neighbours`, one after the other
     All,
     /// A day's trouble in minutes: nothing may be lost, and nothing left over
@@ -111,6 +114,7 @@ async fn measure(what: What) -> Result<()> {
             What::Payload(args) => payload::run(args).await,
             What::Neighbours(args) => neighbours::run(args).await,
             What::Replicas(args) => replicas::run(args).await,
+            What::Drain(args) => drain::run(args).await,
             What::Soak(args) => soak::run(args).await,
             What::Agents(_)
             | What::Crowd(_)

@@ -51,7 +51,8 @@ impl Simulated {
         Ok(())
     }
 
-    async fn client(&self) -> Result<Client> {
+    /// Of its administrator.
+    pub(crate) async fn client(&self) -> Result<Client> {
         let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         Ok(Client::try_from(config)?)

@@ -22,6 +22,8 @@ pub(crate) enum Bench {
     Neighbours,
     /// Replicas: one that is killed under load, and all agents dropped at once
     Replicas,
+    /// Copies of one node, drained by `kubesage drain` and by `kubectl drain`
+    Drain,
     /// `relay`, `sessions`, `payload` and `neighbours`, one after the other
     All,
 }
@@ -41,6 +43,7 @@ pub(crate) fn run(what: Bench, more: &[String]) -> anyhow::Result<()> {
         Bench::Payload => "payload",
         Bench::Neighbours => "neighbours",
         Bench::Replicas => "replicas",
+        Bench::Drain => "drain",
         Bench::All => "all",
     };
     system(what, more)
