@@ -138,11 +138,15 @@ async fn fill(client: &Client, pods: usize, with_budgets: bool) -> Result<()> {
     for first in (0..pods).step_by(REPLICAS) {
         let (app, replicas) = (format!("app-{first}"), REPLICAS.min(pods - first));
         let labels = json!({"app": app});
-        let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
-        create::<Deployment>(client, json!({
-            "metadata": {"name": app},
-            "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template},
-        }))
+        let template =
+            json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+        create::<Deployment>(
+            client,
+            json!({
+                "metadata": {"name": app},
+                "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template},
+            }),
+        )
         .await?;
         if with_budgets {
             let spec = json!({"maxUnavailable": 2, "selector": {"matchLabels": labels}});
@@ -156,7 +160,7 @@ async fn fill(client: &Client, pods: usize, with_budgets: bool) -> Result<()> {
         let counted = async || {
             let budgets = budgets.list(&ListParams::default()).await.ok()?.items;
             let allow = |budget: &PodDisruptionBudget| {
-                budget.status.as_ref().is_some_and(|status| status.disruptions_allowed > 0)
+                budget.status.as_ref().is_some_and(|status| status.disruptions_allowed > Some(0))
             };
             budgets.iter().all(allow).then_some(())
         };

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use aws_sigv4::{
     http_request::{
-        PayloadChecksumKind, SignableBody, SignableRequest, SignatureLocation, SigningError, SigningSettings, sign,
+        PayloadChecksumKind, SignableBody, SignableRequest, SignatureLocation, SigningError, SigningSettings,
+        sign,
     },
     sign::v4::SigningParams,
 };
@@ -97,7 +98,8 @@ pub fn eks_token(
 /// STS of a region: not the global one, which takes tokens of some regions only.
 fn sts_of(region: &str) -> Result<Url, EksTokenError> {
     let unknown = || EksTokenError::Region(region.to_owned());
-    let is_one = !region.is_empty() && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    let is_one = !region.is_empty()
+        && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if !is_one {
         return Err(unknown());
     }

@@ -1,5 +1,7 @@
 //! The form of tokens for EKS, what AWS's own program makes of the same, and what STS says to them.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests may panic as tests do")]
+
 use std::{
     collections::BTreeSet,
     process::Command,
@@ -72,17 +74,23 @@ fn every_token_has_its_form() -> Result<()> {
         let expiry = left.map(|left| now + Duration::from_secs(left));
         let credentials = credentials(session.as_deref(), expiry);
         let made = eks_token(&credentials, &region, &cluster, None, now).unwrap();
-        prop_assert!(!format!("{made:?}").contains("k8s-aws-v1"));
+        let shown = format!("{made:?}");
+        prop_assert!(!shown.contains("k8s-aws-v1"));
         let token = made.token.expose_secret();
         prop_assert!(!token.contains('='));
         let url = url_of(token).unwrap();
         prop_assert_eq!(url.host_str(), Some(&*format!("sts.{region}.amazonaws.com")));
         let is = |name: &str| parameter(&url, name);
-        prop_assert_eq!(is("Action").as_deref(), Some("GetCallerIdentity"));
-        prop_assert_eq!(is("X-Amz-Expires").as_deref(), Some("60"));
-        prop_assert_eq!(is("X-Amz-SignedHeaders").as_deref(), Some("host;x-k8s-aws-id"));
+        for (name, value) in [
+            ("Action", "GetCallerIdentity"),
+            ("X-Amz-Expires", "60"),
+            ("X-Amz-SignedHeaders", "host;x-k8s-aws-id"),
+        ] {
+            prop_assert_eq!(is(name), Some(value.to_owned()));
+        }
         prop_assert_eq!(is("X-Amz-Security-Token"), session);
-        prop_assert!(is("X-Amz-Credential").unwrap().ends_with(&format!("/{region}/sts/aws4_request")));
+        let scope = format!("/{region}/sts/aws4_request");
+        prop_assert!(is("X-Amz-Credential").unwrap().ends_with(&scope));
         prop_assert_eq!(is("X-Amz-Signature").map(|signature| signature.len()), Some(64));
         // Never used for longer than the server takes it, nor than its credentials last.
         prop_assert!(made.use_until <= now + Duration::from_secs(14 * 60));
@@ -129,7 +137,14 @@ fn it_is_as_aws_makes_it() -> Result<()> {
     ensure!(ours.origin() == theirs.origin() && ours.path() == theirs.path(), "{ours} {theirs}");
     let names = |url: &Url| url.query_pairs().map(|(name, _)| name.into_owned()).collect::<BTreeSet<_>>();
     ensure!(names(&ours) == names(&theirs), "{ours} {theirs}");
-    for same in ["Action", "Version", "X-Amz-Algorithm", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Security-Token"] {
+    for same in [
+        "Action",
+        "Version",
+        "X-Amz-Algorithm",
+        "X-Amz-Expires",
+        "X-Amz-SignedHeaders",
+        "X-Amz-Security-Token",
+    ] {
         ensure!(parameter(&ours, same) == parameter(&theirs, same), "{same}: {ours} {theirs}");
     }
     Ok(())

@@ -154,8 +154,7 @@ impl Drainer {
             node.cordon(&self.client).await?;
             progress(&Progress::Cordoned);
         }
-        let mut report =
-            engine::run(&self.client, &node.name, seen, options, cancel, &mut progress).await;
+        let mut report = engine::run(&self.client, &node.name, seen, options, cancel, &mut progress).await;
         report.cordoned = true;
         if cordoned && report.outcome != Outcome::Drained && !options.keep_cordoned {
             match node.uncordon(&self.client).await {

@@ -11,7 +11,8 @@ use clap::Args;
 use cluster_access::{
     AccessError,
     drain::{
-        DrainError, DrainOptions, Drainer, Fate, Forecast, Outcome, PodForecast, PodReport, Progress, Report, Verdict,
+        DrainError, DrainOptions, Drainer, Fate, Forecast, Outcome, PodForecast, PodReport, Progress, Report,
+        Verdict,
     },
     local_client,
 };

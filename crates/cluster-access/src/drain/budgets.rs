@@ -43,17 +43,19 @@ impl Budget {
         let spec = budget.spec.clone().unwrap_or_default();
         let status = budget.status.clone().unwrap_or_default();
         // Until its controller has seen it, nothing of its status is about it.
-        let is_seen = status.observed_generation.unwrap_or_default()
-            >= budget.metadata.generation.unwrap_or_default();
+        let is_seen =
+            status.observed_generation.unwrap_or_default() >= budget.metadata.generation.unwrap_or_default();
         let name = budget.metadata.name.clone().unwrap_or_default();
+        let wanted = status.desired_healthy.unwrap_or_default();
+        let expected = status.expected_pods.unwrap_or_default();
         Self {
             name: BudgetName { namespace: budget.metadata.namespace.clone().unwrap_or_default(), name },
             // One that cannot be read is the API server's to judge.
             selector: spec.selector.and_then(|selector| Selector::try_from(selector).ok()),
-            allowed: if is_seen { status.disruptions_allowed } else { 0 },
-            at_best: if is_seen { status.expected_pods - status.desired_healthy } else { 1 },
-            healthy: status.current_healthy,
-            wanted: status.desired_healthy,
+            allowed: if is_seen { status.disruptions_allowed.unwrap_or_default() } else { 0 },
+            at_best: if is_seen { expected - wanted } else { 1 },
+            healthy: status.current_healthy.unwrap_or_default(),
+            wanted,
             lets_unhealthy_go: spec.unhealthy_pod_eviction_policy.as_deref() == Some("AlwaysAllow"),
         }
     }

@@ -45,8 +45,12 @@ enum Stage {
     Waiting(Instant),
     Asked,
     /// It is being deleted, because this drain has evicted it or anyway.
-    Leaving { evicted: bool },
-    Gone { evicted: bool },
+    Leaving {
+        evicted: bool,
+    },
+    Gone {
+        evicted: bool,
+    },
     Stays(Peculiarity),
     /// It cannot be evicted.
     Never(String),
@@ -391,7 +395,10 @@ impl Moving {
 
     fn block(&mut self, budget: BudgetName, why: String, progress: &mut impl FnMut(&Progress)) {
         if self.blocked.is_none() {
-            progress(&Progress::Blocked(&self.name, &format!("its budget {budget} allows no disruption now: {why}")));
+            progress(&Progress::Blocked(
+                &self.name,
+                &format!("its budget {budget} allows no disruption now: {why}"),
+            ));
         }
         self.budget = Some(budget.clone());
         self.blocked = Some((budget, why));
@@ -433,12 +440,12 @@ fn is_forbidden(error: &watcher::Error) -> bool {
 }
 
 fn cause(error: &watcher::Error) -> AccessError {
-    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchFailed, WatchStartFailed};
     match error {
         InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => AccessError::of(error),
         watcher::Error::WatchError(status) => {
             AccessError::Refused { status: status.code, message: status.message.clone() }
         }
-        other => AccessError::Unreadable(other.to_string()),
+        NoResourceVersion => AccessError::Unreadable(error.to_string()),
     }
 }

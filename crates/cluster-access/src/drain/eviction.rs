@@ -117,7 +117,9 @@ mod tests {
         let busy = answer(429, "too many", json!({"retryAfterSeconds": 3}));
         assert_eq!(busy, Answer::Later("too many".into(), Some(Duration::from_secs(3))));
         assert_eq!(answer(403, "terminating", cause("NamespaceTerminating")), Answer::NamespaceEnds);
-        assert!(matches!(answer(403, "no right", json!({})), Answer::Never(why) if why.contains("403: no right")));
+        assert!(
+            matches!(answer(403, "no right", json!({})), Answer::Never(why) if why.contains("403: no right"))
+        );
         let several = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
         assert_eq!(answer(500, several, json!({})), Answer::Never(several.into()));
         for code in [409, 500, 503] {

@@ -89,7 +89,9 @@ impl std::fmt::Display for Note {
             Self::BudgetAllowsNoneNow { budget, why } => {
                 write!(f, "its budget {budget} allows no disruption now: {why}")
             }
-            Self::GraceBeyondDeadline { grace } => write!(f, "it may take {grace} s to end, longer than the drain"),
+            Self::GraceBeyondDeadline { grace } => {
+                write!(f, "it may take {grace} s to end, longer than the drain")
+            }
             Self::NowhereElse => f.write_str("no other node would take it"),
             Self::Leaving => f.write_str("it is being deleted already"),
         }

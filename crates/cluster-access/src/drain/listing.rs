@@ -2,12 +2,10 @@
 
 use std::fmt::Debug;
 
-use k8s_openapi::{
-    api::{
-        apps::v1::DaemonSet,
-        core::v1::{Node, PersistentVolume, Pod},
-        policy::v1::PodDisruptionBudget,
-    },
+use k8s_openapi::api::{
+    apps::v1::DaemonSet,
+    core::v1::{Node, PersistentVolume, Pod},
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{
     Api, Client,
@@ -54,8 +52,16 @@ impl Seen {
         })
         .await?;
 
-        let mut seen =
-            Self { pods, daemon_sets, budgets: Budgets::default(), budgets_are_seen: false, places: Vec::new(), volumes: Vec::new(), gaps: Vec::new() };
+        let has_claims = pods.iter().any(|pod| claims(pod).next().is_some());
+        let mut seen = Self {
+            pods,
+            daemon_sets,
+            budgets: Budgets::default(),
+            budgets_are_seen: false,
+            places: Vec::new(),
+            volumes: Vec::new(),
+            gaps: Vec::new(),
+        };
         let Self { budgets, places, volumes, gaps, .. } = &mut seen;
         let all: Api<PodDisruptionBudget> = Api::all(client.clone());
         let listed = pages(&all, &everything, |budget| budgets.put(Budget::of(&budget))).await;
@@ -67,7 +73,7 @@ impl Seen {
         })
         .await;
         may_be_hidden("other nodes", listed, gaps)?;
-        if seen.pods.iter().any(|pod| claims(pod).next().is_some()) {
+        if has_claims {
             let all: Api<PersistentVolume> = Api::all(client.clone());
             let listed = pages(&all, &everything, |volume| volumes.push(volume)).await;
             may_be_hidden("volumes", listed, gaps)?;
@@ -111,7 +117,9 @@ where
         let page = answered(api.list(&list)).await?;
         page.items.into_iter().for_each(&mut each);
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) if list.continue_token.as_deref() != Some(&token) => list.continue_token = Some(token),
+            Some(token) if list.continue_token.as_deref() != Some(&token) => {
+                list.continue_token = Some(token)
+            }
             _ => return Ok(()),
         }
     }

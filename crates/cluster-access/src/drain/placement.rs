@@ -2,7 +2,8 @@
 //! that grows by itself makes some.
 
 use k8s_openapi::api::core::v1::{
-    Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PersistentVolume, Pod, PodSpec, Taint, Toleration,
+    Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PersistentVolume, Pod, PodSpec, Taint,
+    Toleration,
 };
 
 /// A node as a scheduler sees it, and nothing else of it.
@@ -48,10 +49,8 @@ impl Place {
 
     /// A term without requirements selects nothing.
     fn meets(&self, NodeSelectorTerm { match_expressions, match_fields }: &NodeSelectorTerm) -> bool {
-        let (labels, fields) = (
-            match_expressions.as_deref().unwrap_or_default(),
-            match_fields.as_deref().unwrap_or_default(),
-        );
+        let (labels, fields) =
+            (match_expressions.as_deref().unwrap_or_default(), match_fields.as_deref().unwrap_or_default());
         let label = |wanted: &NodeSelectorRequirement| meets(wanted, self.labels.get(&wanted.key));
         // `metadata.name` is the only field that there is.
         let field = |wanted: &NodeSelectorRequirement| meets(wanted, Some(&self.name));
@@ -60,7 +59,12 @@ impl Place {
 }
 
 fn affinity(pod: &PodSpec) -> Option<&NodeSelector> {
-    pod.affinity.as_ref()?.node_affinity.as_ref()?.required_during_scheduling_ignored_during_execution.as_ref()
+    pod.affinity
+        .as_ref()?
+        .node_affinity
+        .as_ref()?
+        .required_during_scheduling_ignored_during_execution
+        .as_ref()
 }
 
 /// <https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#operators>
@@ -104,7 +108,8 @@ pub(super) fn places_of_volumes<'a>(pod: &Pod, volumes: &'a [PersistentVolume]) 
     let is_claimed = |volume: &&PersistentVolume| {
         let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
         claim.is_some_and(|claim| {
-            claim.namespace == pod.metadata.namespace && claims(pod).any(|name| claim.name.as_deref() == Some(name))
+            claim.namespace == pod.metadata.namespace
+                && claims(pod).any(|name| claim.name.as_deref() == Some(name))
         })
     };
     let claimed = volumes.iter().filter(is_claimed);

@@ -43,7 +43,8 @@ async fn pods_behind_one_budget_go_one_after_the_other() -> Result<()> {
     let report = stage.drain(&stage.options()).await?;
     ensure!(report.outcome == Outcome::Drained, "{report:?}");
     ensure!(report.pods.iter().all(|pod| pod.fate == Fate::Evicted), "{report:?}");
-    let waited = report.pods.iter().filter(|pod| pod.budget.as_ref().is_some_and(|budget| budget.name == "web"));
+    let waited =
+        report.pods.iter().filter(|pod| pod.budget.as_ref().is_some_and(|budget| budget.name == "web"));
     ensure!(waited.count() == 3, "{report:?}");
     stage.moved("web", 4).await?;
     stage.end().await
@@ -76,9 +77,8 @@ async fn what_takes_longer_or_runs_nowhere_else_is_foreseen() -> Result<()> {
     stage.run_with("Deployment", "pinned", 1, pinned).await?;
     let hasty = DrainOptions { deadline: Duration::from_secs(1), ..stage.options() };
     let forecast = stage.drainer().forecast(&stage.node, &hasty).await?;
-    let notes = |app: &str| {
-        forecast.pods.iter().find(|pod| pod.pod.name.starts_with(app)).unwrap().notes.clone()
-    };
+    let notes =
+        |app: &str| forecast.pods.iter().find(|pod| pod.pod.name.starts_with(app)).unwrap().notes.clone();
     assert_eq!(notes("web"), [Note::GraceBeyondDeadline { grace: 5 }]);
     assert_eq!(notes("pinned"), [Note::GraceBeyondDeadline { grace: 5 }, Note::NowhereElse]);
     ensure!(forecast.can_end_well());

@@ -74,7 +74,7 @@ async fn a_pod_that_does_not_end_is_told_of() -> Result<()> {
     stage.run("StatefulSet", "db", 1).await?;
     stage.run("Deployment", "web", 2).await?;
     let stuck = format!("{}/db-0", stage.cluster.namespace());
-    stage.cluster.sim().unwrap().change_faults(|plan| drop(plan.stuck_pods.insert(stuck)))?;
+    stage.cluster.sim().unwrap().change_faults(|plan| plan.stuck_pods.extend([stuck]))?;
     let options = DrainOptions { deadline: Duration::from_secs(3), keep_cordoned: true, ..stage.options() };
     let report = stage.drain(&options).await?;
     ensure!(report.outcome == Outcome::TimedOut && stage.is_cordoned().await?, "{report:?}");

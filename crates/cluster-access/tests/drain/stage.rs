@@ -129,7 +129,8 @@ impl Stage {
         }
         let nodes: Api<Node> = Api::all(self.cluster.client());
         nodes.cordon(&self.other).await?;
-        self.create(json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": app}, "spec": spec})).await?;
+        self.create(json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": app}, "spec": spec}))
+            .await?;
         let here = self.until_ready(app, &self.node, replicas).await;
         nodes.uncordon(&self.other).await?;
         here
@@ -138,8 +139,7 @@ impl Stage {
     /// A budget of a kind of pods, which its controller has counted.
     pub(crate) async fn budget(&self, name: &str, app: &str, mut spec: Value) -> Result<()> {
         spec["selector"] = json!({"matchLabels": {"app": app}});
-        let budget =
-            json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name}, "spec": spec});
+        let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name}, "spec": spec});
         self.create(budget).await?;
         let budgets = self.objects("policy/v1", "PodDisruptionBudget");
         eventually_within(PATIENCE, "the budget to be counted", async || {
@@ -151,13 +151,16 @@ impl Stage {
     /// Waits until so many of the pods are ready on a node.
     async fn until_ready(&self, app: &str, node: &str, count: usize) -> Result<()> {
         let what = format!("{count} pods of {app} to be ready on {node}");
-        eventually_within(PATIENCE, &what, async || (self.ready(app, node).await.ok()? == count).then_some(()))
-            .await
+        eventually_within(PATIENCE, &what, async || {
+            (self.ready(app, node).await.ok()? == count).then_some(())
+        })
+        .await
     }
 
     async fn ready(&self, app: &str, node: &str) -> Result<usize> {
         let pods: Api<Pod> = self.cluster.namespaced();
-        let list = ListParams::default().labels(&format!("app={app}")).fields(&format!("spec.nodeName={node}"));
+        let list =
+            ListParams::default().labels(&format!("app={app}")).fields(&format!("spec.nodeName={node}"));
         let is_ready = |pod: &Pod| {
             let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
             let mut conditions = conditions.into_iter();

@@ -21,7 +21,10 @@ async fn a_node_is_drained() -> Result<()> {
     ensure!(report.outcome == Outcome::Drained && report.why.is_empty(), "{report:?}");
     ensure!(report.cordoned && stage.is_cordoned().await?);
     ensure!(of(&report, "web").len() == 3 && of(&report, "db").len() == 2, "{report:?}");
-    ensure!(report.pods.iter().all(|pod| pod.fate == Fate::Evicted && pod.gone_after.is_some()), "{report:?}");
+    ensure!(
+        report.pods.iter().all(|pod| pod.fate == Fate::Evicted && pod.gone_after.is_some()),
+        "{report:?}"
+    );
     ensure!(told[..2] == ["forecast", "cordoned"], "{told:?}");
     for event in ["evicted db-0", "gone db-0", "evicted db-1", "gone db-1"] {
         ensure!(told.iter().any(|told| told == event), "{told:?}");
