@@ -52,8 +52,7 @@ pub enum EksTokenError {
     Signing(#[from] SigningError),
 }
 
-/// A token for the cluster of this name, by whoever has these credentials, made at `now`. The request is one to the region's STS, or to
-/// `endpoint` in its place.
+/// A token for the cluster of this name, by whoever has these credentials, made at `now`. The request is one to the region's STS.
 ///
 /// # Errors
 /// [`EksTokenError`]; it holds nothing secret.
@@ -61,10 +60,9 @@ pub fn eks_token(
     credentials: &Credentials,
     region: &str,
     cluster: &str,
-    endpoint: Option<&Url>,
     now: SystemTime,
 ) -> Result<EksToken, EksTokenError> {
-    let mut url = endpoint.cloned().map_or_else(|| sts_of(region), Ok)?;
+    let mut url = sts_of(region)?;
     if !is_cluster_name(cluster) {
         return Err(EksTokenError::Cluster(cluster.to_owned()));
     }

@@ -73,7 +73,7 @@ fn every_token_has_its_form() -> Result<()> {
         let now = UNIX_EPOCH + Duration::from_secs(seconds);
         let expiry = left.map(|left| now + Duration::from_secs(left));
         let credentials = credentials(session.as_deref(), expiry);
-        let made = eks_token(&credentials, &region, &cluster, None, now).unwrap();
+        let made = eks_token(&credentials, &region, &cluster, now).unwrap();
         let shown = format!("{made:?}");
         prop_assert!(!shown.contains("k8s-aws-v1"));
         let token = made.token.expose_secret();
@@ -96,9 +96,9 @@ fn every_token_has_its_form() -> Result<()> {
         prop_assert!(made.use_until <= now + Duration::from_secs(14 * 60));
         prop_assert!(expiry.is_none_or(|expiry| made.use_until <= expiry));
         // The same request is signed alike, another cluster's is not.
-        let again = eks_token(&credentials, &region, &cluster, None, now).unwrap();
+        let again = eks_token(&credentials, &region, &cluster, now).unwrap();
         prop_assert_eq!(again.token.expose_secret(), token);
-        let other = eks_token(&credentials, &region, &format!("{}x", &cluster[..1]), None, now).unwrap();
+        let other = eks_token(&credentials, &region, &format!("{}x", &cluster[..1]), now).unwrap();
         prop_assert!(cluster.len() == 2 && cluster.ends_with('x') || other.token.expose_secret() != token);
         Ok(())
     })?;
@@ -107,7 +107,7 @@ fn every_token_has_its_form() -> Result<()> {
 
 fn what_names_nothing_is_refused() -> Result<()> {
     let make = |region: &str, cluster: &str| {
-        eks_token(&credentials(None, None), region, cluster, None, SystemTime::now()).err()
+        eks_token(&credentials(None, None), region, cluster, SystemTime::now()).err()
     };
     let long = "a".repeat(101);
     for cluster in ["", "-a", "a b", "a\r\nx-evil: 1", "ä", &long] {
@@ -132,7 +132,7 @@ fn it_is_as_aws_makes_it() -> Result<()> {
     ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let made: serde_json::Value = serde_json::from_slice(&made.stdout)?;
     let theirs = url_of(made["status"]["token"].as_str().context("a token")?)?;
-    let ours = eks_token(&credentials(Some("session"), None), "eu-west-1", "prod", None, SystemTime::now())?;
+    let ours = eks_token(&credentials(Some("session"), None), "eu-west-1", "prod", SystemTime::now())?;
     let ours = url_of(ours.token.expose_secret())?;
     ensure!(ours.origin() == theirs.origin() && ours.path() == theirs.path(), "{ours} {theirs}");
     let names = |url: &Url| url.query_pairs().map(|(name, _)| name.into_owned()).collect::<BTreeSet<_>>();
@@ -152,11 +152,23 @@ fn it_is_as_aws_makes_it() -> Result<()> {
 
 fn sts_answers_it() -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
+        // An error means that there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let moto = Moto::start().await?;
-        let sts: Url = moto.url().parse()?;
-        let made = eks_token(&credentials(None, None), "eu-west-1", "prod", Some(&sts), SystemTime::now())?;
-        let url = url_of(made.token.expose_secret())?;
-        let answer = reqwest::Client::new().get(url).header("x-k8s-aws-id", "prod").send().await?;
+        let made = eks_token(&credentials(None, None), "eu-west-1", "prod", SystemTime::now())?;
+        let signed = url_of(made.token.expose_secret())?;
+        let mut url: Url = moto.url().parse()?;
+        url.set_query(signed.query());
+        // moto looks for the service in a header, and not in what is signed beforehand.
+        let scope = parameter(&signed, "X-Amz-Credential").context("a scope")?;
+        let request = reqwest::Client::new()
+            .get(url)
+            .header(
+                "authorization",
+                format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"),
+            )
+            .header("x-k8s-aws-id", "prod");
+        let answer = request.send().await?;
         ensure!(answer.status().is_success(), "{answer:?}");
         let text = answer.text().await?;
         ensure!(text.contains("GetCallerIdentityResult") && text.contains("<Arn>"), "{text}");

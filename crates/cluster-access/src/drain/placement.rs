@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    fn place(spec: Value) -> Place {
+    fn place(spec: &Value) -> Place {
         let ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
         let labels = json!({"zone": "a", "cores": "8"});
         let node = json!({"metadata": {"name": "n", "labels": labels}, "spec": spec, "status": ready});
@@ -140,13 +140,13 @@ mod tests {
 
     #[test]
     fn a_node_takes_what_its_labels_and_taints_let_in() {
-        let plain = place(json!({}));
+        let plain = place(&json!({}));
         assert!(plain.takes(&spec(json!({})), &[]));
         assert!(plain.takes(&spec(json!({"nodeSelector": {"zone": "a"}})), &[]));
         assert!(!plain.takes(&spec(json!({"nodeSelector": {"zone": "b"}})), &[]));
-        assert!(!place(json!({"unschedulable": true})).takes(&spec(json!({})), &[]));
+        assert!(!place(&json!({"unschedulable": true})).takes(&spec(json!({})), &[]));
 
-        let tainted = place(json!({"taints": [{"key": "spot", "value": "yes", "effect": "NoSchedule"}]}));
+        let tainted = place(&json!({"taints": [{"key": "spot", "value": "yes", "effect": "NoSchedule"}]}));
         for (toleration, takes) in [
             (json!([]), false),
             (json!([{"key": "spot", "value": "yes"}]), true),
@@ -157,13 +157,13 @@ mod tests {
         ] {
             assert_eq!(tainted.takes(&spec(json!({"tolerations": toleration})), &[]), takes, "{toleration}");
         }
-        let preferred = place(json!({"taints": [{"key": "spot", "effect": "PreferNoSchedule"}]}));
+        let preferred = place(&json!({"taints": [{"key": "spot", "effect": "PreferNoSchedule"}]}));
         assert!(preferred.takes(&spec(json!({})), &[]));
     }
 
     #[test]
     fn affinities_of_pods_and_volumes_are_met_or_not() {
-        let node = place(json!({}));
+        let node = place(&json!({}));
         for (wanted, takes) in [
             (selector("In", "zone", &["a", "b"]), true),
             (selector("In", "zone", &["b"]), false),
