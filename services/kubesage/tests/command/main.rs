@@ -1,5 +1,6 @@
 //! The command as a person uses it.
 
+mod drain;
 mod faults;
 mod quick_start;
 mod real_parts;
