@@ -248,8 +248,8 @@ pub(crate) fn unreachable(error: &kube::Error) -> AccessError {
 
 /// What libraries say, and what it means here.
 const HINTS: [(&str, &str); 4] = [
-    ("UnknownIssuer", "its certificate is not of an authority that is trusted (ca_data)"),
-    ("not valid for name", "its certificate is for another name (tls_server_name)"),
+    ("UnknownIssuer", "its certificate is not of an authority that is trusted"),
+    ("not valid for name", "its certificate is for another name"),
     ("invalid HTTP version parsed", "it speaks no HTTP: perhaps https:// is meant"),
     ("CertificateUnknown", "it does not accept the client certificate"),
 ];

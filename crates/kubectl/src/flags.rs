@@ -20,15 +20,16 @@ pub(crate) const fn short(short: char, name: &'static str, value: Value) -> Flag
     Flag { name, short: Some(short), value }
 }
 
-/// Why a flag never is allowed, by its name or its letter.
-pub(crate) fn never(flag: &str) -> Option<&'static str> {
+const ENDLESS: &str = "what has no end is not run: ask again";
+
+/// Why a flag of a verb never is allowed, by its name or its letter.
+pub(crate) fn never(verb: &str, flag: &str) -> Option<&'static str> {
     let reason = match flag {
+        "f" if verb == "logs" => ENDLESS,
         "filename" | "f" | "kustomize" | "k" | "patch-file" | "recursive" | "R" => {
             "no files and URLs are read here"
         }
-        "follow" | "watch" | "w" | "watch-only" | "output-watch-events" => {
-            "what has no end is not run: ask again"
-        }
+        "follow" | "watch" | "w" | "watch-only" | "output-watch-events" => ENDLESS,
         "raw" => "it reads any path of the API",
         "kubeconfig"
         | "context"

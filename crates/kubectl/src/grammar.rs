@@ -388,7 +388,7 @@ pub(crate) fn never(verb: &str) -> Option<&'static str> {
         "exec" | "attach" | "debug" | "run" => "nothing is run in a cluster from here",
         "cp" => "no files are copied",
         "port-forward" | "proxy" => "no connections are held",
-        "edit" => "there is no editor here; use patch",
+        "edit" => "there is no editor here",
         "apply" | "replace" | "diff" | "kustomize" => "no files and URLs are read here",
         "config" => "the cluster and its credentials are those that are stored",
         "plugin" | "krew" => "there are no plugins here",

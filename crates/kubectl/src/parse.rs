@@ -149,7 +149,7 @@ fn find(verb: &Verb, word: &str, is_meant: impl Fn(&Flag) -> bool) -> Result<Fla
         let flag = word.split('=').next().unwrap_or(word);
         Refused::Flag {
             verb: verb.words.join(" "),
-            reason: flags::never(flag.trim_start_matches('-')),
+            reason: flags::never(verb.words[0], flag.trim_start_matches('-')),
             flag: flag.to_owned(),
             allowed: all().map(shown).collect::<Vec<_>>().join(", "),
         }

@@ -96,7 +96,11 @@ fn access_problem(error: &AccessError) -> Problem {
         _ => ErrorCode::ClusterUnreachable,
     };
     let is_busy = code == ErrorCode::RateLimited;
-    let problem = Problem::new(code, error.to_string());
+    let text = match error {
+        AccessError::Refused { status: 401, .. } => format!("{error} (it does not accept the credentials)"),
+        _ => error.to_string(),
+    };
+    let problem = Problem::new(code, text);
     if is_busy { problem.retry_after(clients::BUSY) } else { problem }
 }
 
@@ -270,7 +274,11 @@ impl StoredClusters {
         credentials: &Credentials,
     ) -> Result<StoredCluster, StoredError> {
         let sealed = self.seals.seal(cluster.id, credentials)?;
-        let data = json!({"changed": ["credentials"], "server_url": credentials.server.to_string()});
+        let data = json!({
+            "changed": changed(cluster, credentials),
+            "server_url": credentials.server.to_string(),
+            "use_secure_tls": credentials.trust != Trust::Nobody,
+        });
         let replaced = async {
             let (mut transaction, now) = self.touched(user, cluster.id).await?;
             self.database.replace(&mut transaction, cluster.id, credentials, &sealed, now).await?;
@@ -329,6 +337,19 @@ impl StoredClusters {
     async fn bounded<T>(&self, work: impl Future<Output = Result<T, StoredError>>) -> Result<T, StoredError> {
         self.database.store().bounded(work).await
     }
+}
+
+/// What is another in these credentials than in those that are stored; their secrets always may be.
+fn changed(cluster: &StoredCluster, credentials: &Credentials) -> Vec<&'static str> {
+    let is_secure = credentials.trust != Trust::Nobody;
+    let others = [
+        ("server_url", cluster.server_url != credentials.server.to_string()),
+        ("use_secure_tls", (cluster.use_secure_tls != 0) != is_secure),
+        ("ca_data", cluster.ca_data.as_deref() != credentials.trust.authorities()),
+        ("tls_server_name", cluster.tls_server_name != credentials.server_name),
+    ];
+    let others = others.into_iter().filter_map(|(field, is_another)| is_another.then_some(field));
+    std::iter::once("credentials").chain(others).collect()
 }
 
 /// Makes a change last, with the event that tells of it.

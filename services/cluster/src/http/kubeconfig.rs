@@ -20,6 +20,9 @@ use crate::stored::{Checked, Given, StoredError};
 const YAML: [&str; 6] =
     ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "application/json", "text/plain"];
 
+/// So many contexts are named to whom asks for one that is not there.
+const NAMED: usize = 20;
+
 /// So many clusters are asked at once.
 const AT_ONCE: usize = 25;
 
@@ -85,12 +88,14 @@ async fn onboard(
     let yaml = file(request).await?;
     let contexts =
         kubeconfig::contexts(&yaml).map_err(|error| Problem::invalid("kubeconfig", error.to_string()))?;
+    let there: Vec<_> = contexts.iter().map(|(name, _)| name.as_str()).take(NAMED).collect();
+    let there = there.join(", ");
     let contexts: Vec<_> = match &params.context {
         None => contexts,
         Some(only) => contexts.into_iter().filter(|(name, _)| name == only).collect(),
     };
     if contexts.is_empty() {
-        return Err(Problem::invalid("context", "is not in the kubeconfig"));
+        return Err(Problem::invalid("context", format!("is not in the kubeconfig, which has: {there}")));
     }
     if params.cluster_name.is_some() && contexts.len() > 1 {
         let message = "is for a single context; say which with `context`";
@@ -118,7 +123,7 @@ async fn onboard(
             Ok(cluster) => clusters.push(ClusterConfig::from(cluster)),
             // What is ours, and what is said of a single one, is said as it is.
             Err(Refusal::Cluster(error)) if clusters.is_empty() && (is_one || is_ours(&error)) => {
-                return Err(error.into());
+                return Err(of_context(error).into());
             }
             Err(refusal) => refused.push(RefusedContext { context: name, reason: reason(&refusal) }),
         }
@@ -185,6 +190,16 @@ const NAMES: [(&str, &str); 6] = [
     ("tls_key", "client-key-data"),
     ("use_secure_tls false", "insecure-skip-tls-verify true"),
 ];
+
+/// The values of the only context, as its kubeconfig calls them.
+fn of_context(error: StoredError) -> StoredError {
+    let StoredError::Invalid(errors) = error else { return error };
+    let renamed = errors.into_iter().map(|FieldError { field, message }| FieldError {
+        field: in_words_of_kubeconfigs(field),
+        message: in_words_of_kubeconfigs(message),
+    });
+    StoredError::Invalid(renamed.collect())
+}
 
 fn in_words_of_kubeconfigs(reason: String) -> String {
     NAMES.iter().fold(reason, |reason, (field, name)| reason.replace(field, name))

@@ -82,7 +82,8 @@ impl Given {
         }
         let allowed = Allowed { http: !self.use_secure_tls, any_address };
         let server = wrong.value("server_url", ServerUrl::parse(&self.server_url, allowed));
-        let token = self.token.filter(|token| !token.expose_secret().is_empty());
+        let is_empty = self.token.as_ref().is_some_and(|token| token.expose_secret().is_empty());
+        let token = self.token.filter(|_| !is_empty);
         if let Some(message) = token.as_ref().and_then(unusable) {
             wrong.is("token", message);
         }
@@ -103,7 +104,7 @@ impl Given {
             (None, _) => None,
         };
         if token.is_none() && identity.is_none() && wrong.0.is_empty() {
-            wrong.is("token", "is needed, or tls_cert and tls_key");
+            wrong.is("token", if is_empty { "is empty" } else { "is needed, or tls_cert and tls_key" });
         }
         let ca_data = self.ca_data.filter(|text| !text.trim().is_empty());
         let trust = match (self.use_secure_tls, ca_data) {

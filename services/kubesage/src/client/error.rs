@@ -19,9 +19,9 @@ pub(crate) enum ClientError {
     Problem(Box<ProblemDocument>),
     #[error("{url} answered {status}, not as Kubesage does")]
     NotKubesage { url: String, status: u16 },
-    #[error("you have no cluster {0}; see: kubesage clusters")]
+    #[error("you have no cluster {0} with an agent; see: kubesage clusters")]
     NoSuchCluster(String),
-    #[error("you have added no cluster {0}; see: kubesage clusters list --stored")]
+    #[error("you have added no cluster {0} without an agent; see: kubesage clusters list --stored")]
     NoSuchStoredCluster(String),
     #[error("the cluster did not connect within {} s: {why}", .after.as_secs())]
     NotConnected { after: Duration, why: String },

@@ -20,7 +20,8 @@ use super::{
 const CLUSTERS: &str = "/clusters";
 
 /// What a person knows by another name than the API does.
-const FLAGS: [(&str, &str); 8] = [
+const FLAGS: [(&str, &str); 9] = [
+    ("context", "--context"),
     ("cluster_name", "NAME"),
     ("server_url", "--server"),
     ("token", "--token-file"),
@@ -133,7 +134,15 @@ async fn known(api: &Api) -> Result<Vec<StoredCluster>, ClientError> {
     Ok(known.clusters)
 }
 
+/// A warning, where it is due.
+fn say_whether_checked(is_secure: bool) {
+    if !is_secure {
+        output::tell("The server's certificate is not checked: whoever answers there gets the credentials.");
+    }
+}
+
 async fn add(api: &Api, out: &Output, args: &AddArgs) -> Result<(), ClientError> {
+    say_whether_checked(!args.credentials.insecure);
     let mut request = asked_with(&args.credentials)?;
     request["cluster_name"] = json!(args.cluster_name);
     request["server_url"] = json!(args.server);
@@ -159,6 +168,7 @@ async fn update(api: &Api, out: &Output, args: &UpdateArgs) -> Result<(), Client
     let mut request = asked_with(credentials)?;
     request["server_url"] = json!(server.as_ref().unwrap_or(&cluster.server_url));
     let is_secure = !credentials.insecure && (cluster.use_secure_tls || credentials.ca_file.is_some());
+    say_whether_checked(is_secure);
     request["use_secure_tls"] = json!(is_secure);
     for (field, present) in [("ca_data", &cluster.ca_data), ("tls_server_name", &cluster.tls_server_name)] {
         if request[field].is_null() && is_secure {
@@ -169,14 +179,14 @@ async fn update(api: &Api, out: &Output, args: &UpdateArgs) -> Result<(), Client
     let path = format!("/cluster/{}/credentials", segment(&cluster.cluster_name));
     let updated: Result<Value, _> =
         api.send_with(Method::PUT, Service::Cluster, &path, &query, |put| put.json(&request)).await;
-    out.print(&updated.map_err(by_flags)?, |updated| rows([updated]))
+    out.print(&updated.map_err(by_flags)?, |updated| rows([updated]))?;
+    let asked = if verify.is_wanted() { "it answers" } else { "it was not asked whether it takes them" };
+    output::tell(&format!("The credentials of {} are replaced; {asked}.", cluster.cluster_name));
+    Ok(())
 }
 
 /// The credentials and the TLS data that are given, by the names of the API.
 fn asked_with(args: &CredentialArgs) -> Result<Value, ClientError> {
-    if args.insecure {
-        output::tell("The server's certificate is not checked: whoever answers there gets the credentials.");
-    }
     let read = |path: &Option<PathBuf>| path.as_deref().map(input::file).transpose();
     Ok(json!({
         "token": token(args)?.as_ref().map(ExposeSecret::expose_secret),
@@ -240,7 +250,7 @@ fn by_flags(error: ClientError) -> ClientError {
         if let Some((_, flag)) = FLAGS.iter().find(|(name, _)| name == field) {
             (*flag).clone_into(field);
         }
-        *message = message.replace("use_secure_tls false", "--insecure");
+        *message = message.replace("use_secure_tls false", "--insecure").replace("`context`", "--context");
         for (name, flag) in FLAGS.iter().filter(|(name, _)| name.contains('_')) {
             *message = message.replace(name, flag);
         }
