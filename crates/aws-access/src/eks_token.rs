@@ -34,7 +34,7 @@ const BEFORE_END: Duration = Duration::from_mins(1);
 pub struct EksToken {
     /// The token. Its `Debug` hides it.
     pub token: SecretString,
-    /// Then there has to be a new one: fourteen minutes after it was made, or when the credentials end that signed it.
+    /// Then there has to be a new one: fourteen minutes after it was made, or a minute before the credentials end that signed it.
     pub use_until: SystemTime,
 }
 
@@ -89,7 +89,7 @@ pub fn eks_token(
 
     let token = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(url.as_str()));
     let good_until = now + GOOD_FOR - BEFORE_END;
-    let use_until = credentials.expiry().map_or(good_until, |expiry| good_until.min(expiry));
+    let use_until = credentials.expiry().map_or(good_until, |expiry| good_until.min(expiry - BEFORE_END));
     Ok(EksToken { token: token.into(), use_until })
 }
 

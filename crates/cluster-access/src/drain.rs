@@ -151,7 +151,13 @@ impl Drainer {
         progress(&Progress::Forecast(&forecast));
         let cordoned = !node.is_cordoned;
         if cordoned {
-            node.cordon(&self.client).await?;
+            if let Err(error) = node.cordon(&self.client).await {
+                // Unless the API server has said no, it may have done it all the same.
+                if !matches!(error, AccessError::Refused { .. }) {
+                    node.uncordon(&self.client).await?;
+                }
+                return Err(error.into());
+            }
             progress(&Progress::Cordoned);
         }
         let mut report = engine::run(&self.client, &node.name, seen, options, cancel, &mut progress).await;

@@ -27,6 +27,8 @@ impl fmt::Display for BudgetName {
 #[derive(Clone, Debug)]
 pub(super) struct Budget {
     pub(super) name: BudgetName,
+    /// So often something was heard of it.
+    pub(super) heard: u64,
     /// None: it is of no pod.
     selector: Option<Selector>,
     /// So many disruptions it allows now.
@@ -49,6 +51,7 @@ impl Budget {
         let wanted = status.desired_healthy.unwrap_or_default();
         let expected = status.expected_pods.unwrap_or_default();
         Self {
+            heard: 0,
             name: BudgetName { namespace: budget.metadata.namespace.clone().unwrap_or_default(), name },
             // One that cannot be read is the API server's to judge.
             selector: spec.selector.and_then(|selector| Selector::try_from(selector).ok()),
@@ -75,6 +78,9 @@ impl Budget {
 
     /// Why it allows nothing, for a person.
     pub(super) fn why(&self) -> String {
+        if self.allowed > 0 {
+            return "what it allows is under way".to_owned();
+        }
         format!("it needs {} healthy pods and has {}", self.wanted, self.healthy)
     }
 }
@@ -84,8 +90,13 @@ impl Budget {
 pub(super) struct Budgets(BTreeMap<BudgetName, Budget>);
 
 impl Budgets {
-    pub(super) fn put(&mut self, budget: Budget) {
+    pub(super) fn put(&mut self, mut budget: Budget) {
+        budget.heard = self.0.get(&budget.name).map_or(0, |earlier| earlier.heard + 1);
         self.0.insert(budget.name.clone(), budget);
+    }
+
+    pub(super) fn retain(&mut self, keep: impl Fn(&BudgetName) -> bool) {
+        self.0.retain(|name, _| keep(name));
     }
 
     pub(super) fn remove(&mut self, name: &BudgetName) {

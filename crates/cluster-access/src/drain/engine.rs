@@ -26,7 +26,7 @@ use super::{
     BudgetName, DrainOptions, Fate, Outcome, Peculiarity, PodName, PodReport, Progress, Report,
     budgets::{Budget, Budgets},
     eviction::{Answer, evict},
-    filter::{DaemonSets, Verdict, verdict},
+    filter::{DaemonSets, Verdict, daemon_set, verdict},
     listing::{Seen, pods_of},
 };
 use crate::AccessError;
@@ -36,7 +36,12 @@ const AT_ONCE: usize = 64;
 /// A budget is asked again after so long where nothing is heard of it, as kubectl does.
 const PROBE: Duration = Duration::from_secs(5);
 /// What the API server could not do is asked for again with growing pauses.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), PROBE);
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(2500));
+
+/// A deadline that no clock can hold.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+/// In seconds. A watch that ends no later shows that its connection is dead, which is said by nothing else.
+const WATCH: u32 = 30;
 
 /// Where a pod is on its way.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,6 +61,13 @@ enum Stage {
     Never(String),
 }
 
+/// What was known of a budget when an eviction that takes from it was asked for: what has been heard of it since is newer than the
+/// answer.
+struct Heard {
+    budget: BudgetName,
+    times: u64,
+}
+
 struct Moving {
     pod: Pod,
     name: PodName,
@@ -63,7 +75,7 @@ struct Moving {
     evictions: u32,
     pauses: ExponentialBackoff,
     /// The budget that makes it wait now.
-    blocked: Option<(BudgetName, String)>,
+    blocked: Option<String>,
     /// The budget that has made it wait.
     budget: Option<BudgetName>,
     trouble: Option<String>,
@@ -82,9 +94,11 @@ struct Drain<'a, P> {
     pods: BTreeMap<PodName, Moving>,
     /// The pods that the watch has listed so far, while it does.
     listed: Option<HashSet<PodName>>,
-    /// Whether the watch has listed them all once.
+    /// The same of budgets.
+    listed_budgets: Option<HashSet<BudgetName>>,
+    /// Whether the watch has listed all pods once.
     is_synced: bool,
-    asked: JoinSet<(PodName, Answer)>,
+    asked: JoinSet<(PodName, Option<Heard>, Answer)>,
     /// No further eviction is asked for.
     ending: Option<Outcome>,
     why: Vec<String>,
@@ -100,16 +114,17 @@ pub(super) async fn run(
     progress: impl FnMut(&Progress),
 ) -> Report {
     let started = Instant::now();
-    let deadline = started + options.deadline;
+    let deadline = started.checked_add(options.deadline).unwrap_or(started + LONGEST);
     let of_node = pods_of(node, options);
     let config = watcher::Config {
+        timeout: Some(WATCH),
         field_selector: of_node.field_selector,
         label_selector: of_node.label_selector,
         ..watcher::Config::default()
     };
     let mut pods = pin!(watcher(Api::<Pod>::all(client.clone()), config).default_backoff());
     let all_budgets = Api::<PodDisruptionBudget>::all(client.clone());
-    let mut budgets = pin!(watcher(all_budgets, watcher::Config::default()).default_backoff());
+    let mut budgets = pin!(watcher(all_budgets, watcher::Config::default().timeout(WATCH)).default_backoff());
     let mut budgets_are_seen = seen.budgets_are_seen;
 
     let mut drain = Drain::new(client, options, started, progress);
@@ -122,8 +137,9 @@ pub(super) async fn run(
         if let Some(outcome) = drain.outcome() {
             break outcome;
         }
-        drain.ask();
-        let wake = drain.next_wake().map_or(deadline, |wake| wake.min(deadline));
+        let now = Instant::now();
+        drain.ask(now);
+        let wake = drain.next_wake(now).map_or(deadline, |wake| wake.min(deadline));
         tokio::select! {
             Some(event) = pods.next() => match event {
                 Ok(event) => drain.pod_event(event),
@@ -134,13 +150,14 @@ pub(super) async fn run(
                 Err(error) if is_forbidden(&error) => {
                     // Nothing more is heard of them: every pod asks for itself.
                     drain.budgets = Budgets::default();
+                    drain.probes.clear();
                     budgets_are_seen = false;
                 }
                 // It is tried again by itself.
                 Err(_) => {}
             },
-            Some(answered) = drain.asked.join_next() => if let Ok((pod, answer)) = answered {
-                drain.answered(&pod, answer);
+            Some(answered) = drain.asked.join_next() => if let Ok((pod, heard, answer)) = answered {
+                drain.answered(&pod, heard.as_ref(), answer);
             },
             () = sleep_until(wake) => if Instant::now() >= deadline {
                 break Outcome::TimedOut;
@@ -163,6 +180,7 @@ impl<'a, P: FnMut(&Progress)> Drain<'a, P> {
             probes: HashMap::new(),
             pods: BTreeMap::new(),
             listed: None,
+            listed_budgets: None,
             is_synced: false,
             asked: JoinSet::new(),
             ending: None,
@@ -181,11 +199,10 @@ impl<'a, P: FnMut(&Progress)> Drain<'a, P> {
     }
 
     /// Asks for all evictions that may be asked for now.
-    fn ask(&mut self) {
+    fn ask(&mut self, now: Instant) {
         if self.ending.is_some() {
             return;
         }
-        let now = Instant::now();
         let mut under_way: HashMap<BudgetName, i32> = HashMap::new();
         let asked = self.pods.values().filter(|moving| moving.stage == Stage::Asked);
         for budget in asked.flat_map(|moving| self.budgets.of(&moving.pod)) {
@@ -198,38 +215,43 @@ impl<'a, P: FnMut(&Progress)> Drain<'a, P> {
             if !matches!(moving.stage, Stage::Waiting(from) if from <= now) {
                 continue;
             }
+            let mut heard = None;
             // The API server says itself that it evicts none with several budgets.
             if let [budget] = self.budgets.of(&moving.pod).as_slice() {
                 let under_way = under_way.entry(budget.name.clone()).or_default();
                 let is_probe = *under_way == 0 && self.probes.get(&budget.name).is_some_and(|at| *at <= now);
                 if *under_way >= budget.allowed && !is_probe {
                     self.probes.entry(budget.name.clone()).or_insert(now + PROBE);
-                    moving.block(budget.name.clone(), budget.why(), &mut self.progress);
+                    moving.block(Some(&budget.name), &budget.why(), &mut self.progress);
                     continue;
                 }
                 if is_probe {
                     self.probes.insert(budget.name.clone(), now + PROBE);
                 }
                 *under_way += 1;
+                heard = Some(Heard { budget: budget.name.clone(), times: budget.heard });
             }
             moving.stage = Stage::Asked;
             moving.evictions += 1;
             let (client, pod, grace) = (self.client.clone(), moving.name.clone(), self.options.grace);
             self.asked.spawn(async move {
                 let answer = evict(&client, &pod, grace).await;
-                (pod, answer)
+                (pod, heard, answer)
             });
         }
     }
 
-    /// When something may be asked for that may not be now.
-    fn next_wake(&self) -> Option<Instant> {
-        let now = Instant::now();
+    /// When something may be asked for that may not be at `now`, which was what could be asked for: a probe that is due and was not
+    /// made waits for an answer or an event.
+    fn next_wake(&self, now: Instant) -> Option<Instant> {
+        if self.ending.is_some() {
+            return None;
+        }
         let waiting = self.pods.values().filter_map(|moving| match moving.stage {
             Stage::Waiting(from) if from > now => Some(from),
             _ => None,
         });
-        waiting.chain(self.probes.values().copied()).min()
+        waiting.chain(self.probes.values().copied().filter(|at| *at > now)).min()
     }
 
     fn pod_event(&mut self, event: Event<Pod>) {
@@ -255,7 +277,12 @@ impl<'a, P: FnMut(&Progress)> Drain<'a, P> {
     fn see(&mut self, pod: Pod) {
         let name = PodName::of(&pod);
         let is_leaving = pod.metadata.deletion_timestamp.is_some();
+        let is_known = !self.is_synced && self.listed.is_none();
         let moving = self.pods.entry(name.clone()).or_insert_with(|| {
+            if !is_known {
+                // What has just come is of a DaemonSet that is there, also where that was made meanwhile.
+                self.daemon_sets.extend(daemon_set(&pod));
+            }
             let stage = match verdict(&pod, &self.daemon_sets, self.options) {
                 Verdict::Evict { .. } => Stage::Waiting(Instant::now()),
                 Verdict::Stay { because } => Stage::Stays(because),
@@ -287,15 +314,15 @@ impl<'a, P: FnMut(&Progress)> Drain<'a, P> {
         (self.progress)(&Progress::Gone(pod));
     }
 
-    fn answered(&mut self, name: &PodName, answer: Answer) {
+    fn answered(&mut self, name: &PodName, heard: Option<&Heard>, answer: Answer) {
         if answer == Answer::Gone {
             return self.gone(name);
         }
         let Some(moving) = self.pods.get_mut(name) else { return };
-        let budget = match self.budgets.of(&moving.pod).as_slice() {
-            [budget] => Some(budget.name.clone()),
-            _ => None,
-        };
+        let known = heard.and_then(|Heard { budget, times }| {
+            self.budgets.get_mut(budget).filter(|known| known.heard == *times)
+        });
+        let is_leaving = moving.pod.metadata.deletion_timestamp.is_some();
         let is_gone = matches!(moving.stage, Stage::Gone { .. });
         let now = Instant::now();
         match answer {
@@ -303,26 +330,30 @@ impl<'a, P: FnMut(&Progress)> Drain<'a, P> {
                 moving.stage =
                     if is_gone { Stage::Gone { evicted: true } } else { Stage::Leaving { evicted: true } };
                 moving.blocked = None;
-                // Its watch will say so, too.
-                if let Some(budget) = budget.and_then(|budget| self.budgets.get_mut(&budget)) {
+                // Its watch will say so, too, if it has not.
+                if let Some(budget) = known {
                     budget.allowed -= 1;
                 }
-                (self.progress)(&Progress::Evicted(name));
+                if !is_gone {
+                    (self.progress)(&Progress::Evicted(name));
+                }
             }
             _ if is_gone => {}
+            // It goes anyway.
+            _ if is_leaving => moving.stage = Stage::Leaving { evicted: false },
             Answer::NamespaceEnds => moving.stage = Stage::Leaving { evicted: false },
             Answer::Blocked(why) => {
-                moving.stage = Stage::Waiting(if budget.is_some() { now } else { now + PROBE });
-                let unknown = || BudgetName { namespace: name.namespace.clone(), name: "?".to_owned() };
-                if let Some(budget) = budget.as_ref().and_then(|budget| self.budgets.get_mut(budget)) {
+                moving.stage = Stage::Waiting(if heard.is_some() { now } else { now + PROBE });
+                if let Some(budget) = known {
                     budget.allowed = 0;
                     self.probes.insert(budget.name.clone(), now + PROBE);
                 }
-                moving.block(budget.unwrap_or_else(unknown), why, &mut self.progress);
+                moving.block(heard.map(|heard| &heard.budget), &why, &mut self.progress);
             }
             Answer::Later(why, after) => {
                 let pause = after.or_else(|| moving.pauses.next()).unwrap_or(PROBE);
                 moving.stage = Stage::Waiting(now + pause);
+                moving.blocked = None;
                 (self.progress)(&Progress::Retried(name, &why));
                 moving.trouble = Some(why);
             }
@@ -337,13 +368,21 @@ impl<'a, P: FnMut(&Progress)> Drain<'a, P> {
 
     fn budget_event(&mut self, event: Event<PodDisruptionBudget>) {
         match event {
-            Event::Init | Event::InitDone => {}
+            Event::Init => self.listed_budgets = Some(HashSet::new()),
             Event::InitApply(budget) | Event::Apply(budget) => {
                 let budget = Budget::of(&budget);
+                if let Some(listed) = &mut self.listed_budgets {
+                    listed.insert(budget.name.clone());
+                }
                 if budget.allowed > 0 {
                     self.probes.remove(&budget.name);
                 }
                 self.budgets.put(budget);
+            }
+            Event::InitDone => {
+                let listed = self.listed_budgets.take().unwrap_or_default();
+                self.budgets.retain(|name| listed.contains(name));
+                self.probes.retain(|name, _| listed.contains(name));
             }
             Event::Delete(budget) => {
                 let name = Budget::of(&budget).name;
@@ -393,15 +432,12 @@ impl Moving {
         }
     }
 
-    fn block(&mut self, budget: BudgetName, why: String, progress: &mut impl FnMut(&Progress)) {
+    fn block(&mut self, budget: Option<&BudgetName>, why: &str, progress: &mut impl FnMut(&Progress)) {
         if self.blocked.is_none() {
-            progress(&Progress::Blocked(
-                &self.name,
-                &format!("its budget {budget} allows no disruption now: {why}"),
-            ));
+            progress(&Progress::Blocked(&self.name, &no_disruption(budget, "allows", why)));
         }
-        self.budget = Some(budget.clone());
-        self.blocked = Some((budget, why));
+        self.blocked = Some(no_disruption(budget, "allowed", why));
+        self.budget = budget.cloned().or(self.budget.take());
     }
 
     fn report(self) -> PodReport {
@@ -418,10 +454,9 @@ impl Moving {
             (Stage::Leaving { .. }, _) => {
                 remains(format!("it is being deleted, and its finalizers hold it: {}", finalizers.join(", ")))
             }
-            (Stage::Waiting(_) | Stage::Asked, Some((budget, why))) => {
-                remains(format!("its budget {budget} allowed no disruption: {why}"))
-            }
-            (Stage::Waiting(_) | Stage::Asked, None) => {
+            (Stage::Asked, _) => remains("its eviction was asked for, and not answered".to_owned()),
+            (Stage::Waiting(_), Some(why)) => remains(why),
+            (Stage::Waiting(_), None) => {
                 remains(self.trouble.unwrap_or_else(|| "its eviction was not asked for".to_owned()))
             }
         };
@@ -432,6 +467,13 @@ impl Moving {
             budget: self.budget,
             gone_after: self.gone_after,
         }
+    }
+}
+
+fn no_disruption(budget: Option<&BudgetName>, allows: &str, why: &str) -> String {
+    match budget {
+        Some(budget) => format!("its budget {budget} {allows} no disruption: {why}"),
+        None => format!("its budget {allows} no disruption: {why}"),
     }
 }
 

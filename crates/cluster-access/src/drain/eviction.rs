@@ -79,7 +79,7 @@ fn meaning(status: &Status) -> Answer {
         }
         403 if has_cause("NamespaceTerminating") => Answer::NamespaceEnds,
         500 if message.contains("more than one PodDisruptionBudget") => Answer::Never(message),
-        408 | 409 | 425 | 429 | 500..=599 => Answer::Later(message, retry_after),
+        401 | 408 | 409 | 425 | 429 | 500..=599 => Answer::Later(message, retry_after),
         _ => Answer::Never(format!("the cluster answered with {}: {message}", status.code)),
     }
 }
@@ -122,7 +122,7 @@ mod tests {
         );
         let several = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
         assert_eq!(answer(500, several, json!({})), Answer::Never(several.into()));
-        for code in [409, 500, 503] {
+        for code in [401, 409, 500, 503] {
             assert!(matches!(answer(code, "later", json!({})), Answer::Later(_, None)), "{code}");
         }
     }

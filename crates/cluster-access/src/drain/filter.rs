@@ -67,9 +67,8 @@ pub(super) fn verdict(pod: &Pod, daemon_sets: &DaemonSets, options: &DrainOption
     let is_finished = is_finished(pod);
     let mut although = Vec::new();
     let controller = controller(pod);
-    if let Some(owner) = controller.filter(|owner| owner.kind == "DaemonSet" && !is_finished) {
-        let key = (pod.metadata.namespace.clone().unwrap_or_default(), owner.name.clone());
-        if daemon_sets.contains(&key) {
+    if let Some(owner) = daemon_set(pod).filter(|_| !is_finished) {
+        if daemon_sets.contains(&owner) {
             let because = Peculiarity::DaemonSet;
             return if options.ignore_daemon_sets {
                 Verdict::Stay { because }
@@ -97,6 +96,12 @@ pub(super) fn verdict(pod: &Pod, daemon_sets: &DaemonSets, options: &DrainOption
         }
     }
     Verdict::Evict { although }
+}
+
+/// The DaemonSet that the pod is of, by namespace and name.
+pub(super) fn daemon_set(pod: &Pod) -> Option<(String, String)> {
+    let owner = controller(pod).filter(|owner| owner.kind == "DaemonSet")?;
+    Some((pod.metadata.namespace.clone().unwrap_or_default(), owner.name.clone()))
 }
 
 fn controller(pod: &Pod) -> Option<&OwnerReference> {

@@ -106,11 +106,14 @@ pub(super) fn claims(pod: &Pod) -> impl Iterator<Item = &str> {
 /// Where the pod's volumes are, as far as they are somewhere.
 pub(super) fn places_of_volumes<'a>(pod: &Pod, volumes: &'a [PersistentVolume]) -> Vec<&'a NodeSelector> {
     let is_claimed = |volume: &&PersistentVolume| {
+        let is_bound = volume.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
         let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
-        claim.is_some_and(|claim| {
-            claim.namespace == pod.metadata.namespace
-                && claims(pod).any(|name| claim.name.as_deref() == Some(name))
-        })
+        // One that was released still names its claim.
+        is_bound
+            && claim.is_some_and(|claim| {
+                claim.namespace == pod.metadata.namespace
+                    && claims(pod).any(|name| claim.name.as_deref() == Some(name))
+            })
     };
     let claimed = volumes.iter().filter(is_claimed);
     claimed.filter_map(|volume| volume.spec.as_ref()?.node_affinity.as_ref()?.required.as_ref()).collect()

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use cluster_access::drain::{DrainOptions, Fate, Outcome, Progress};
+use k8s_openapi::api::{core::v1::Pod, policy::v1::PodDisruptionBudget};
+use kube::{Api, api::DeleteParams};
+use serde_json::json;
 use sim::Fault;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::stage::{Stage, of, why};
@@ -66,6 +70,80 @@ async fn a_watch_that_breaks_off_misses_nothing() -> Result<()> {
         stage.drainer().drain(&stage.node, &stage.options(), &CancellationToken::new(), break_off).await?;
     ensure!(report.outcome == Outcome::Drained && report.pods.len() == 20, "{report:?}");
     stage.moved("web", 20).await
+}
+
+/// Meanwhile somebody else deletes what the drain may not evict, and then there is nothing to wait for.
+#[tokio::test]
+async fn a_pod_that_goes_by_other_means_is_not_waited_for() -> Result<()> {
+    let stage = Stage::simulated().await?;
+    stage.run("StatefulSet", "held", 1).await?;
+    stage.budget("held", "held", json!({"maxUnavailable": 0})).await?;
+    let pods: Api<Pod> = stage.cluster.namespaced();
+    let mut deletions = JoinSet::new();
+    let delete = |progress: &Progress| {
+        if let Progress::Blocked(pod, _) = progress {
+            let (pods, name) = (pods.clone(), pod.name.clone());
+            deletions.spawn(async move { pods.delete(&name, &DeleteParams::default()).await.map(drop) });
+        }
+    };
+    let despite = DrainOptions { despite_forecast: true, ..stage.options() };
+    let report = stage.drainer().drain(&stage.node, &despite, &CancellationToken::new(), delete).await?;
+    ensure!(report.outcome == Outcome::Drained, "{report:?}");
+    ensure!(of(&report, "held").iter().all(|pod| pod.fate == Fate::Left && pod.evictions == 0), "{report:?}");
+    stage.moved("held", 1).await
+}
+
+/// It is deleted while the watch is cut, so that only a new list shows it.
+#[tokio::test]
+async fn a_budget_that_ends_unseen_holds_nobody_up() -> Result<()> {
+    let stage = Stage::simulated().await?;
+    stage.run("Deployment", "web", 8).await?;
+    stage.budget("web", "web", json!({"maxUnavailable": 0})).await?;
+    let budgets: Api<PodDisruptionBudget> = stage.cluster.namespaced();
+    let sim = stage.cluster.sim().unwrap();
+    let (mut deletions, mut is_first) = (JoinSet::new(), true);
+    let delete = |progress: &Progress| {
+        if matches!(progress, Progress::Blocked(..)) && std::mem::take(&mut is_first) {
+            let budgets = budgets.clone();
+            sim.drop_watches();
+            deletions.spawn(async move { budgets.delete("web", &DeleteParams::default()).await.map(drop) });
+            sim.compact();
+        }
+    };
+    let despite = DrainOptions { despite_forecast: true, ..stage.options() };
+    let report = stage.drainer().drain(&stage.node, &despite, &CancellationToken::new(), delete).await?;
+    ensure!(report.outcome == Outcome::Drained, "{report:?}");
+    stage.moved("web", 8).await
+}
+
+/// Its pods come while the node is drained; evicted, they would come back at once.
+#[tokio::test]
+async fn a_daemon_set_that_comes_meanwhile_stays() -> Result<()> {
+    let stage = Stage::simulated().await?;
+    stage.run("Deployment", "held", 1).await?;
+    stage.budget("held", "held", json!({"maxUnavailable": 0})).await?;
+    let cancel = CancellationToken::new();
+    let options = DrainOptions { despite_forecast: true, ignore_daemon_sets: true, ..stage.options() };
+    let (drainer, blocked) = (stage.drainer(), tokio::sync::Notify::new());
+    let tell = |progress: &Progress| {
+        if matches!(progress, Progress::Blocked(..)) {
+            blocked.notify_one();
+        }
+    };
+    let drain = drainer.drain(&stage.node, &options, &cancel, tell);
+    let meanwhile = async {
+        blocked.notified().await;
+        stage.run("DaemonSet", "logs", 1).await?;
+        cancel.cancel();
+        anyhow::Ok(())
+    };
+    let (report, made) = tokio::join!(drain, meanwhile);
+    made?;
+    let report = report?;
+    ensure!(report.outcome == Outcome::Cancelled, "{report:?}");
+    let logs = of(&report, "logs");
+    ensure!(logs.iter().all(|pod| matches!(pod.fate, Fate::Stays { .. })), "{report:?}");
+    Ok(())
 }
 
 #[tokio::test]
