@@ -235,7 +235,7 @@ async fn read(response: Response<Body>) -> Result<Vec<u8>, AccessError> {
 fn refused(status: StatusCode, body: &[u8]) -> AccessError {
     let said = serde_json::from_slice::<Status>(body).ok().and_then(|status| status.message);
     let message = said.unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason given").to_owned());
-    AccessError::Refused { status: status.as_u16(), message: message.chars().take(MAX_MESSAGE).collect() }
+    AccessError::refused(status.as_u16(), &message)
 }
 
 /// Why there was no answer: what is at the bottom of it, in words for whoever gave the credentials.

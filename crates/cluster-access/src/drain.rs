@@ -10,6 +10,7 @@ mod eviction;
 mod filter;
 mod forecast;
 mod listing;
+mod moving;
 mod node;
 mod placement;
 mod report;

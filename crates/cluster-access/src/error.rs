@@ -38,13 +38,15 @@ pub enum AccessError {
 }
 
 impl AccessError {
+    /// What a cluster has said, shortened.
+    pub(crate) fn refused(status: u16, message: &str) -> Self {
+        Self::Refused { status, message: message.chars().take(MAX_MESSAGE).collect() }
+    }
+
     /// What a call has ended with.
     pub(crate) fn of(error: &kube::Error) -> Self {
         match error {
-            kube::Error::Api(status) => Self::Refused {
-                status: status.code,
-                message: status.message.chars().take(MAX_MESSAGE).collect(),
-            },
+            kube::Error::Api(status) => Self::refused(status.code, &status.message),
             kube::Error::SerdeError(error) => Self::Unreadable(error.to_string()),
             other => crate::client::unreachable(other),
         }

@@ -9,7 +9,6 @@ use std::{
 
 use clap::Args;
 use cluster_access::{
-    AccessError,
     drain::{
         DrainError, DrainOptions, Drainer, Fate, Forecast, Outcome, PodForecast, PodReport, Progress, Report,
         Verdict,
@@ -126,42 +125,27 @@ pub(crate) fn run(args: &DrainArgs) -> ExitCode {
     })
 }
 
+/// Drains, or only says what would come of it.
 async fn drain(args: &DrainArgs) -> Result<ExitCode, ClientError> {
     let out = Output::new(args.output);
-    match attempt(args, &out).await {
-        Ok(is_well) => Ok(if is_well? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-        Err(DrainError::Hopeless(forecast)) => {
-            show_forecast(&out, &forecast)?;
-            output::tell(&format!("error: {}", DrainError::Hopeless(forecast)));
-            Ok(ExitCode::FAILURE)
-        }
-        Err(error) => {
-            output::tell(&format!("error: {error}"));
-            Ok(exit_code(&error))
-        }
+    let done = attempt(args, &out).await;
+    if let Err(ClientError::Drain(DrainError::Hopeless(forecast))) = &done {
+        show_forecast(&out, forecast)?;
     }
-}
-
-fn exit_code(error: &DrainError) -> ExitCode {
-    ExitCode::from(match error {
-        DrainError::NoSuchNode(_) => 4,
-        DrainError::Access(AccessError::Credentials(_)) => 2,
-        DrainError::Access(AccessError::Refused { status: 401 | 403, .. }) => 3,
-        DrainError::Access(AccessError::Refused { status: 400, .. }) => 2,
-        DrainError::Access(_) => 5,
-        DrainError::Hopeless(_) => 1,
-    })
+    Ok(if done? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Whether it ended well, or would.
-async fn attempt(args: &DrainArgs, out: &Output) -> Result<Result<bool, ClientError>, DrainError> {
+async fn attempt(args: &DrainArgs, out: &Output) -> Result<bool, ClientError> {
     // An error means that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = local_client(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
+    let client = local_client(args.kubeconfig.as_deref(), args.context.as_deref()).await;
+    let client = client.map_err(DrainError::from)?;
     let (drainer, options) = (Drainer::new(client), args.options());
     if args.dry_run {
         let forecast = drainer.forecast(&args.node, &options).await?;
-        return Ok(show_forecast(out, &forecast).map(|()| forecast.can_end_well()));
+        show_forecast(out, &forecast)?;
+        return Ok(forecast.can_end_well());
     }
     let cancel = CancellationToken::new();
     let interrupted = cancel.clone();
@@ -174,7 +158,8 @@ async fn attempt(args: &DrainArgs, out: &Output) -> Result<Result<bool, ClientEr
     let mut live = Live::new(&args.node);
     let report = drainer.drain(&args.node, &options, &cancel, |progress| live.show(progress)).await?;
     live.bar.finish_and_clear();
-    Ok(show_report(out, &report).map(|()| report.outcome == Outcome::Drained))
+    show_report(out, &report)?;
+    Ok(report.outcome == Outcome::Drained)
 }
 
 /// What happens, as it happens: lines, with a bar below them on a terminal.

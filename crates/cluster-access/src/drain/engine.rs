@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::StreamExt;
 use k8s_openapi::api::{core::v1::Pod, policy::v1::PodDisruptionBudget};
 use kube::{
@@ -23,11 +22,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BudgetName, DrainOptions, Fate, Outcome, Peculiarity, PodName, PodReport, Progress, Report,
+    BudgetName, DrainOptions, Outcome, PodName, Progress, Report,
     budgets::{Budget, Budgets},
     eviction::{Answer, evict},
     filter::{DaemonSets, Verdict, daemon_set, verdict},
     listing::{Seen, pods_of},
+    moving::{Moving, Stage},
 };
 use crate::AccessError;
 
@@ -35,51 +35,16 @@ use crate::AccessError;
 const AT_ONCE: usize = 64;
 /// A budget is asked again after so long where nothing is heard of it, as kubectl does.
 const PROBE: Duration = Duration::from_secs(5);
-/// What the API server could not do is asked for again with growing pauses.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(2500));
-
 /// A deadline that no clock can hold.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
 /// In seconds. A watch that ends no later shows that its connection is dead, which is said by nothing else.
 const WATCH: u32 = 30;
-
-/// Where a pod is on its way.
-#[derive(Debug, PartialEq, Eq)]
-enum Stage {
-    /// Its eviction is to be asked for, not before this time.
-    Waiting(Instant),
-    Asked,
-    /// It is being deleted, because this drain has evicted it or anyway.
-    Leaving {
-        evicted: bool,
-    },
-    Gone {
-        evicted: bool,
-    },
-    Stays(Peculiarity),
-    /// It cannot be evicted.
-    Never(String),
-}
 
 /// What was known of a budget when an eviction that takes from it was asked for: what has been heard of it since is newer than the
 /// answer.
 struct Heard {
     budget: BudgetName,
     times: u64,
-}
-
-struct Moving {
-    pod: Pod,
-    name: PodName,
-    stage: Stage,
-    evictions: u32,
-    pauses: ExponentialBackoff,
-    /// The budget that makes it wait now.
-    blocked: Option<String>,
-    /// The budget that has made it wait.
-    budget: Option<BudgetName>,
-    trouble: Option<String>,
-    gone_after: Option<Duration>,
 }
 
 struct Drain<'a, P> {
@@ -127,12 +92,7 @@ pub(super) async fn run(
     let mut budgets = pin!(watcher(all_budgets, watcher::Config::default().timeout(WATCH)).default_backoff());
     let mut budgets_are_seen = seen.budgets_are_seen;
 
-    let mut drain = Drain::new(client, options, started, progress);
-    drain.daemon_sets = seen.daemon_sets;
-    drain.budgets = seen.budgets;
-    for pod in seen.pods {
-        drain.see(pod);
-    }
+    let mut drain = Drain::new(client, options, started, progress, seen);
     let outcome = loop {
         if let Some(outcome) = drain.outcome() {
             break outcome;
@@ -169,14 +129,14 @@ pub(super) async fn run(
 }
 
 impl<'a, P: FnMut(&Progress)> Drain<'a, P> {
-    fn new(client: &'a Client, options: &'a DrainOptions, started: Instant, progress: P) -> Self {
-        Self {
+    fn new(client: &'a Client, options: &'a DrainOptions, started: Instant, progress: P, seen: Seen) -> Self {
+        let mut drain = Self {
             client,
             options,
             progress,
             started,
-            daemon_sets: DaemonSets::new(),
-            budgets: Budgets::default(),
+            daemon_sets: seen.daemon_sets,
+            budgets: seen.budgets,
             probes: HashMap::new(),
             pods: BTreeMap::new(),
             listed: None,
@@ -185,7 +145,11 @@ impl<'a, P: FnMut(&Progress)> Drain<'a, P> {
             asked: JoinSet::new(),
             ending: None,
             why: Vec::new(),
+        };
+        for pod in seen.pods {
+            drain.see(pod);
         }
+        drain
     }
 
     /// How it ends, once nothing more is to be waited for.
@@ -416,67 +380,6 @@ impl<'a, P: FnMut(&Progress)> Drain<'a, P> {
     }
 }
 
-impl Moving {
-    fn new(name: PodName, stage: Stage) -> Self {
-        let pauses = ExponentialBuilder::default().with_min_delay(PAUSES.0).with_max_delay(PAUSES.1);
-        Self {
-            pod: Pod::default(),
-            name,
-            stage,
-            evictions: 0,
-            pauses: pauses.without_max_times().with_jitter().build(),
-            blocked: None,
-            budget: None,
-            trouble: None,
-            gone_after: None,
-        }
-    }
-
-    fn block(&mut self, budget: Option<&BudgetName>, why: &str, progress: &mut impl FnMut(&Progress)) {
-        if self.blocked.is_none() {
-            progress(&Progress::Blocked(&self.name, &no_disruption(budget, "allows", why)));
-        }
-        self.blocked = Some(no_disruption(budget, "allowed", why));
-        self.budget = budget.cloned().or(self.budget.take());
-    }
-
-    fn report(self) -> PodReport {
-        let finalizers = self.pod.metadata.finalizers.unwrap_or_default();
-        let remains = |why: String| Fate::Remains { why };
-        let fate = match (self.stage, self.blocked) {
-            (Stage::Gone { evicted: true }, _) => Fate::Evicted,
-            (Stage::Gone { evicted: false }, _) => Fate::Left,
-            (Stage::Stays(because), _) => Fate::Stays { because },
-            (Stage::Never(why), _) => remains(why),
-            (Stage::Leaving { .. }, _) if finalizers.is_empty() => {
-                remains("it is being deleted, and has not ended yet".to_owned())
-            }
-            (Stage::Leaving { .. }, _) => {
-                remains(format!("it is being deleted, and its finalizers hold it: {}", finalizers.join(", ")))
-            }
-            (Stage::Asked, _) => remains("its eviction was asked for, and not answered".to_owned()),
-            (Stage::Waiting(_), Some(why)) => remains(why),
-            (Stage::Waiting(_), None) => {
-                remains(self.trouble.unwrap_or_else(|| "its eviction was not asked for".to_owned()))
-            }
-        };
-        PodReport {
-            pod: self.name,
-            fate,
-            evictions: self.evictions,
-            budget: self.budget,
-            gone_after: self.gone_after,
-        }
-    }
-}
-
-fn no_disruption(budget: Option<&BudgetName>, allows: &str, why: &str) -> String {
-    match budget {
-        Some(budget) => format!("its budget {budget} {allows} no disruption: {why}"),
-        None => format!("its budget {allows} no disruption: {why}"),
-    }
-}
-
 fn is_forbidden(error: &watcher::Error) -> bool {
     matches!(cause(error), AccessError::Refused { status: 401 | 403, .. })
 }
@@ -485,9 +388,7 @@ fn cause(error: &watcher::Error) -> AccessError {
     use watcher::Error::{InitialListFailed, NoResourceVersion, WatchFailed, WatchStartFailed};
     match error {
         InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => AccessError::of(error),
-        watcher::Error::WatchError(status) => {
-            AccessError::Refused { status: status.code, message: status.message.clone() }
-        }
+        watcher::Error::WatchError(status) => AccessError::refused(status.code, &status.message),
         NoResourceVersion => AccessError::Unreadable(error.to_string()),
     }
 }

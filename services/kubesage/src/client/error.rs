@@ -2,6 +2,7 @@
 
 use std::{io, process::ExitCode, time::Duration};
 
+use cluster_access::{AccessError, drain::DrainError};
 use contracts::ErrorCode;
 use thiserror::Error;
 use web::{FieldError, ProblemDocument};
@@ -28,6 +29,8 @@ pub(crate) enum ClientError {
     /// The others are done.
     #[error("{left} of {all} contexts could not be added")]
     Partly { left: usize, all: usize },
+    #[error(transparent)]
+    Drain(#[from] DrainError),
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -52,6 +55,15 @@ impl ClientError {
             Self::Unreachable { .. } => 5,
             Self::NotConnected { .. } => 6,
             Self::NotKubesage { .. } | Self::Partly { .. } | Self::Io(_) => 1,
+            Self::Drain(error) => match error {
+                DrainError::NoSuchNode(_) => 4,
+                DrainError::Access(
+                    AccessError::Credentials(_) | AccessError::Refused { status: 400, .. },
+                ) => 2,
+                DrainError::Access(AccessError::Refused { status: 401 | 403, .. }) => 3,
+                DrainError::Access(_) => 5,
+                DrainError::Hopeless(_) => 1,
+            },
             Self::Problem(problem) => match problem.code {
                 ErrorCode::Unauthenticated | ErrorCode::Forbidden => 3,
                 ErrorCode::Invalid => 2,
