@@ -5,6 +5,7 @@
 //! watching and not by asking again, ends at a deadline, opens the node again when it fails, and reports on every pod.
 
 mod budgets;
+mod cordon;
 mod engine;
 mod eviction;
 mod filter;
@@ -13,9 +14,12 @@ mod listing;
 mod moving;
 mod node;
 mod placement;
+mod readiness;
 mod report;
+mod volumes;
+mod watching;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
@@ -24,14 +28,21 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 pub use budgets::BudgetName;
+pub use cordon::Cordon;
 pub use filter::{Peculiarity, Verdict};
 pub use forecast::{Forecast, Note, PodForecast};
+pub use node::{InstanceError, NodeState};
+pub use readiness::{DaemonSetName, Readiness};
 pub use report::{Fate, Outcome, PodReport, Progress, Report};
+pub use volumes::Detachment;
 
+use self::cordon::CordonFailure;
 use crate::AccessError;
 
 /// For each answer of the API server.
 const ANSWER: Duration = Duration::from_secs(30);
+/// A deadline that no clock can hold.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
 
 /// How a node is drained.
 #[derive(Clone, Debug)]
@@ -113,12 +124,14 @@ pub enum DrainError {
 pub struct Drainer {
     /// One that tries nothing again by itself: a budget's 429 has to be seen.
     client: Client,
+    /// Who cordons.
+    whom: Option<Arc<str>>,
 }
 
 impl Drainer {
     /// Of the cluster of this client, which must not retry by itself.
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, whom: None }
     }
 
     /// What would come of a drain. It changes nothing.
@@ -126,9 +139,9 @@ impl Drainer {
     /// # Errors
     /// [`DrainError`], but not [`DrainError::Hopeless`].
     pub async fn forecast(&self, node: &str, options: &DrainOptions) -> Result<Forecast, DrainError> {
-        let node = node::get(&self.client, node).await?;
-        let seen = listing::Seen::of(&self.client, &node.name, options).await?;
-        Ok(forecast::of(&node.name, &seen, options))
+        node::get(&self.client, node).await?;
+        let seen = listing::Seen::of(&self.client, node, options).await?;
+        Ok(forecast::of(node, &seen, options))
     }
 
     /// Drains a node: cordons it, evicts, waits until the evicted pods are gone. `progress` is told what happens. Ends early, as
@@ -143,30 +156,30 @@ impl Drainer {
         cancel: &CancellationToken,
         mut progress: impl FnMut(&Progress),
     ) -> Result<Report, DrainError> {
-        let node = node::get(&self.client, node).await?;
-        let seen = listing::Seen::of(&self.client, &node.name, options).await?;
-        let forecast = forecast::of(&node.name, &seen, options);
+        let found = node::get(&self.client, node).await?;
+        let seen = listing::Seen::of(&self.client, node, options).await?;
+        let forecast = forecast::of(node, &seen, options);
         if forecast.is_refused() || !(forecast.can_end_well() || options.despite_forecast) {
             return Err(DrainError::Hopeless(Box::new(forecast)));
         }
         progress(&Progress::Forecast(&forecast));
-        let cordoned = !node.is_cordoned;
-        if cordoned {
-            if let Err(error) = node.cordon(&self.client).await {
-                // Unless the API server has said no, it may have done it all the same.
-                if !matches!(error, AccessError::Refused { .. }) {
-                    node.uncordon(&self.client).await?;
-                }
+        let whom = self.whom();
+        let cordoned = match cordon::cordon(&self.client, &found, &whom, cancel).await {
+            Ok(cordon) => cordon.changed,
+            Err(CordonFailure::Not(error)) => return Err(error),
+            Err(CordonFailure::Perhaps(error)) => {
+                cordon::uncordon(&self.client, node, Some(&found), Some(&whom)).await?;
                 return Err(error.into());
             }
+        };
+        if cordoned {
             progress(&Progress::Cordoned);
         }
-        let mut report = engine::run(&self.client, &node.name, seen, options, cancel, &mut progress).await;
-        report.cordoned = true;
+        let mut report = engine::run(&self.client, node, seen, options, cancel, &mut progress).await;
         if cordoned && report.outcome != Outcome::Drained && !options.keep_cordoned {
-            match node.uncordon(&self.client).await {
-                Ok(()) => {
-                    report.cordoned = false;
+            match cordon::uncordon(&self.client, node, Some(&found), Some(&whom)).await {
+                Ok(is_open) => {
+                    report.cordoned = !is_open;
                     progress(&Progress::Uncordoned);
                 }
                 Err(error) => report.why.push(format!("the node is still cordoned: {error}")),

@@ -22,23 +22,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BudgetName, DrainOptions, Outcome, PodName, Progress, Report,
+    BudgetName, DrainOptions, LONGEST, Outcome, PodName, Progress, Report,
     budgets::{Budget, Budgets},
     eviction::{Answer, evict},
     filter::{DaemonSets, Verdict, daemon_set, verdict},
     listing::{Seen, pods_of},
     moving::{Moving, Stage},
+    watching::{self, cause, is_forbidden},
 };
-use crate::AccessError;
 
 /// So many evictions are asked for at once.
 const AT_ONCE: usize = 64;
 /// A budget is asked again after so long where nothing is heard of it, as kubectl does.
 const PROBE: Duration = Duration::from_secs(5);
-/// A deadline that no clock can hold.
-const LONGEST: Duration = Duration::from_hours(24 * 365);
-/// In seconds. A watch that ends no later shows that its connection is dead, which is said by nothing else.
-const WATCH: u32 = 30;
 
 /// What was known of a budget when an eviction that takes from it was asked for: what has been heard of it since is newer than the
 /// answer.
@@ -82,14 +78,13 @@ pub(super) async fn run(
     let deadline = started.checked_add(options.deadline).unwrap_or(started + LONGEST);
     let of_node = pods_of(node, options);
     let config = watcher::Config {
-        timeout: Some(WATCH),
         field_selector: of_node.field_selector,
         label_selector: of_node.label_selector,
-        ..watcher::Config::default()
+        ..watching::config()
     };
     let mut pods = pin!(watcher(Api::<Pod>::all(client.clone()), config).default_backoff());
     let all_budgets = Api::<PodDisruptionBudget>::all(client.clone());
-    let mut budgets = pin!(watcher(all_budgets, watcher::Config::default().timeout(WATCH)).default_backoff());
+    let mut budgets = pin!(watcher(all_budgets, watching::config()).default_backoff());
     let mut budgets_are_seen = seen.budgets_are_seen;
 
     let mut drain = Drain::new(client, options, started, progress, seen);
@@ -377,18 +372,5 @@ impl<'a, P: FnMut(&Progress)> Drain<'a, P> {
             took: self.started.elapsed(),
             pods: self.pods.into_values().map(Moving::report).collect(),
         }
-    }
-}
-
-fn is_forbidden(error: &watcher::Error) -> bool {
-    matches!(cause(error), AccessError::Refused { status: 401 | 403, .. })
-}
-
-fn cause(error: &watcher::Error) -> AccessError {
-    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchFailed, WatchStartFailed};
-    match error {
-        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => AccessError::of(error),
-        watcher::Error::WatchError(status) => AccessError::refused(status.code, &status.message),
-        NoResourceVersion => AccessError::Unreadable(error.to_string()),
     }
 }

@@ -98,13 +98,24 @@ pub(super) fn verdict(pod: &Pod, daemon_sets: &DaemonSets, options: &DrainOption
     Verdict::Evict { although }
 }
 
+/// Whether no drain evicts it, whatever is consented to, as long as its DaemonSet is there.
+pub(super) fn stays(pod: &Pod) -> bool {
+    let options = DrainOptions {
+        force: true,
+        ignore_daemon_sets: true,
+        delete_empty_dir_data: true,
+        ..DrainOptions::default()
+    };
+    matches!(verdict(pod, &daemon_set(pod).into_iter().collect(), &options), Verdict::Stay { .. })
+}
+
 /// The DaemonSet that the pod is of, by namespace and name.
 pub(super) fn daemon_set(pod: &Pod) -> Option<(String, String)> {
     let owner = controller(pod).filter(|owner| owner.kind == "DaemonSet")?;
     Some((pod.metadata.namespace.clone().unwrap_or_default(), owner.name.clone()))
 }
 
-fn controller(pod: &Pod) -> Option<&OwnerReference> {
+pub(super) fn controller(pod: &Pod) -> Option<&OwnerReference> {
     pod.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }
 
@@ -120,6 +131,12 @@ pub(super) fn is_finished(pod: &Pod) -> bool {
 
 pub(super) fn phase(pod: &Pod) -> &str {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
+}
+
+/// Whether it serves.
+pub(super) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 #[cfg(test)]

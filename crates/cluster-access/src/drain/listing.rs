@@ -83,9 +83,14 @@ impl Seen {
     }
 }
 
-/// The pods of a node.
+/// All pods of a node.
+pub(super) fn of_node(node: &str) -> ListParams {
+    ListParams::default().fields(&format!("spec.nodeName={node}"))
+}
+
+/// The pods of a node that a drain is about.
 pub(super) fn pods_of(node: &str, options: &DrainOptions) -> ListParams {
-    let list = ListParams::default().fields(&format!("spec.nodeName={node}"));
+    let list = of_node(node);
     match &options.pod_selector {
         Some(selector) => list.labels(selector),
         None => list,
@@ -108,7 +113,11 @@ fn may_be_hidden(
 }
 
 /// All objects, page by page.
-async fn pages<K>(api: &Api<K>, list: &ListParams, mut each: impl FnMut(K)) -> Result<(), AccessError>
+pub(super) async fn pages<K>(
+    api: &Api<K>,
+    list: &ListParams,
+    mut each: impl FnMut(K),
+) -> Result<(), AccessError>
 where
     K: Clone + DeserializeOwned + Debug,
 {

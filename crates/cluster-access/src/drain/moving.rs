@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{BudgetName, Fate, Peculiarity, PodName, PodReport, Progress};
 
 /// What the API server could not do is asked for again with growing pauses.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(2500));
+pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(2500));
 
 /// Where a pod is on its way.
 #[derive(Debug, PartialEq, Eq)]

@@ -6,39 +6,50 @@ use k8s_openapi::api::core::v1::{
     Toleration,
 };
 
+use super::node::{is_cordoned, is_ready};
+
 /// A node as a scheduler sees it, and nothing else of it.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) name: String,
     labels: std::collections::BTreeMap<String, String>,
     taints: Vec<Taint>,
-    is_open: bool,
+    pub(super) is_ready: bool,
+    is_cordoned: bool,
 }
 
 impl Place {
     pub(super) fn of(node: Node) -> Self {
-        let spec = node.spec.unwrap_or_default();
-        let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
-        let is_ready =
-            conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+        let (is_ready, is_cordoned) = (is_ready(&node), is_cordoned(&node));
         Self {
             name: node.metadata.name.unwrap_or_default(),
             labels: node.metadata.labels.unwrap_or_default(),
-            taints: spec.taints.unwrap_or_default(),
-            is_open: is_ready && spec.unschedulable != Some(true),
+            taints: node.spec.and_then(|spec| spec.taints).unwrap_or_default(),
+            is_ready,
+            is_cordoned,
         }
+    }
+
+    /// The same without some of its taints.
+    pub(super) fn without_taints(mut self, gone: impl Fn(&Taint) -> bool) -> Self {
+        self.taints.retain(|taint| !gone(taint));
+        self
     }
 
     /// Whether it takes the pod, whose volumes are at `volumes`.
     pub(super) fn takes(&self, pod: &PodSpec, volumes: &[&NodeSelector]) -> bool {
+        self.is_ready && !self.is_cordoned && self.suits(pod, volumes)
+    }
+
+    /// The same if it were ready and not cordoned.
+    pub(super) fn suits(&self, pod: &PodSpec, volumes: &[&NodeSelector]) -> bool {
         let tolerations = pod.tolerations.as_deref().unwrap_or_default();
         let keeps_off = |taint: &Taint| {
             matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute")
                 && !tolerations.iter().any(|toleration| tolerates(toleration, taint))
         };
         let wanted = pod.node_selector.iter().flatten();
-        self.is_open
-            && !self.taints.iter().any(keeps_off)
+        !self.taints.iter().any(keeps_off)
             && wanted.into_iter().all(|(key, value)| self.labels.get(key) == Some(value))
             && affinity(pod).into_iter().chain(volumes.iter().copied()).all(|selector| self.is_in(selector))
     }
@@ -97,26 +108,39 @@ fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
         && is_same
 }
 
-/// The claims of a pod, which are of its namespace.
-pub(super) fn claims(pod: &Pod) -> impl Iterator<Item = &str> {
+/// The claims of a pod, which are of its namespace: those that it names, and those that are made for it
+/// (<https://kubernetes.io/docs/concepts/storage/ephemeral-volumes/#persistentvolumeclaim-naming>).
+pub(super) fn claims(pod: &Pod) -> impl Iterator<Item = String> {
+    let own = pod.metadata.name.as_deref().unwrap_or_default();
     let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
-    volumes.filter_map(|volume| Some(volume.persistent_volume_claim.as_ref()?.claim_name.as_str()))
+    volumes.filter_map(move |volume| match &volume.persistent_volume_claim {
+        Some(claim) => Some(claim.claim_name.clone()),
+        None => volume.ephemeral.as_ref().map(|_| format!("{own}-{}", volume.name)),
+    })
 }
 
 /// Where the pod's volumes are, as far as they are somewhere.
 pub(super) fn places_of_volumes<'a>(pod: &Pod, volumes: &'a [PersistentVolume]) -> Vec<&'a NodeSelector> {
-    let is_claimed = |volume: &&PersistentVolume| {
+    let claimed = volumes_of(pod, volumes);
+    claimed.filter_map(|volume| volume.spec.as_ref()?.node_affinity.as_ref()?.required.as_ref()).collect()
+}
+
+/// The volumes that the pod claims.
+pub(super) fn volumes_of<'a>(
+    pod: &Pod,
+    volumes: &'a [PersistentVolume],
+) -> impl Iterator<Item = &'a PersistentVolume> {
+    let (namespace, claims) = (pod.metadata.namespace.clone(), claims(pod).collect::<Vec<_>>());
+    let is_claimed = move |volume: &&PersistentVolume| {
         let is_bound = volume.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
         let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
         // One that was released still names its claim.
         is_bound
             && claim.is_some_and(|claim| {
-                claim.namespace == pod.metadata.namespace
-                    && claims(pod).any(|name| claim.name.as_deref() == Some(name))
+                claim.namespace == namespace && claim.name.as_ref().is_some_and(|name| claims.contains(name))
             })
     };
-    let claimed = volumes.iter().filter(is_claimed);
-    claimed.filter_map(|volume| volume.spec.as_ref()?.node_affinity.as_ref()?.required.as_ref()).collect()
+    volumes.iter().filter(is_claimed)
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@
 
 mod budgets;
 mod consents;
+mod cordon;
 mod faults;
+mod nodes;
 mod stage;
+mod volumes;
 mod whole;

@@ -16,7 +16,7 @@ use testkit::{Cluster, eventually_within};
 use tokio_util::sync::CancellationToken;
 
 /// How long a cluster may take for what it shall do. A real one starts containers meanwhile.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const IMAGE: &str = "registry.k8s.io/pause:3.10";
 /// The pods of a test, whatever they are of. On a real cluster nothing else is touched.
 const LABEL: &str = "kubesage.io/drained-by";
@@ -24,7 +24,7 @@ const LABEL: &str = "kubesage.io/drained-by";
 pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
     pub(crate) node: String,
-    other: String,
+    pub(crate) other: String,
     /// What keeps pods on these two nodes.
     place: Value,
 }
