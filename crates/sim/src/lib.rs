@@ -8,6 +8,7 @@ mod annotations;
 mod api;
 mod auth;
 mod clock;
+pub mod cloud;
 mod controllers;
 mod conversion;
 mod defaults;

@@ -2,7 +2,7 @@
 
 mod bootstrap;
 mod broken;
-mod nodes;
+pub(crate) mod nodes;
 mod pods;
 mod roles;
 mod shop;
