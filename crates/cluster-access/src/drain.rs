@@ -5,6 +5,7 @@
 //! watching and not by asking again, ends at a deadline, opens the node again when it fails, and reports on every pod.
 
 mod budgets;
+mod controllers;
 mod cordon;
 mod engine;
 mod eviction;
@@ -21,7 +22,7 @@ mod watching;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Client;
 use serde::Serialize;
 use thiserror::Error;
@@ -36,7 +37,7 @@ pub use readiness::{DaemonSetName, Readiness};
 pub use report::{Fate, Outcome, PodReport, Progress, Report};
 pub use volumes::Detachment;
 
-use self::cordon::CordonFailure;
+use self::{cordon::CordonFailure, listing::Seen};
 use crate::AccessError;
 
 /// For each answer of the API server.
@@ -114,7 +115,8 @@ pub enum DrainError {
     /// It cannot end well; nothing was changed.
     #[error("the drain of {} was not started, because it cannot end well", .0.node)]
     Hopeless(Box<Forecast>),
-    /// The cluster cannot be asked. Nothing was changed.
+    /// The cluster cannot be asked, or refuses. A drain has changed nothing then, or has undone it; after another call its own
+    /// description says what may have been changed.
     #[error(transparent)]
     Access(#[from] AccessError),
 }
@@ -139,13 +141,12 @@ impl Drainer {
     /// # Errors
     /// [`DrainError`], but not [`DrainError::Hopeless`].
     pub async fn forecast(&self, node: &str, options: &DrainOptions) -> Result<Forecast, DrainError> {
-        node::get(&self.client, node).await?;
-        let seen = listing::Seen::of(&self.client, node, options).await?;
+        let (_, seen) = self.look(node, options).await?;
         Ok(forecast::of(node, &seen, options))
     }
 
     /// Drains a node: cordons it, evicts, waits until the evicted pods are gone. `progress` is told what happens. Ends early, as
-    /// at the deadline, when `cancel` is cancelled.
+    /// at the deadline, when `cancel` is cancelled; nothing is changed any more where it has not begun by then.
     ///
     /// # Errors
     /// [`DrainError`] where nothing was changed; what became of a drain that started is in its [`Report`].
@@ -156,35 +157,70 @@ impl Drainer {
         cancel: &CancellationToken,
         mut progress: impl FnMut(&Progress),
     ) -> Result<Report, DrainError> {
-        let found = node::get(&self.client, node).await?;
-        let seen = listing::Seen::of(&self.client, node, options).await?;
+        let looked = cancel.run_until_cancelled(self.look(node, options)).await;
+        let Some((found, seen)) = looked.transpose()? else {
+            let why = "it was interrupted before anything was changed".to_owned();
+            return Ok(Report::of_none(node, Outcome::Cancelled, why));
+        };
         let forecast = forecast::of(node, &seen, options);
         if forecast.is_refused() || !(forecast.can_end_well() || options.despite_forecast) {
             return Err(DrainError::Hopeless(Box::new(forecast)));
         }
         progress(&Progress::Forecast(&forecast));
         let whom = self.whom();
-        let cordoned = match cordon::cordon(&self.client, &found, &whom, cancel).await {
+        if cancel.is_cancelled() {
+            let mut report = engine::run(&self.client, node, seen, options, cancel, &mut progress).await;
+            report.cordoned = Some(node::is_cordoned(&found));
+            return Ok(report);
+        }
+        let changed = match cordon::cordon(&self.client, &found, &whom, cancel).await {
             Ok(cordon) => cordon.changed,
             Err(CordonFailure::Not(error)) => return Err(error),
             Err(CordonFailure::Perhaps(error)) => {
-                cordon::uncordon(&self.client, node, Some(&found), Some(&whom)).await?;
-                return Err(error.into());
+                return match cordon::uncordon(&self.client, node, Some(&found), Some(&whom)).await {
+                    Ok(_) | Err(DrainError::NoSuchNode(_)) => Err(error.into()),
+                    Err(again) => {
+                        let why = format!("it is not known whether the node is cordoned: {again}");
+                        Ok(Report::of_none(node, Outcome::Failed, why))
+                    }
+                };
             }
         };
-        if cordoned {
+        if changed {
             progress(&Progress::Cordoned);
         }
         let mut report = engine::run(&self.client, node, seen, options, cancel, &mut progress).await;
-        if cordoned && report.outcome != Outcome::Drained && !options.keep_cordoned {
-            match cordon::uncordon(&self.client, node, Some(&found), Some(&whom)).await {
-                Ok(is_open) => {
-                    report.cordoned = !is_open;
-                    progress(&Progress::Uncordoned);
-                }
-                Err(error) => report.why.push(format!("the node is still cordoned: {error}")),
-            }
+        if changed && report.outcome != Outcome::Drained && !options.keep_cordoned {
+            self.reopen(&found, &whom, &mut report, progress).await;
         }
         Ok(report)
+    }
+
+    async fn look(&self, node: &str, options: &DrainOptions) -> Result<(Node, Seen), DrainError> {
+        let found = node::get(&self.client, node).await?;
+        let seen = Seen::of(&self.client, node, options).await?;
+        Ok((found, seen))
+    }
+
+    /// After a drain that has cordoned the node, and failed.
+    async fn reopen(
+        &self,
+        found: &Node,
+        whom: &str,
+        report: &mut Report,
+        mut progress: impl FnMut(&Progress),
+    ) {
+        match cordon::uncordon(&self.client, &report.node, Some(found), Some(whom)).await {
+            Ok(true) => {
+                report.cordoned = Some(false);
+                progress(&Progress::Uncordoned);
+            }
+            Ok(false) => report.why.push("somebody else has cordoned the node meanwhile".to_owned()),
+            Err(DrainError::NoSuchNode(_)) => {
+                report.cordoned = None;
+                report.why.push("the node is gone".to_owned());
+            }
+            Err(error) => report.why.push(format!("the node is still cordoned: {error}")),
+        }
     }
 }

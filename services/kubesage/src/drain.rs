@@ -1,6 +1,7 @@
 //! `kubesage drain`: drains a node of the cluster that a kubeconfig names. No Kubesage has to run for it.
 
 use std::{
+    collections::HashSet,
     io::{self, IsTerminal},
     path::PathBuf,
     process::ExitCode,
@@ -10,14 +11,15 @@ use std::{
 use clap::Args;
 use cluster_access::{
     drain::{
-        DrainError, DrainOptions, Drainer, Fate, Forecast, Outcome, PodForecast, PodReport, Progress, Report,
-        Verdict,
+        DrainError, DrainOptions, Drainer, Fate, Forecast, Outcome, PodForecast, PodName, PodReport,
+        Progress, Report, Verdict,
     },
     local_client,
 };
 use comfy_table::Table;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::SignedDuration;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{
@@ -149,15 +151,19 @@ async fn attempt(args: &DrainArgs, out: &Output) -> Result<bool, ClientError> {
     }
     let cancel = CancellationToken::new();
     let interrupted = cancel.clone();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            output::tell("interrupted; no further pod is evicted");
-            interrupted.cancel();
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
+        output::tell("interrupted; no further pod is evicted");
+        interrupted.cancel();
     });
     let mut live = Live::new(&args.node);
-    let report = drainer.drain(&args.node, &options, &cancel, |progress| live.show(progress)).await?;
+    let report = drainer.drain(&args.node, &options, &cancel, |progress| live.show(progress)).await;
     live.bar.finish_and_clear();
+    let report = report?;
     show_report(out, &report)?;
     Ok(report.outcome == Outcome::Drained)
 }
@@ -165,6 +171,8 @@ async fn attempt(args: &DrainArgs, out: &Output) -> Result<bool, ClientError> {
 /// What happens, as it happens: lines, with a bar below them on a terminal.
 struct Live {
     node: String,
+    /// What is evicted: whatever else goes is none of the bar's.
+    evicted: HashSet<PodName>,
     bar: ProgressBar,
 }
 
@@ -174,7 +182,7 @@ impl Live {
         // A template that cannot be read leaves the usual one.
         let style = ProgressStyle::with_template("{spinner} {bar:40} {pos}/{len} pods gone, {elapsed}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { node: node.to_owned(), bar }
+        Self { node: node.to_owned(), evicted: HashSet::new(), bar }
     }
 
     fn show(&mut self, progress: &Progress) {
@@ -189,15 +197,24 @@ impl Live {
                     self.line(&format!("warning: {gap}"));
                 }
                 let evicted = forecast.pods.iter().filter(|pod| matches!(pod.verdict, Verdict::Evict { .. }));
-                self.bar.set_length(evicted.count() as u64);
+                self.evicted = evicted.map(|pod| pod.pod.clone()).collect();
+                self.bar.set_length(self.evicted.len() as u64);
                 self.bar.enable_steady_tick(Duration::from_millis(200));
             }
             Progress::Cordoned => self.line(&format!("node/{} cordoned", self.node)),
-            Progress::Evicted(pod) => self.line(&format!("evicting pod {pod}")),
+            Progress::Evicted(pod) => {
+                // It has come meanwhile.
+                if self.evicted.insert((*pod).clone()) {
+                    self.bar.inc_length(1);
+                }
+                self.line(&format!("evicting pod {pod}"));
+            }
             Progress::Blocked(pod, why) => self.line(&format!("waiting to evict pod {pod}: {why}")),
             Progress::Retried(pod, why) => self.line(&format!("again soon: pod {pod}: {why}")),
             Progress::Gone(pod) => {
-                self.bar.inc(1);
+                if self.evicted.contains(*pod) {
+                    self.bar.inc(1);
+                }
                 self.line(&format!("pod {pod} is gone"));
             }
             Progress::Uncordoned => self.line(&format!("node/{} uncordoned", self.node)),
@@ -249,8 +266,12 @@ fn show_report(out: &Output, report: &Report) -> Result<(), ClientError> {
         Outcome::TimedOut | Outcome::Failed => "not drained",
         Outcome::Cancelled => "not drained, as it was interrupted",
     };
-    let cordoned = if *cordoned { "cordoned" } else { "not cordoned" };
-    output::tell(&format!("node/{node} {what}; it is {cordoned} ({:.1} s)", took.as_secs_f64()));
+    let cordoned = match cordoned {
+        Some(true) => "; it is cordoned",
+        Some(false) => "; it is not cordoned",
+        None => "",
+    };
+    output::tell(&format!("node/{node} {what}{cordoned} ({:.1} s)", took.as_secs_f64()));
     for why in why {
         output::tell(&format!("error: {why}"));
     }

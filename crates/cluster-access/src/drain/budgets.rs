@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use k8s_openapi::api::{core::v1::Pod, policy::v1::PodDisruptionBudget};
+use k8s_openapi::{
+    api::{core::v1::Pod, policy::v1::PodDisruptionBudget},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
 use kube::core::{Selector, SelectorExt};
 use serde::Serialize;
 
@@ -33,8 +36,11 @@ pub(super) struct Budget {
     selector: Option<Selector>,
     /// So many disruptions it allows now.
     pub(super) allowed: i32,
-    /// So many it would allow if all of its pods were well.
-    pub(super) at_best: i32,
+    /// So many it would allow if all of its pods were well. None: not known.
+    at_best: Option<i32>,
+    /// Whether it is a number of pods that it wants, so that its pods are counted as they are, and not as their controllers want them
+    /// (<https://kubernetes.io/docs/tasks/run-application/configure-pdb/#arbitrary-controllers-and-selectors>).
+    counts_pods: bool,
     healthy: i32,
     wanted: i32,
     lets_unhealthy_go: bool,
@@ -56,11 +62,26 @@ impl Budget {
             // One that cannot be read is the API server's to judge.
             selector: spec.selector.and_then(|selector| Selector::try_from(selector).ok()),
             allowed: if is_seen { status.disruptions_allowed.unwrap_or_default() } else { 0 },
-            at_best: if is_seen { expected - wanted } else { 1 },
+            at_best: (is_seen && expected > 0).then_some(expected - wanted),
+            counts_pods: matches!(spec.min_available, Some(IntOrString::Int(_))),
             healthy: status.current_healthy.unwrap_or_default(),
             wanted,
             lets_unhealthy_go: spec.unhealthy_pod_eviction_policy.as_deref() == Some("AlwaysAllow"),
         }
+    }
+
+    /// Whether it wants as many pods as there are just now, of which it is not known whether some are missing.
+    pub(super) fn wants_all_there_are(&self) -> bool {
+        self.counts_pods && self.wants_all()
+    }
+
+    /// Whether it can never allow a disruption. `is_complete`: whether none of its pods is missing.
+    pub(super) fn never_allows(&self, is_complete: bool) -> bool {
+        self.wants_all() && (is_complete || !self.counts_pods)
+    }
+
+    fn wants_all(&self) -> bool {
+        self.at_best.is_some_and(|at_best| at_best <= 0)
     }
 
     /// Whether it is of a pod of its namespace.

@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    panic::AssertUnwindSafe,
     pin::pin,
     time::Duration,
 };
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use k8s_openapi::api::{core::v1::Pod, policy::v1::PodDisruptionBudget};
 use kube::{
     Api, Client,
@@ -89,6 +90,9 @@ pub(super) async fn run(
 
     let mut drain = Drain::new(client, options, started, progress, seen);
     let outcome = loop {
+        if cancel.is_cancelled() && drain.ending.is_none() {
+            drain.ending = Some(Outcome::Cancelled);
+        }
         if let Some(outcome) = drain.outcome() {
             break outcome;
         }
@@ -117,7 +121,8 @@ pub(super) async fn run(
             () = sleep_until(wake) => if Instant::now() >= deadline {
                 break Outcome::TimedOut;
             },
-            () = cancel.cancelled(), if drain.ending.is_none() => drain.ending = Some(Outcome::Cancelled),
+            // The next round sees it.
+            () = cancel.cancelled(), if drain.ending.is_none() => {}
         }
     };
     drain.report(node, outcome)
@@ -194,8 +199,14 @@ impl<'a, P: FnMut(&Progress)> Drain<'a, P> {
             moving.evictions += 1;
             let (client, pod, grace) = (self.client.clone(), moving.name.clone(), self.options.grace);
             self.asked.spawn(async move {
-                let answer = evict(&client, &pod, grace).await;
-                (pod, heard, answer)
+                // A pod whose answer never came would be waited for without a reason that could be told.
+                let answer = AssertUnwindSafe(evict(&client, &pod, grace)).catch_unwind().await;
+                (
+                    pod,
+                    heard,
+                    answer
+                        .unwrap_or_else(|_| Answer::Never("asking for its eviction has panicked".to_owned())),
+                )
             });
         }
     }
@@ -368,7 +379,7 @@ impl<'a, P: FnMut(&Progress)> Drain<'a, P> {
             node: node.to_owned(),
             outcome,
             why,
-            cordoned: true,
+            cordoned: Some(true),
             took: self.started.elapsed(),
             pods: self.pods.into_values().map(Moving::report).collect(),
         }

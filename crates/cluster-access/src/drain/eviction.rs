@@ -38,10 +38,14 @@ pub(super) async fn evict(client: &Client, pod: &PodName, grace: Option<Duration
     let asked = pods.create_subresource::<Eviction, Status>("eviction", &pod.name, &parameters, &eviction);
     match timeout(ANSWER, asked).await {
         Err(_) => Answer::Later(AccessError::TimedOut(ANSWER).to_string(), None),
-        Ok(Ok(_)) => Answer::Accepted,
+        // With 201 from all servers that there are; others may forward it with 200 or 202.
+        Ok(Ok(status)) if status.is_success() => Answer::Accepted,
+        Ok(Ok(status)) if status.is_failure() => meaning(&status),
+        // It comes from something between us and the API server. If it was evicted, the watch will say so.
+        Ok(Ok(_)) => {
+            Answer::Later(AccessError::Unreadable("no status of an eviction".to_owned()).to_string(), None)
+        }
         Ok(Err(kube::Error::Api(status))) => meaning(&status),
-        // Older servers answer with something else than a status, but with success.
-        Ok(Err(kube::Error::SerdeError(_))) => Answer::Accepted,
         Ok(Err(error)) => Answer::Later(AccessError::of(&error).to_string(), None),
     }
 }

@@ -7,8 +7,7 @@ use serde::Serialize;
 
 use super::{
     BudgetName, DrainOptions, PodName,
-    budgets::Budgets,
-    filter::{Verdict, is_finished, verdict},
+    filter::{Verdict, controller, is_finished, verdict},
     listing::Seen,
     placement::places_of_volumes,
 };
@@ -129,23 +128,28 @@ fn notes(pod: &Pod, seen: &Seen, options: &DrainOptions) -> Vec<Note> {
     if pod.metadata.deletion_timestamp.is_some() {
         return vec![Note::Leaving];
     }
-    let mut notes: Vec<Note> = of_budgets(pod, &seen.budgets).into_iter().collect();
+    let mut notes: Vec<Note> = of_budgets(pod, seen).into_iter().collect();
     let grace = grace(pod, options.grace);
     if u64::try_from(grace).unwrap_or_default() > options.deadline.as_secs() {
         notes.push(Note::GraceBeyondDeadline { grace });
     }
-    let spec = pod.spec.as_ref().filter(|_| !is_finished(pod) && !seen.places.is_empty());
     let volumes = places_of_volumes(pod, &seen.volumes);
-    if spec.is_some_and(|spec| !seen.places.iter().any(|place| place.takes(spec, &volumes))) {
+    let spec = pod.spec.as_ref().filter(|_| !is_finished(pod));
+    if let Some((spec, places)) = spec.zip(seen.places.as_ref())
+        && !places.iter().any(|place| place.takes(spec, &volumes))
+    {
         notes.push(Note::NowhereElse);
     }
     notes
 }
 
-fn of_budgets(pod: &Pod, budgets: &Budgets) -> Option<Note> {
-    match budgets.of(pod).as_slice() {
+fn of_budgets(pod: &Pod, seen: &Seen) -> Option<Note> {
+    let is_complete = controller(pod).is_some_and(|owner| seen.complete.get(&owner.uid) == Some(&true));
+    match seen.budgets.of(pod).as_slice() {
         [] => None,
-        [budget] if budget.at_best <= 0 => Some(Note::BudgetNeverAllows { budget: budget.name.clone() }),
+        [budget] if budget.never_allows(is_complete) => {
+            Some(Note::BudgetNeverAllows { budget: budget.name.clone() })
+        }
         [budget] if budget.allowed <= 0 => {
             Some(Note::BudgetAllowsNoneNow { budget: budget.name.clone(), why: budget.why() })
         }

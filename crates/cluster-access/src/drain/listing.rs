@@ -17,7 +17,8 @@ use tokio::time::timeout;
 use super::{
     ANSWER, DrainOptions,
     budgets::{Budget, Budgets},
-    filter::DaemonSets,
+    controllers::{self, Complete},
+    filter::{DaemonSets, daemon_set},
     placement::{Place, claims},
 };
 use crate::AccessError;
@@ -32,8 +33,9 @@ pub(super) struct Seen {
     pub(super) budgets: Budgets,
     /// Whether they may be read.
     pub(super) budgets_are_seen: bool,
-    /// All nodes but the one that is drained.
-    pub(super) places: Vec<Place>,
+    pub(super) complete: Complete,
+    /// All nodes but the one that is drained. None: they may not be read.
+    pub(super) places: Option<Vec<Place>>,
     pub(super) volumes: Vec<PersistentVolume>,
     /// What may not be read, and why: the forecast knows nothing of it.
     pub(super) gaps: Vec<String>,
@@ -44,13 +46,16 @@ impl Seen {
         let of_node = pods_of(node, options);
         let (mut pods, mut daemon_sets) = (Vec::new(), DaemonSets::new());
         pages(&Api::<Pod>::all(client.clone()), &of_node, |pod| pods.push(pod)).await?;
-        let named: Api<PartialObjectMeta<DaemonSet>> = Api::all(client.clone());
         let everything = ListParams::default();
-        pages(&named, &everything, |daemon_set| {
-            let metadata = daemon_set.metadata;
-            daemon_sets.extend(metadata.namespace.zip(metadata.name));
-        })
-        .await?;
+        // Nobody needs the right to read what none of the pods is of.
+        if pods.iter().any(|pod| daemon_set(pod).is_some()) {
+            let named: Api<PartialObjectMeta<DaemonSet>> = Api::all(client.clone());
+            pages(&named, &everything, |daemon_set| {
+                let metadata = daemon_set.metadata;
+                daemon_sets.extend(metadata.namespace.zip(metadata.name));
+            })
+            .await?;
+        }
 
         let has_claims = pods.iter().any(|pod| claims(pod).next().is_some());
         let mut seen = Self {
@@ -58,11 +63,13 @@ impl Seen {
             daemon_sets,
             budgets: Budgets::default(),
             budgets_are_seen: false,
-            places: Vec::new(),
+            complete: Complete::new(),
+            places: None,
             volumes: Vec::new(),
             gaps: Vec::new(),
         };
-        let Self { budgets, places, volumes, gaps, .. } = &mut seen;
+        let Self { budgets, volumes, gaps, .. } = &mut seen;
+        let mut places = Vec::new();
         let all: Api<PodDisruptionBudget> = Api::all(client.clone());
         let listed = pages(&all, &everything, |budget| budgets.put(Budget::of(&budget))).await;
         let budgets_are_seen = may_be_hidden("disruption budgets", listed, gaps)?;
@@ -72,12 +79,14 @@ impl Seen {
             }
         })
         .await;
-        may_be_hidden("other nodes", listed, gaps)?;
+        let places = may_be_hidden("other nodes", listed, gaps)?.then_some(places);
         if has_claims {
             let all: Api<PersistentVolume> = Api::all(client.clone());
             let listed = pages(&all, &everything, |volume| volumes.push(volume)).await;
             may_be_hidden("volumes", listed, gaps)?;
         }
+        seen.complete = controllers::complete(client, &seen.pods, &seen.budgets).await;
+        seen.places = places;
         seen.budgets_are_seen = budgets_are_seen;
         Ok(seen)
     }

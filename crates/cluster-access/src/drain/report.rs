@@ -48,13 +48,21 @@ pub struct Report {
     pub outcome: Outcome,
     /// Why, where it has not ended well.
     pub why: Vec<String>,
-    /// Whether the node is cordoned now.
-    pub cordoned: bool,
+    /// Whether the node is cordoned now; none, if that is not known or the node is gone.
+    pub cordoned: Option<bool>,
     /// How long it took.
     #[serde(rename = "took_ms", serialize_with = "milliseconds")]
     pub took: Duration,
     /// Every pod that was on the node, by namespace and name.
     pub pods: Vec<PodReport>,
+}
+
+impl Report {
+    /// Of a drain that has not come to any pod.
+    pub(super) fn of_none(node: &str, outcome: Outcome, why: String) -> Self {
+        let (node, why) = (node.to_owned(), vec![why]);
+        Self { node, outcome, why, cordoned: None, took: Duration::ZERO, pods: Vec::new() }
+    }
 }
 
 /// What has come of a pod.

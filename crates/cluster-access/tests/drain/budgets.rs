@@ -26,7 +26,7 @@ async fn a_budget_that_never_allows_holds_up_no_others() -> Result<()> {
     let deadline = Duration::from_secs(10);
     let despite = DrainOptions { despite_forecast: true, deadline, ..stage.options() };
     let (report, told) = stage.told(&despite).await?;
-    ensure!(report.outcome == Outcome::TimedOut && !report.cordoned, "{report:?}");
+    ensure!(report.outcome == Outcome::TimedOut && report.cordoned == Some(false), "{report:?}");
     ensure!(!stage.is_cordoned().await? && told.last().is_some_and(|last| last == "uncordoned"), "{told:?}");
     ensure!(of(&report, "web").iter().all(|pod| pod.fate == Fate::Evicted), "{report:?}");
     ensure!(why(&report, "held").contains("/held allowed no disruption"), "{report:?}");

@@ -172,7 +172,7 @@ async fn who_ends_it_gets_the_node_back() -> Result<()> {
         }
     };
     let report = stage.drainer().drain(&stage.node, &stage.options(), &cancel, after_cordon).await?;
-    ensure!(report.outcome == Outcome::Cancelled && !report.cordoned, "{report:?}");
+    ensure!(report.outcome == Outcome::Cancelled && report.cordoned == Some(false), "{report:?}");
     ensure!(!stage.is_cordoned().await?);
     Ok(())
 }

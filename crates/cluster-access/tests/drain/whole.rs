@@ -19,7 +19,7 @@ async fn a_node_is_drained() -> Result<()> {
 
     let (report, told) = stage.told(&stage.options()).await?;
     ensure!(report.outcome == Outcome::Drained && report.why.is_empty(), "{report:?}");
-    ensure!(report.cordoned && stage.is_cordoned().await?);
+    ensure!(report.cordoned == Some(true) && stage.is_cordoned().await?);
     ensure!(of(&report, "web").len() == 3 && of(&report, "db").len() == 2, "{report:?}");
     ensure!(
         report.pods.iter().all(|pod| pod.fate == Fate::Evicted && pod.gone_after.is_some()),
