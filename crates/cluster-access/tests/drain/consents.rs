@@ -36,7 +36,7 @@ async fn what_would_be_lost_needs_consent() -> Result<()> {
     assert_eq!(because("web"), Verdict::Evict { although: Vec::new() });
     ensure!(!stage.is_cordoned().await?);
     // It is not what is foreseen that is overruled here.
-    let despite = DrainOptions { despite_forecast: true, ..stage.options() };
+    let despite = stage.despite();
     ensure!(matches!(stage.drain(&despite).await, Err(DrainError::Hopeless(_))));
 
     let consenting = DrainOptions {

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use cluster_access::drain::{DrainOptions, Fate, Outcome, Progress};
+use cluster_access::{
+    AccessError,
+    drain::{DrainError, DrainOptions, Fate, Outcome, Progress},
+};
 use k8s_openapi::api::{core::v1::Pod, policy::v1::PodDisruptionBudget};
 use kube::{Api, api::DeleteParams};
 use serde_json::json;
@@ -11,7 +14,7 @@ use sim::Fault;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::stage::{Stage, of, why};
+use crate::stage::{Stage, forbidden_list, of, why};
 
 fn of_evictions(status: u16, times: u32) -> Fault {
     Fault {
@@ -21,6 +24,23 @@ fn of_evictions(status: u16, times: u32) -> Fault {
         times: Some(times),
         ..Fault::default()
     }
+}
+
+/// Only where one of the pods is of one.
+#[tokio::test]
+async fn daemon_sets_need_not_be_read_where_there_is_none() -> Result<()> {
+    let stage = Stage::simulated().await?;
+    stage.run("Deployment", "web", 1).await?;
+    let sim = stage.cluster.sim().unwrap();
+    sim.change_faults(|plan| plan.requests.push(forbidden_list("daemonsets")))?;
+    let report = stage.drain(&stage.options()).await?;
+    ensure!(report.outcome == Outcome::Drained, "{report:?}");
+    stage.drainer().uncordon(&stage.node).await?;
+    stage.run("DaemonSet", "logs", 1).await?;
+    let refused = stage.drain(&stage.options()).await;
+    let Err(DrainError::Access(error)) = refused else { panic!("{refused:?}") };
+    ensure!(matches!(error, AccessError::Refused { status: 403, .. }), "{error}");
+    Ok(())
 }
 
 #[tokio::test]
@@ -76,8 +96,7 @@ async fn a_watch_that_breaks_off_misses_nothing() -> Result<()> {
 #[tokio::test]
 async fn a_pod_that_goes_by_other_means_is_not_waited_for() -> Result<()> {
     let stage = Stage::simulated().await?;
-    stage.run("StatefulSet", "held", 1).await?;
-    stage.budget("held", "held", json!({"maxUnavailable": 0})).await?;
+    stage.held().await?;
     let pods: Api<Pod> = stage.cluster.namespaced();
     let mut deletions = JoinSet::new();
     let delete = |progress: &Progress| {
@@ -86,7 +105,7 @@ async fn a_pod_that_goes_by_other_means_is_not_waited_for() -> Result<()> {
             deletions.spawn(async move { pods.delete(&name, &DeleteParams::default()).await.map(drop) });
         }
     };
-    let despite = DrainOptions { despite_forecast: true, ..stage.options() };
+    let despite = stage.despite();
     let report = stage.drainer().drain(&stage.node, &despite, &CancellationToken::new(), delete).await?;
     ensure!(report.outcome == Outcome::Drained, "{report:?}");
     ensure!(of(&report, "held").iter().all(|pod| pod.fate == Fate::Left && pod.evictions == 0), "{report:?}");
@@ -110,7 +129,7 @@ async fn a_budget_that_ends_unseen_holds_nobody_up() -> Result<()> {
             sim.compact();
         }
     };
-    let despite = DrainOptions { despite_forecast: true, ..stage.options() };
+    let despite = stage.despite();
     let report = stage.drainer().drain(&stage.node, &despite, &CancellationToken::new(), delete).await?;
     ensure!(report.outcome == Outcome::Drained, "{report:?}");
     stage.moved("web", 8).await
@@ -120,10 +139,9 @@ async fn a_budget_that_ends_unseen_holds_nobody_up() -> Result<()> {
 #[tokio::test]
 async fn a_daemon_set_that_comes_meanwhile_stays() -> Result<()> {
     let stage = Stage::simulated().await?;
-    stage.run("Deployment", "held", 1).await?;
-    stage.budget("held", "held", json!({"maxUnavailable": 0})).await?;
+    stage.held().await?;
     let cancel = CancellationToken::new();
-    let options = DrainOptions { despite_forecast: true, ignore_daemon_sets: true, ..stage.options() };
+    let options = DrainOptions { ignore_daemon_sets: true, ..stage.despite() };
     let (drainer, blocked) = (stage.drainer(), tokio::sync::Notify::new());
     let tell = |progress: &Progress| {
         if matches!(progress, Progress::Blocked(..)) {

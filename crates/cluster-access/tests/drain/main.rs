@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests may panic as tests do")]
 
+mod answers;
+mod between;
 mod budgets;
 mod consents;
 mod cordon;

@@ -11,7 +11,7 @@ use kube::{
     core::GroupVersionKind,
 };
 use serde_json::{Value, json};
-use sim::{Delays, Options, Seed};
+use sim::{Delays, Fault, Options, Seed};
 use testkit::{Cluster, eventually_within};
 use tokio_util::sync::CancellationToken;
 
@@ -62,6 +62,17 @@ impl Stage {
     pub(crate) fn options(&self) -> DrainOptions {
         let selector = format!("{LABEL}={}", self.cluster.namespace());
         DrainOptions { pod_selector: Some(selector), deadline: PATIENCE, ..DrainOptions::default() }
+    }
+
+    /// A pod `held-0` whose budget never allows a disruption.
+    pub(crate) async fn held(&self) -> Result<()> {
+        self.run("StatefulSet", "held", 1).await?;
+        self.budget("held", "held", json!({"maxUnavailable": 0})).await
+    }
+
+    /// For who drains all the same.
+    pub(crate) fn despite(&self) -> DrainOptions {
+        DrainOptions { despite_forecast: true, ..self.options() }
     }
 
     pub(crate) async fn drain(&self, options: &DrainOptions) -> Result<Report, DrainError> {
@@ -194,6 +205,12 @@ impl Stage {
         let of = requests.iter().filter(|(line, _)| line.verb == verb && line.resource == resource);
         of.map(|(_, count)| count).sum()
     }
+}
+
+/// For the simulator: nobody may list these.
+pub(crate) fn forbidden_list(resource: &str) -> Fault {
+    let (verb, resource) = (Some("list".to_owned()), Some(resource.to_owned()));
+    Fault { verb, resource, status: Some(403), ..Fault::default() }
 }
 
 fn at_once() -> Options {
