@@ -10,6 +10,8 @@ mod group;
 mod instance;
 mod names;
 mod offer;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod token;
 
 pub use calls::{CloudChanges, CloudReads, EksCluster, Launch};

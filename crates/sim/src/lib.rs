@@ -3,6 +3,7 @@
 //! It speaks the API of Kubernetes 1.36 over HTTPS, and controllers, a scheduler and kubelets keep its objects true. No
 //! container runs, but in its place may a program of this process ([`Programs`]). Every answer says so in the header [`SIMULATED_HEADER`].
 
+mod account;
 mod admission;
 mod annotations;
 mod api;
@@ -40,6 +41,7 @@ mod tls;
 mod validation;
 mod yaml;
 
+pub use self::account::{Account, CloudOptions};
 pub use self::api::{Api, DeleteOptions, Deleted, Preconditions, Propagation, WriteOptions};
 pub use self::clock::Clock;
 pub use self::controllers::Delays;

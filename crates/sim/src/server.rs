@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::account::{Account, CloudOptions, EksTokens};
 use crate::api::Api;
 use crate::auth::Tokens;
 use crate::clock::Clock;
@@ -42,6 +43,8 @@ pub struct Options {
     pub controllers: bool,
     /// How long controllers and kubelets take.
     pub delays: Delays,
+    /// Whether the nodes are instances of a simulated AWS account.
+    pub cloud: CloudOptions,
     /// What runs in place of containers; those of other images run nothing.
     pub programs: Programs,
 }
@@ -58,6 +61,7 @@ impl Default for Options {
             history: 10_000,
             controllers: true,
             delays: Delays::default(),
+            cloud: CloudOptions::default(),
             programs: Programs::default(),
         }
     }
@@ -101,10 +105,18 @@ impl Sim {
         let api = Arc::new(Api::new(options.history));
         options.seed.plant(&api)?;
 
+        let has_cloud = options.cloud.is_on.unwrap_or(options.seed == Seed::Shop);
+        let account = has_cloud.then(|| Arc::new(Account::new(Arc::clone(&api), options.cloud)));
+
         let in_use = |source| SimError::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(in_use)?;
         let address = listener.local_addr().map_err(in_use)?;
-        let tokens = Arc::new(Tokens::new(options.admin_token).map_err(CertificateError::Key)?);
+        let mut tokens = Tokens::new(options.admin_token).map_err(CertificateError::Key)?;
+        if let Some(account) = &account {
+            let roles = Arc::clone(account.roles());
+            tokens = tokens.with_eks(EksTokens::new(roles, account.eks_cluster().to_owned()));
+        }
+        let tokens = Arc::new(tokens);
         let authority = Authority::derived_from(tokens.admin())?;
         let tls = TlsAcceptor::from(Arc::new(authority.server_config(address.ip())?));
         let shutdown = CancellationToken::new();
@@ -122,10 +134,20 @@ impl Sim {
             tokens: Arc::clone(&tokens),
             faults: Arc::clone(&faults),
             programs: Arc::clone(&programs),
+            account: account.clone(),
             bookmark_interval: options.bookmark_interval,
             read_timeout: options.read_timeout,
             address: address.to_string(),
         });
+        if let Some(account) = account {
+            account.serve_cluster(reached_at(address), authority.pem());
+            let shutdown = shutdown.clone();
+            tokio::spawn(async move {
+                // As below.
+                let _end = shutdown.clone().drop_guard();
+                account.run(shutdown).await;
+            });
+        }
         if options.controllers {
             let controllers =
                 Controllers::new(api, faults, programs, options.delays, tokens, authority.pem());
@@ -207,6 +229,12 @@ impl Sim {
     #[must_use]
     pub fn clock(&self) -> &Clock {
         self.server.api.clock()
+    }
+
+    /// The AWS account whose instances the nodes are, where there is one.
+    #[must_use]
+    pub fn account(&self) -> Option<&Account> {
+        self.server.account.as_deref()
     }
 
     /// Forgets the history: older continue tokens and watches are answered with 410 `Expired`.

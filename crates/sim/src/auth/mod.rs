@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 pub(crate) use self::bound::{legacy_token, request_token};
-pub(crate) use self::request::authenticate;
+pub(crate) use self::request::{authenticate, bearer_token};
 pub(crate) use self::tokens::{API_AUDIENCE, Tokens};
 
 /// The group whose members may do everything, whatever RBAC says.

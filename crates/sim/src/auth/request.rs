@@ -32,7 +32,7 @@ pub(crate) fn authenticate(
 }
 
 /// The token of a request; other schemes count as none (`apiserver/pkg/authentication/request/bearertoken`).
-fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, rest) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
     let token = rest.split(' ').next()?;
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)

@@ -4,6 +4,7 @@ use ring::signature::Ed25519KeyPair;
 use sha2::{Digest as _, Sha256};
 
 use super::{MASTERS, User, bound, jwt};
+use crate::account::EksTokens;
 use crate::api::Api;
 use crate::kinds::SERVICE_ACCOUNTS;
 use crate::object;
@@ -17,6 +18,8 @@ const INVALID: &str = "invalid bearer token";
 pub(crate) struct Tokens {
     admin: String,
     key: Ed25519KeyPair,
+    /// Those of an AWS account.
+    eks: Option<EksTokens>,
 }
 
 /// Whom a token stands for, and for which of the audiences that were asked about it is good.
@@ -34,7 +37,12 @@ impl Tokens {
     pub(crate) fn new(admin: Option<String>) -> Result<Tokens, ring::error::KeyRejected> {
         let admin = admin.unwrap_or_else(|| hex::encode(rand::random::<[u8; 20]>()));
         let seed = Sha256::digest(format!("service account tokens\0{admin}"));
-        Ok(Tokens { key: Ed25519KeyPair::from_seed_unchecked(&seed)?, admin })
+        Ok(Tokens { key: Ed25519KeyPair::from_seed_unchecked(&seed)?, admin, eks: None })
+    }
+
+    /// Knows also the tokens that are signed in an AWS account.
+    pub(crate) fn with_eks(self, eks: EksTokens) -> Tokens {
+        Tokens { eks: Some(eks), ..self }
     }
 
     pub(crate) fn admin(&self) -> &str {
@@ -56,7 +64,8 @@ impl Tokens {
     /// # Errors
     /// Why it stands for nobody, as a `TokenReview` says it.
     pub(crate) fn authenticate(&self, api: &Api, token: &str, audiences: &[&str]) -> Result<Bearer, String> {
-        if let Some(user) = self.lasting(api, token) {
+        let signed = || self.eks.as_ref()?.user_of(token);
+        if let Some(user) = self.lasting(api, token).or_else(signed) {
             let audiences = common(audiences, &[API_AUDIENCE]);
             return if audiences.is_empty() {
                 Err(INVALID.to_owned())

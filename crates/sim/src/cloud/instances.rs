@@ -59,6 +59,15 @@ impl World {
         self.change(now, Change::Terminate { id: id.clone() }).map(drop)
     }
 
+    /// The same, whatever faults there are and without counting as a call.
+    ///
+    /// # Errors
+    /// [`CloudError::NotFound`].
+    pub fn end_instance(&mut self, now: Timestamp, id: &InstanceId) -> Result<(), CloudError> {
+        self.settle(now);
+        self.terminate_now(id)
+    }
+
     /// Puts a running instance there, as if it had been launched at that time by the template of a group. When that group has
     /// room up to its desired size and the instance's zone, it is a member in service.
     pub fn plant(&mut self, instance: Instance, template: &GroupName) {

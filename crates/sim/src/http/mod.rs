@@ -4,6 +4,8 @@ mod accept;
 mod answer;
 mod apply;
 mod body;
+mod cloud;
+mod cloud_commands;
 mod discovery;
 mod guard;
 mod health;
@@ -36,6 +38,7 @@ use self::answer::json;
 use self::options::ObjectOptions;
 use self::target::{ObjectPath, Target};
 use crate::SIMULATED_HEADER;
+use crate::account::Account;
 use crate::api::Api;
 use crate::auth::{self, Tokens, User};
 use crate::faults::{Faults, RequestLine};
@@ -55,6 +58,7 @@ pub(crate) struct Server {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) programs: Arc<Running>,
+    pub(crate) account: Option<Arc<Account>>,
     pub(crate) bookmark_interval: Duration,
     /// How long a client may take for a body.
     pub(crate) read_timeout: Duration,
@@ -66,6 +70,7 @@ pub(crate) struct Server {
 pub(crate) fn router(server: Arc<Server>) -> Router {
     Router::new()
         .nest("/simulator/v1", simulator::router(Arc::clone(&server)))
+        .merge(cloud::router())
         .fallback(handle)
         .layer(DefaultBodyLimit::disable())
         .layer(axum::middleware::map_response(mark_as_simulated))

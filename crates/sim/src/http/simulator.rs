@@ -14,6 +14,8 @@
 //! | `POST clock/advance` | moves it forward by `{"seconds": N}` |
 //! | `GET requests` | tells how often what was asked |
 //!
+//! Those below `cloud/` stand in `cloud_commands`.
+//!
 //! No fault strikes here, and nothing is counted.
 
 use std::sync::Arc;
@@ -28,7 +30,7 @@ use axum::routing::{get, post};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Server, answer, user_of};
+use super::{Server, answer, cloud_commands, user_of};
 use crate::auth::MASTERS;
 use crate::faults::{Fault, FaultPlan};
 use crate::kinds::{NODES, PODS};
@@ -54,6 +56,7 @@ pub(super) fn router(server: Arc<Server>) -> Router<Arc<Server>> {
         .route("/clock", get(clock))
         .route("/clock/advance", post(advance))
         .route("/requests", get(requests))
+        .merge(cloud_commands::router())
         .fallback(async || ApiError::no_such_resource())
         .layer(from_fn_with_state(server, only_for_administrators))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
@@ -166,10 +169,10 @@ fn change<T>(server: &Server, change: impl FnOnce(&mut FaultPlan) -> T) -> Answe
     Ok(answer::json(200, &server.faults.plan()))
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| ApiError::bad_request(format!("the body: {error}")))
 }
 
-fn done() -> Response {
+pub(super) fn done() -> Response {
     answer::json(200, &json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" }))
 }

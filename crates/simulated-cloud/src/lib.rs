@@ -1,0 +1,6 @@
+//! The client of the simulated cloud, which `sim` serves below `/simulator/v1/cloud/`.
+
+mod client;
+mod session;
+
+pub use client::{Settings, SetupError, Simulated};
