@@ -1,5 +1,5 @@
 //! What is asked of a cloud: instances, the groups they are in, what they cost. No I/O: AWS is behind it in `aws-cloud`, the simulated
-//! cloud in `sim`.
+//! cloud of `sim` in `simulated-cloud`. The feature `testing` has the suite that both pass.
 //!
 //! [`CloudReads`] has no method that changes anything. Who is given no more than that cannot buy, move or end anything, whatever it
 //! decides: that is what shadow mode is.

@@ -31,6 +31,9 @@ use super::{Server, answer};
 use crate::cloud::{Fault, GroupSettings, HookResult, LifecycleHook, Pool};
 use crate::status::ApiError;
 
+/// So many groups, shortages and faults, and hooks of a group, may be there at a time.
+const MOST: usize = 1000;
+
 type Answer = Result<Response, ApiError>;
 
 /// What cannot be done, in the words of the API or of the cloud.
@@ -111,7 +114,11 @@ async fn groups(State(server): State<Arc<Server>>) -> Answer {
 
 async fn create_group(State(server): State<Arc<Server>>, body: Bytes) -> Result<Response, Refusal> {
     let settings: GroupSettings = read(&body)?;
-    account(&server)?.with(|world, now| world.create_group(now, settings))?;
+    account(&server)?.with(|world, now| {
+        room(world.groups().count())?;
+        room(settings.hooks.len())?;
+        world.create_group(now, settings).map_err(Refusal::from)
+    })?;
     Ok(done())
 }
 
@@ -159,6 +166,7 @@ async fn set_hooks(
     body: Bytes,
 ) -> Result<Response, Refusal> {
     let (name, hooks): (GroupName, Vec<LifecycleHook>) = (named(&name)?, read(&body)?);
+    room(hooks.len())?;
     account(&server)?.with(|world, now| world.set_hooks(now, &name, hooks))?;
     Ok(done())
 }
@@ -198,7 +206,11 @@ async fn shortages(State(server): State<Arc<Server>>) -> Answer {
 
 async fn begin_shortage(State(server): State<Arc<Server>>, body: Bytes) -> Answer {
     let pool: Pool = read(&body)?;
-    account(&server)?.with(|world, _| world.begin_shortage(pool));
+    account(&server)?.with(|world, _| {
+        room(world.shortages().len())?;
+        world.begin_shortage(pool);
+        Ok::<_, ApiError>(())
+    })?;
     shortages(State(server)).await
 }
 
@@ -218,7 +230,11 @@ async fn faults(State(server): State<Arc<Server>>) -> Answer {
 
 async fn add_fault(State(server): State<Arc<Server>>, body: Bytes) -> Answer {
     let fault: Fault = read(&body)?;
-    account(&server)?.with(|world, _| world.add_fault(fault));
+    account(&server)?.with(|world, _| {
+        room(world.faults().len())?;
+        world.add_fault(fault);
+        Ok::<_, ApiError>(())
+    })?;
     faults(State(server)).await
 }
 
@@ -241,6 +257,12 @@ async fn accept_role(State(server): State<Arc<Server>>, body: Bytes) -> Answer {
 
 async fn calls(State(server): State<Arc<Server>>) -> Answer {
     Ok(answer::json(200, &account(&server)?.with(|world, _| world.calls().clone())))
+}
+
+/// Whether one more may come.
+fn room(present: usize) -> Result<(), ApiError> {
+    let is_full = || ApiError::bad_request(format!("there may be {MOST} at most"));
+    (present < MOST).then_some(()).ok_or_else(is_full)
 }
 
 /// A name in a path.
