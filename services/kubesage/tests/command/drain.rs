@@ -1,8 +1,10 @@
 //! `kubesage drain`, on the quick start's cluster.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
+use sim::{Delays, Options, Seed};
 use tempfile::TempDir;
+use testkit::{Cluster, Process};
 use tokio::process::Command;
 
 use crate::started::Started;
@@ -48,4 +50,45 @@ async fn a_node_is_drained_from_the_command_line() -> Result<()> {
         ensure!(ended == Some(code) && error.contains(says), "{ended:?} {error}");
     }
     kubesage.stop().await
+}
+
+/// As an orchestrator ends it, while a pod's budget holds it up.
+#[tokio::test]
+async fn a_drain_that_is_terminated_opens_the_node_again() -> Result<()> {
+    let options = Options { seed: Seed::Empty, delays: Delays::none(), ..Options::default() };
+    let cluster = Cluster::simulated(options).await?;
+    let node = cluster.node("a", &[]).await?;
+    let labels = json!({"app": "held"});
+    let mut spec = cluster.for_own_nodes();
+    spec["containers"] = json!([{"name": "c", "image": "registry.k8s.io/pause:3.10"}]);
+    spec["nodeName"] = node.as_str().into();
+    let pod = json!({"metadata": {"name": "held", "labels": labels}, "spec": spec});
+    cluster.post(&cluster.core("pods"), pod).await?;
+    let budget = json!({
+        "metadata": {"name": "held"},
+        "spec": {"maxUnavailable": 0, "selector": {"matchLabels": labels}},
+    });
+    cluster.post(&cluster.path("policy/v1", "poddisruptionbudgets"), budget).await?;
+    let pod = format!("{}/held", cluster.core("pods"));
+    testkit::eventually("the pod to run", async || {
+        let (_, pod) = cluster.get(&pod).await.ok()?;
+        (pod["status"]["phase"] == "Running").then_some(())
+    })
+    .await?;
+
+    let kubeconfig = cluster.kubeconfig().display().to_string();
+    let arguments = ["drain", &node, "--kubeconfig", &kubeconfig, "--force", "--despite-forecast"];
+    let mut drain = Process::start("kubesage", arguments, [])?;
+    drain.logged("waiting to evict pod").await?;
+    drain.terminate().await?;
+    let status = drain.wait().await?;
+    let log = drain.log();
+    ensure!(
+        status.code() == Some(1) && log.contains("as it was interrupted; it is not cordoned"),
+        "{status} {log}"
+    );
+    ensure!(log.contains(&format!("node/{node} uncordoned")), "{log}");
+    let (_, node) = cluster.get(&format!("/api/v1/nodes/{node}")).await?;
+    ensure!(node["spec"]["unschedulable"] != true, "{node}");
+    Ok(())
 }
