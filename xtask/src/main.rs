@@ -1,4 +1,4 @@
-//! The workspace's own chores: `cargo xtask test`, `schemas`, `bench` and `soak`.
+//! The workspace's own chores: `cargo xtask test`, `schemas`, `bench`, `soak` and `simulate`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to its terminal")]
 
@@ -48,6 +48,23 @@ enum Chore {
         #[arg(last = true)]
         more: Vec<String>,
     },
+    /// Sagas with everything that can go wrong, decided by seeds; a seed that fails tells its story
+    Simulate(SimulateArgs),
+}
+
+#[derive(Args)]
+struct SimulateArgs {
+    /// The first seed; alone, its story is told whether it fails or not
+    #[arg(long)]
+    seed: Option<u64>,
+
+    /// How many seeds; one when only the first is given
+    #[arg(
+        long,
+        default_value_t = 10_000,
+        default_value_if("seed", clap::builder::ArgPredicate::IsPresent, "1")
+    )]
+    seeds: u64,
 }
 
 #[derive(Args)]
@@ -75,6 +92,7 @@ fn main() -> ExitCode {
         Chore::Schemas(SchemasArgs { check: false }) => schemas::write(&schemas::directory()),
         Chore::Bench { what, more } => bench::run(what, &more),
         Chore::Soak { more } => bench::system("soak", &more),
+        Chore::Simulate(args) => simulate(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -83,6 +101,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs the simulation of sagas, which is a test, optimised, because it is many seeds.
+fn simulate(args: &SimulateArgs) -> anyhow::Result<()> {
+    let mut test =
+        command::cargo(&["test", "--locked", "--release", "--package", "optimizer", "--test", "saga"]);
+    test.args(["whatever_happens", "--", "--nocapture"]);
+    test.env("SIMULATION_SEED", args.seed.unwrap_or_default().to_string());
+    command::run(test.env("SIMULATION_SEEDS", args.seeds.to_string()))
 }
 
 /// The folder of the workspace.

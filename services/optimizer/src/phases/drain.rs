@@ -1,0 +1,44 @@
+//! Having everything leave the old node that can run elsewhere.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::{ActError, Action, Facts, Outcome, Plan, PlanError, Seen};
+use crate::reach::{Changes, Drained, ReachError, Reads};
+
+/// How long the pods may take. The phase itself has a minute more.
+const DEADLINE: Duration = Duration::from_mins(5);
+
+pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError> {
+    let node = facts.node.clone().ok_or_else(|| PlanError::failed("the node was not found"))?;
+    let forecast = reads.cluster.forecast(&node).await?;
+    let numbers = json!({"pods_to_evict": forecast.to_evict, "deadline_seconds": DEADLINE.as_secs()});
+    if !forecast.hindrances.is_empty() {
+        let why = format!("node {node} cannot be drained: {}", forecast.hindrances.join("; "));
+        return Err(PlanError::Failed(why, numbers));
+    }
+    let why = format!("{} pods are evicted from node {node}", forecast.to_evict);
+    Ok(Plan { why, numbers, action: Some(Action::Drain { node }), ..Plan::default() })
+}
+
+pub(super) async fn act(
+    changes: &Changes,
+    node: &str,
+    cancel: &CancellationToken,
+) -> Result<Outcome, ActError> {
+    match changes.cluster.drain(node, DEADLINE, cancel).await? {
+        Drained::Empty(evicted) => Ok(Outcome::Drained { evicted }),
+        Drained::Not(why) => Err(ActError::Failed(format!("node {node} is not drained: {why}"))),
+    }
+}
+
+pub(super) async fn observe(reads: &Reads, node: &str) -> Result<Seen, ReachError> {
+    let left = reads.cluster.forecast(node).await?.to_evict;
+    Ok(if left == 0 {
+        Seen::done(format!("node {node} is empty but for what stays on every node"))
+    } else {
+        Seen::Failed(format!("{left} pods are on node {node} again"))
+    })
+}

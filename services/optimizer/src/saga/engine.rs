@@ -1,0 +1,331 @@
+//! Carries sagas on.
+
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
+
+use contracts::Timestamp;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{Claimed, Ending, Entry, Event, Lease, Log, LogError, Next, Stage, State};
+use crate::{
+    phases::{ActError, Action, Phase, Plan, PlanError, Seen},
+    reach::{Changes, ReachError, Reads},
+};
+
+/// How long things take at most, and how often it is looked.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// So long after the last renewal another process may take a saga on. It is renewed six times as often.
+    pub lease: Duration,
+    /// So long a call of a cloud or a cluster may take. What was sent takes effect within that time, or never.
+    pub call: Duration,
+    /// The first pause before something is asked again; each further one is half as long again.
+    pub first_pause: Duration,
+    /// The longest pause.
+    pub longest_pause: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(30),
+            call: Duration::from_secs(10),
+            first_pause: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a saga is carried on with.
+#[derive(Clone)]
+pub enum Reach {
+    /// Nothing can be changed with it.
+    Shadow(Reads),
+    /// Everything that the pipeline needs.
+    Live(Changes),
+}
+
+impl Reach {
+    fn reads(&self) -> Reads {
+        match self {
+            Self::Shadow(reads) => reads.clone(),
+            Self::Live(changes) => changes.reads(),
+        }
+    }
+}
+
+/// Carries one saga on, under one lease.
+pub struct Engine {
+    log: Arc<dyn Log>,
+    timing: Timing,
+    reach: Reach,
+    lease: Lease,
+    state: State,
+    /// The pause before something is asked again.
+    pause: Duration,
+    /// What was said last of a wait: it is written once.
+    waiting_for: String,
+    /// Since when a call may be on its way of which nobody has heard.
+    unheard_since: Option<Instant>,
+    /// Ends a wait that need not be waited for.
+    cancel: CancellationToken,
+}
+
+/// Why a saga is not carried on here.
+type Stopped = LogError;
+
+impl Engine {
+    /// Of a saga that was just claimed.
+    pub fn new(log: Arc<dyn Log>, timing: Timing, reach: Reach, claimed: &Claimed) -> Self {
+        let state = State::of(&claimed.saga, &claimed.journal);
+        // Of what the process before has sent, nobody here has heard.
+        let unheard_since = (claimed.lease.epoch > 1).then(Instant::now);
+        Self {
+            log,
+            timing,
+            reach,
+            lease: claimed.lease,
+            state,
+            pause: timing.first_pause,
+            waiting_for: String::new(),
+            unheard_since,
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    /// Carries the saga on to its end, or until the lease is lost or `stop` is cancelled. A lease that is not lost is let go.
+    ///
+    /// # Errors
+    /// [`LogError`]: somebody else carries on, or nothing can be written for longer than the lease.
+    pub async fn run(mut self, stop: &CancellationToken) -> Result<(), Stopped> {
+        let (log, lease, timing) = (self.log.clone(), self.lease, self.timing);
+        let cancel = self.cancel.clone();
+        let ended = tokio::select! {
+            biased;
+            ended = self.work() => ended,
+            lost = keep(log.as_ref(), lease, timing, &cancel) => Err(lost),
+            () = stop.cancelled() => Ok(()),
+        };
+        if !matches!(ended, Err(LogError::Fenced)) {
+            // If that cannot be written, the lease ends by itself.
+            let _ = log.release(lease).await;
+        }
+        ended
+    }
+
+    async fn work(&mut self) -> Result<(), Stopped> {
+        if self.lease.epoch > 1 && self.state.next() != Next::Nothing {
+            self.write(Event::TakenOver { by: format!("epoch {}", self.lease.epoch) }).await?;
+        }
+        while self.step().await?.is_continue() {}
+        Ok(())
+    }
+
+    async fn step(&mut self) -> Result<ControlFlow<()>, Stopped> {
+        match self.state.next() {
+            Next::Nothing => return Ok(ControlFlow::Break(())),
+            Next::End(ending, why) => self.write(Event::Ended { ending, why }).await?,
+            Next::Undo(phase, action, in_doubt_since) => self.undo(phase, &action, in_doubt_since).await?,
+            _ if self.cancel.is_cancelled() && self.state.can_be_cancelled() => {
+                let phase = self.state.phase().unwrap_or(Phase::Verify);
+                self.abandon(phase, Ending::Cancelled, "it was cancelled".to_owned()).await?;
+            }
+            Next::Plan(phase) => self.plan(phase).await?,
+            Next::Act(phase, action) => self.act(phase, &action).await?,
+            Next::Observe(phase, action, since) => self.observe(phase, &action, since).await?,
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    async fn plan(&mut self, phase: Phase) -> Result<(), Stopped> {
+        let reads = self.reach.reads();
+        let planned = timeout(self.timing.call, phase.plan(&reads, self.state.facts())).await;
+        match planned.unwrap_or_else(|_| Err(PlanError::Unreadable("no answer in time".to_owned()))) {
+            Ok(Plan { why, numbers, action, outcome, subjects }) => {
+                let event = match self.reach {
+                    Reach::Live(_) => Event::Planned { phase, why, numbers, action, outcome, subjects },
+                    Reach::Shadow(_) => Event::Rehearsed { phase, why, numbers, would: action, outcome },
+                };
+                match self.write(event).await {
+                    Err(LogError::Taken { subject, by }) => {
+                        let why = format!("another operation works on {subject}: {by}");
+                        self.abandon(phase, Ending::Failed, why).await
+                    }
+                    written => written,
+                }
+            }
+            Err(PlanError::Kept(why, numbers)) => {
+                self.write(Event::Abandoned { phase, ending: Ending::Kept, why, numbers }).await
+            }
+            Err(PlanError::Failed(why, numbers)) => {
+                self.write(Event::Abandoned { phase, ending: Ending::Failed, why, numbers }).await
+            }
+            Err(PlanError::Unreadable(why)) => self.wait(phase, why).await,
+        }
+    }
+
+    async fn act(&mut self, phase: Phase, action: &Action) -> Result<(), Stopped> {
+        let Reach::Live(changes) = &self.reach else {
+            let why = "in shadow mode nothing is done".to_owned();
+            return self.abandon(phase, Ending::Failed, why).await;
+        };
+        // A drain takes what its own deadline allows, and every one of its calls less.
+        let patience =
+            if matches!(action, Action::Drain { .. }) { phase.deadline() } else { self.timing.call };
+        let acting = action.act(changes, self.state.facts(), &self.cancel);
+        let acted = timeout(patience, acting).await;
+        match acted.unwrap_or_else(|_| Err(ActError::Unknown("no answer in time".to_owned()))) {
+            Ok(outcome) => self.write(Event::Acted { phase, outcome }).await,
+            Err(ActError::Unknown(why)) => {
+                self.unheard_since = Some(Instant::now());
+                self.wait(phase, why).await
+            }
+            // An earlier call may yet be done, of which nobody has heard: then this answer says nothing. And where there is no way
+            // back, it is tried for as long as the phase may take.
+            Err(ActError::Refused(why) | ActError::Failed(why))
+                if self.is_unheard() || self.state.is_committed() =>
+            {
+                self.wait(phase, why).await
+            }
+            Err(ActError::Refused(why)) => self.write(Event::Refused { phase, why }).await,
+            Err(ActError::Failed(why)) => self.abandon(phase, Ending::Failed, why).await,
+        }
+    }
+
+    async fn observe(&mut self, phase: Phase, action: &Action, since: Timestamp) -> Result<(), Stopped> {
+        let reads = self.reach.reads();
+        let seen = timeout(self.timing.call, action.observe(&reads, self.state.facts())).await;
+        match seen.unwrap_or_else(|_| Err(ReachError::Unknown("no answer in time".to_owned()))) {
+            Ok(Seen::Done(why, outcome)) => self.write(Event::Done { phase, why, outcome }).await,
+            Ok(Seen::Failed(why)) => self.abandon(phase, Ending::Failed, why).await,
+            Ok(Seen::NotYet(why)) => self.wait_until(phase, why, since).await,
+            Err(error) => self.wait_until(phase, error.to_string(), since).await,
+        }
+    }
+
+    async fn undo(
+        &mut self,
+        phase: Phase,
+        action: &Action,
+        in_doubt_since: Option<Timestamp>,
+    ) -> Result<(), Stopped> {
+        let Reach::Live(changes) = &self.reach else {
+            return self
+                .write(Event::Undone { phase, why: "in shadow mode nothing was done".to_owned() })
+                .await;
+        };
+        // What is on its way arrives within that time, or never: then it is to be seen what there is.
+        let arrived = in_doubt_since.map(|since| since.plus(self.timing.call));
+        if let Some(left) = arrived.map(|at| at.millis_since(self.log.now())).filter(|left| *left > 0) {
+            sleep(Duration::from_millis(left.unsigned_abs())).await;
+        }
+        let undoing = action.undo(changes, self.state.facts());
+        let undone = timeout(self.timing.call, undoing).await;
+        match undone.unwrap_or_else(|_| Err(ReachError::Unknown("no answer in time".to_owned()))) {
+            Ok(Seen::Done(why, _)) => self.write(Event::Undone { phase, why }).await,
+            Ok(Seen::NotYet(why) | Seen::Failed(why)) => self.wait(phase, why).await,
+            // There is nothing better to do than to try again: what is left undone would cost money, or a node.
+            Err(error) => self.wait(phase, error.to_string()).await,
+        }
+    }
+
+    /// Whether a call may be on its way of which nobody has heard.
+    fn is_unheard(&self) -> bool {
+        self.unheard_since.is_some_and(|since| since.elapsed() < self.timing.call)
+    }
+
+    async fn abandon(&mut self, phase: Phase, ending: Ending, why: String) -> Result<(), Stopped> {
+        self.write(Event::Abandoned { phase, ending, why, numbers: serde_json::Value::Null }).await
+    }
+
+    /// Waits a little, unless the phase has taken too long.
+    async fn wait_until(&mut self, phase: Phase, why: String, since: Timestamp) -> Result<(), Stopped> {
+        let took = self.log.now().millis_since(since);
+        if u128::try_from(took).unwrap_or_default() <= phase.deadline().as_millis() {
+            return self.wait(phase, why).await;
+        }
+        let why = format!("it took longer than {} minutes: {why}", phase.deadline().as_secs() / 60);
+        self.abandon(phase, Ending::Failed, why).await
+    }
+
+    /// Waits a little, each time longer, until it is cancelled. A phase that was begun has its deadline.
+    async fn wait(&mut self, phase: Phase, why: String) -> Result<(), Stopped> {
+        let began = match self.state.stage() {
+            Stage::Planned(_, at) => Some(*at),
+            Stage::Fresh | Stage::Acted(..) => None,
+        };
+        if let Some(at) = began
+            && !phase.is_point_of_no_return()
+            && !self.is_unheard()
+            && u128::try_from(self.log.now().millis_since(at)).unwrap_or_default()
+                > phase.deadline().as_millis()
+        {
+            let why =
+                format!("it could not be done within {} minutes: {why}", phase.deadline().as_secs() / 60);
+            return self.abandon(phase, Ending::Failed, why).await;
+        }
+        if self.waiting_for != why {
+            self.waiting_for.clone_from(&why);
+            self.write_waiting(phase, why).await?;
+        }
+        let going_on = self.state.can_be_cancelled();
+        tokio::select! {
+            biased;
+            () = sleep(self.pause) => {}
+            () = self.cancel.cancelled(), if going_on => {}
+        }
+        self.pause = (self.pause * 3 / 2).min(self.timing.longest_pause);
+        Ok(())
+    }
+
+    async fn write_waiting(&mut self, phase: Phase, why: String) -> Result<(), Stopped> {
+        self.append(Event::Waiting { phase, why }).await
+    }
+
+    /// Writes what is a step forward or back.
+    async fn write(&mut self, event: Event) -> Result<(), Stopped> {
+        self.append(event).await?;
+        self.pause = self.timing.first_pause;
+        self.waiting_for.clear();
+        self.unheard_since = None;
+        Ok(())
+    }
+
+    /// Writes an entry, as often as it takes. It ends with the lease at the latest, for which [`keep`] sees.
+    async fn append(&mut self, event: Event) -> Result<(), Stopped> {
+        let entry = Entry { seq: self.state.next_seq(), at: self.log.now(), epoch: self.lease.epoch, event };
+        loop {
+            match self.log.append(self.lease, &entry).await {
+                Ok(()) => break,
+                Err(LogError::Store(error)) => {
+                    tracing::warn!(saga = %self.lease.saga, %error, "the journal cannot be written");
+                    sleep(self.timing.first_pause).await;
+                }
+                Err(error @ (LogError::Fenced | LogError::Taken { .. })) => return Err(error),
+            }
+        }
+        self.state.apply(&entry);
+        Ok(())
+    }
+}
+
+/// Keeps the lease; ends when it is lost, or could not be renewed for so long that a call that begins now might outlive it.
+async fn keep(log: &dyn Log, lease: Lease, timing: Timing, cancel: &CancellationToken) -> LogError {
+    let mut renewed = Instant::now();
+    loop {
+        sleep(timing.lease / 6).await;
+        let asked = Instant::now();
+        match log.renew(lease, timing.lease).await {
+            Ok(is_cancelled) => {
+                renewed = asked;
+                if is_cancelled {
+                    cancel.cancel();
+                }
+            }
+            Err(LogError::Store(error)) if renewed.elapsed() + timing.call < timing.lease => {
+                tracing::warn!(saga = %lease.saga, %error, "the lease cannot be renewed");
+            }
+            Err(error) => return error,
+        }
+    }
+}

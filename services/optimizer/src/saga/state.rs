@@ -1,0 +1,224 @@
+//! What a journal amounts to, and what comes next.
+
+use contracts::Timestamp;
+
+use super::{Ending, Entry, Event, NewSaga};
+use crate::phases::{Action, Facts, Phase};
+
+/// Where a saga is. Made of its journal alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    phases: Vec<Phase>,
+    /// The phase that it is in; after the last, as many as there are.
+    index: usize,
+    stage: Stage,
+    direction: Direction,
+    /// What has been done or begun, and so is undone from the last to the first.
+    to_undo: Vec<Begun>,
+    /// What has been learned.
+    facts: Facts,
+    /// The place of the next entry.
+    next_seq: u32,
+}
+
+/// What has been done, or begun.
+#[derive(Clone, Debug, PartialEq)]
+struct Begun {
+    phase: Phase,
+    action: Action,
+    /// Since then nobody asks any more whether it was done; `None` when it was.
+    in_doubt_since: Option<Timestamp>,
+}
+
+/// How far the current phase is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stage {
+    /// Nothing is decided.
+    Fresh,
+    /// It was decided at this time to do this; whether it was done is not known.
+    Planned(Action, Timestamp),
+    /// It was done; whether it has taken effect is not known.
+    Acted(Action, Timestamp),
+}
+
+/// Where a saga goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To its end.
+    Forward,
+    /// Back to its beginning.
+    Back(Ending, String),
+    /// It is over.
+    Ended(Ending, String),
+}
+
+/// What is to be done next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Decide a phase.
+    Plan(Phase),
+    /// Do what was decided.
+    Act(Phase, Action),
+    /// See whether it has taken effect.
+    Observe(Phase, Action, Timestamp),
+    /// Undo what was done in a phase; what may yet be done by a call on its way, since this time, only when that is over.
+    Undo(Phase, Action, Option<Timestamp>),
+    /// Write down the end.
+    End(Ending, String),
+    /// Nothing.
+    Nothing,
+}
+
+impl State {
+    /// As it is at the start.
+    pub fn new(saga: &NewSaga) -> Self {
+        Self {
+            phases: saga.phases.clone(),
+            index: 0,
+            stage: Stage::Fresh,
+            direction: Direction::Forward,
+            to_undo: Vec::new(),
+            facts: Facts::new(saga.id, saga.target.clone()),
+            next_seq: 0,
+        }
+    }
+
+    /// As its journal tells.
+    pub fn of<'a>(saga: &NewSaga, journal: impl IntoIterator<Item = &'a Entry>) -> Self {
+        let mut state = Self::new(saga);
+        for entry in journal {
+            state.apply(entry);
+        }
+        state
+    }
+
+    /// Takes in the next entry.
+    pub fn apply(&mut self, entry: &Entry) {
+        self.next_seq = entry.seq + 1;
+        match &entry.event {
+            Event::Started { .. } | Event::TakenOver { .. } | Event::Waiting { .. } => {}
+            Event::Planned { action, outcome, .. } => {
+                self.facts.learn(outcome);
+                match action {
+                    Some(action) if action.only_waits() => {
+                        self.stage = Stage::Acted(action.clone(), entry.at);
+                    }
+                    Some(action) => self.stage = Stage::Planned(action.clone(), entry.at),
+                    None => self.go_on(),
+                }
+            }
+            Event::Rehearsed { outcome, .. } => {
+                self.facts.learn(outcome);
+                self.go_on();
+            }
+            Event::Acted { outcome, .. } => {
+                self.facts.learn(outcome);
+                if let Stage::Planned(action, _) = &self.stage {
+                    self.stage = Stage::Acted(action.clone(), entry.at);
+                }
+            }
+            Event::Refused { why, .. } => {
+                if let Stage::Planned(action, _) = &self.stage {
+                    self.facts.refused(action, why, entry.at);
+                }
+                self.stage = Stage::Fresh;
+            }
+            Event::Done { phase, outcome, .. } => {
+                self.facts.learn(outcome);
+                self.keep_for_undoing(*phase, entry.at);
+                if phase.is_point_of_no_return() {
+                    // From here on it would do harm to undo anything.
+                    self.to_undo.clear();
+                }
+                self.go_on();
+            }
+            Event::Abandoned { phase, ending, why, .. } => {
+                self.keep_for_undoing(*phase, entry.at);
+                self.direction = Direction::Back(*ending, why.clone());
+            }
+            Event::Undone { .. } => {
+                self.to_undo.pop();
+            }
+            Event::Ended { ending, why } => self.direction = Direction::Ended(*ending, why.clone()),
+        }
+    }
+
+    fn go_on(&mut self) {
+        self.stage = Stage::Fresh;
+        self.index += 1;
+    }
+
+    /// What was begun may have been done, and is to be undone like what was.
+    fn keep_for_undoing(&mut self, phase: Phase, now: Timestamp) {
+        let begun = match &self.stage {
+            Stage::Fresh => None,
+            Stage::Planned(action, _) => Some((action, Some(now))),
+            Stage::Acted(action, _) => Some((action, None)),
+        };
+        // Once the old instance is ended, what has taken its place stays.
+        let is_kept = self.is_committed();
+        if let Some((action, in_doubt_since)) = begun.filter(|(action, _)| action.can_be_undone() && !is_kept)
+        {
+            self.to_undo.push(Begun { phase, action: action.clone(), in_doubt_since });
+        }
+        self.stage = Stage::Fresh;
+    }
+
+    /// What is to be done next.
+    pub fn next(&self) -> Next {
+        match &self.direction {
+            Direction::Ended(..) => Next::Nothing,
+            Direction::Back(ending, why) => match self.to_undo.last() {
+                Some(begun) => Next::Undo(begun.phase, begun.action.clone(), begun.in_doubt_since),
+                None => Next::End(*ending, why.clone()),
+            },
+            Direction::Forward => match (self.phases.get(self.index), &self.stage) {
+                (None, _) => Next::End(Ending::Succeeded, "every phase is done".to_owned()),
+                (Some(phase), Stage::Fresh) => Next::Plan(*phase),
+                (Some(phase), Stage::Planned(action, _)) => Next::Act(*phase, action.clone()),
+                (Some(phase), Stage::Acted(action, at)) => Next::Observe(*phase, action.clone(), *at),
+            },
+        }
+    }
+
+    /// The phase that it is in; `None` after the last.
+    pub fn phase(&self) -> Option<Phase> {
+        self.phases.get(self.index).copied()
+    }
+
+    /// How far the phase is.
+    pub fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// Where it goes.
+    pub fn direction(&self) -> &Direction {
+        &self.direction
+    }
+
+    /// What has been learned.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The place of the next entry.
+    pub fn next_seq(&self) -> u32 {
+        self.next_seq
+    }
+
+    /// Whether it may still be cancelled: not once the old instance may have been ended.
+    pub fn can_be_cancelled(&self) -> bool {
+        self.direction == Direction::Forward && !self.is_past_return()
+    }
+
+    /// Whether something was done that cannot be undone: from here on it only goes forward.
+    pub fn is_committed(&self) -> bool {
+        self.phases.iter().take(self.index).any(|phase| phase.is_point_of_no_return())
+    }
+
+    /// Whether something may have been done that cannot be undone.
+    pub fn is_past_return(&self) -> bool {
+        let here = self.index + usize::from(self.stage != Stage::Fresh);
+        self.phases.iter().take(here).any(|phase| phase.is_point_of_no_return())
+    }
+}

@@ -1,0 +1,186 @@
+//! The journals of sagas, and their leases.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contracts::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::AnyConnection;
+use store::StoreError;
+
+use super::Database;
+use crate::{
+    phases::Subject,
+    saga::{Claimed, Entry, Event, Lease, Log, LogError, NewSaga, Owner, SagaId},
+};
+
+#[async_trait]
+impl Log for Database {
+    fn now(&self) -> Timestamp {
+        self.now()
+    }
+
+    async fn begin(&self, saga: &NewSaga, subjects: &[Subject]) -> Result<(), LogError> {
+        let now = self.now();
+        let mut transaction = self.store.begin().await?;
+        let inserted = sqlx::query(
+            "INSERT INTO sagas (id, user_id, saga, created_at, epoch, lease_until) VALUES ($1, $2, $3, $4, 0, 0) \
+             ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(saga.id.to_string())
+        .bind(&saga.user_id)
+        .bind(written(saga))
+        .bind(now.as_millis())
+        .execute(&mut *transaction)
+        .await
+        .map_err(StoreError::from)?;
+        if inserted.rows_affected() == 0 {
+            // It was begun, and the answer was lost.
+            return Ok(());
+        }
+        take(&mut transaction, saga.id, subjects).await?;
+        let entry = Entry { seq: 0, at: now, epoch: 0, event: Event::Started { mode: saga.mode } };
+        insert(&mut transaction, saga.id, &entry).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn claim(&self, owner: &Owner, lease: Duration) -> Result<Option<Claimed>, LogError> {
+        let now = self.now();
+        let claimed = sqlx::query_as::<_, (String, i64)>(
+            "UPDATE sagas SET owner = $1, epoch = epoch + 1, lease_until = $2 \
+             WHERE lease_until <= $3 AND ended_at IS NULL AND id = (SELECT id FROM sagas \
+             WHERE ended_at IS NULL AND lease_until <= $3 ORDER BY created_at, id LIMIT 1) RETURNING saga, epoch",
+        )
+        .bind(&owner.0)
+        .bind(now.plus(lease).as_millis())
+        .bind(now.as_millis())
+        .fetch_optional(self.store.pool());
+        let Some((saga, epoch)) = self.read(claimed).await? else { return Ok(None) };
+        let saga: NewSaga = read(&saga)?;
+        let journal = self.journal_of(saga.id, 0).await?;
+        Ok(Some(Claimed { lease: Lease { saga: saga.id, epoch }, saga, journal }))
+    }
+
+    async fn renew(&self, lease: Lease, duration: Duration) -> Result<bool, LogError> {
+        let renewed = sqlx::query_scalar::<_, i64>(
+            "UPDATE sagas SET lease_until = $1 WHERE id = $2 AND epoch = $3 \
+             RETURNING CAST(CASE WHEN cancel_requested_at IS NULL THEN 0 ELSE 1 END AS BIGINT)",
+        )
+        .bind(self.now().plus(duration).as_millis())
+        .bind(lease.saga.to_string())
+        .bind(lease.epoch)
+        .fetch_optional(self.store.pool());
+        self.read(renewed).await?.map(|cancel| cancel == 1).ok_or(LogError::Fenced)
+    }
+
+    async fn append(&self, lease: Lease, entry: &Entry) -> Result<(), LogError> {
+        let mut transaction = self.store.begin().await?;
+        hold(&mut transaction, lease).await?;
+        if !insert(&mut transaction, lease.saga, entry).await? {
+            // It was written, and the answer was lost; or it is not ours to write.
+            let there =
+                sqlx::query_scalar::<_, String>("SELECT entry FROM journal WHERE saga_id = $1 AND seq = $2")
+                    .bind(lease.saga.to_string())
+                    .bind(i64::from(entry.seq))
+                    .fetch_one(&mut *transaction)
+                    .await
+                    .map_err(StoreError::from)?;
+            return if there == written(entry) { Ok(()) } else { Err(LogError::Fenced) };
+        }
+        match &entry.event {
+            Event::Planned { subjects, .. } => take(&mut transaction, lease.saga, subjects).await?,
+            Event::Ended { .. } => end(&mut transaction, lease.saga, entry.at).await?,
+            _ => {}
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    async fn release(&self, lease: Lease) -> Result<(), LogError> {
+        let released = sqlx::query("UPDATE sagas SET lease_until = 0 WHERE id = $1 AND epoch = $2")
+            .bind(lease.saga.to_string())
+            .bind(lease.epoch)
+            .execute(self.store.pool());
+        self.read(released).await?;
+        Ok(())
+    }
+}
+
+impl Database {
+    /// The entries of a journal from this place on, in order.
+    pub(crate) async fn journal_of(&self, saga: SagaId, from: u32) -> Result<Vec<Entry>, StoreError> {
+        let rows = sqlx::query_scalar::<_, String>(
+            "SELECT entry FROM journal WHERE saga_id = $1 AND seq >= $2 ORDER BY seq",
+        )
+        .bind(saga.to_string())
+        .bind(i64::from(from))
+        .fetch_all(self.store.pool());
+        self.read(rows).await?.iter().map(|entry| read(entry)).collect()
+    }
+}
+
+/// Sees that the lease is still this one, and keeps it so until the end of the transaction.
+async fn hold(connection: &mut AnyConnection, lease: Lease) -> Result<(), LogError> {
+    let held = sqlx::query("UPDATE sagas SET epoch = epoch WHERE id = $1 AND epoch = $2")
+        .bind(lease.saga.to_string())
+        .bind(lease.epoch)
+        .execute(connection)
+        .await
+        .map_err(StoreError::from)?;
+    if held.rows_affected() == 0 { Err(LogError::Fenced) } else { Ok(()) }
+}
+
+/// Whether the place in the journal was free.
+async fn insert(connection: &mut AnyConnection, saga: SagaId, entry: &Entry) -> Result<bool, StoreError> {
+    let inserted = sqlx::query(
+        "INSERT INTO journal (saga_id, seq, entry) VALUES ($1, $2, $3) ON CONFLICT (saga_id, seq) DO NOTHING",
+    )
+    .bind(saga.to_string())
+    .bind(i64::from(entry.seq))
+    .bind(written(entry))
+    .execute(connection)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// In the order of their names, so that two sagas that take the same do not wait for each other.
+async fn take(connection: &mut AnyConnection, saga: SagaId, subjects: &[Subject]) -> Result<(), LogError> {
+    let mut subjects: Vec<&Subject> = subjects.iter().collect();
+    subjects.sort();
+    for subject in subjects {
+        let owner = sqlx::query_scalar::<_, String>(
+            "INSERT INTO subjects (subject, saga_id) VALUES ($1, $2) \
+             ON CONFLICT (subject) DO UPDATE SET saga_id = subjects.saga_id RETURNING saga_id",
+        )
+        .bind(&subject.0)
+        .bind(saga.to_string())
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(StoreError::from)?;
+        if owner != saga.to_string() {
+            let by = owner.parse().unwrap_or_default();
+            return Err(LogError::Taken { subject: subject.clone(), by });
+        }
+    }
+    Ok(())
+}
+
+async fn end(connection: &mut AnyConnection, saga: SagaId, at: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM subjects WHERE saga_id = $1")
+        .bind(saga.to_string())
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("UPDATE sagas SET ended_at = $1, lease_until = 0 WHERE id = $2")
+        .bind(at.as_millis())
+        .bind(saga.to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn written(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("it has no map whose keys are not text")
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|source| StoreError::Corrupt { what: "saga", source })
+}

@@ -1,0 +1,143 @@
+//! Journals in memory, for the simulation.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use contracts::Timestamp;
+use optimizer::{
+    phases::Subject,
+    saga::{Claimed, Entry, Event, Lease, Log, LogError, NewSaga, Owner, SagaId},
+};
+use tokio::time::Instant;
+
+/// The time at which it begins.
+pub(crate) const BEGINNING: i64 = 1_790_000_000_000;
+
+pub(crate) struct MemoryLog {
+    began: Instant,
+    sagas: Mutex<BTreeMap<SagaId, Row>>,
+}
+
+struct Row {
+    saga: NewSaga,
+    journal: Vec<Entry>,
+    subjects: Vec<Subject>,
+    epoch: i64,
+    lease_until: Timestamp,
+    is_cancelled: bool,
+    is_over: bool,
+}
+
+impl MemoryLog {
+    pub(crate) fn new() -> Self {
+        Self { began: Instant::now(), sagas: Mutex::default() }
+    }
+
+    fn rows(&self) -> MutexGuard<'_, BTreeMap<SagaId, Row>> {
+        self.sagas.lock().unwrap()
+    }
+
+    pub(crate) fn journal(&self, id: SagaId) -> Vec<Entry> {
+        self.rows()[&id].journal.clone()
+    }
+
+    pub(crate) fn is_over(&self, id: SagaId) -> bool {
+        self.rows()[&id].is_over
+    }
+
+    pub(crate) fn cancel(&self, id: SagaId) {
+        self.rows().get_mut(&id).unwrap().is_cancelled = true;
+    }
+}
+
+fn take(rows: &mut BTreeMap<SagaId, Row>, saga: SagaId, subjects: &[Subject]) -> Result<(), LogError> {
+    for subject in subjects {
+        let other =
+            rows.iter().find(|(id, row)| **id != saga && !row.is_over && row.subjects.contains(subject));
+        if let Some((by, _)) = other {
+            return Err(LogError::Taken { subject: subject.clone(), by: *by });
+        }
+    }
+    if let Some(row) = rows.get_mut(&saga) {
+        row.subjects.extend_from_slice(subjects);
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Log for MemoryLog {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(BEGINNING).unwrap().plus(self.began.elapsed())
+    }
+
+    async fn begin(&self, saga: &NewSaga, subjects: &[Subject]) -> Result<(), LogError> {
+        let now = self.now();
+        let mut rows = self.rows();
+        if rows.contains_key(&saga.id) {
+            return Ok(());
+        }
+        take(&mut rows, saga.id, subjects)?;
+        let entry = Entry { seq: 0, at: now, epoch: 0, event: Event::Started { mode: saga.mode } };
+        let row = Row {
+            saga: saga.clone(),
+            journal: vec![entry],
+            subjects: subjects.to_vec(),
+            epoch: 0,
+            lease_until: now,
+            is_cancelled: false,
+            is_over: false,
+        };
+        rows.insert(saga.id, row);
+        Ok(())
+    }
+
+    async fn claim(&self, _owner: &Owner, lease: Duration) -> Result<Option<Claimed>, LogError> {
+        let now = self.now();
+        let mut rows = self.rows();
+        let free = rows.values_mut().find(|row| !row.is_over && row.lease_until <= now);
+        Ok(free.map(|row| {
+            row.epoch += 1;
+            row.lease_until = now.plus(lease);
+            let lease = Lease { saga: row.saga.id, epoch: row.epoch };
+            Claimed { saga: row.saga.clone(), journal: row.journal.clone(), lease }
+        }))
+    }
+
+    async fn renew(&self, lease: Lease, duration: Duration) -> Result<bool, LogError> {
+        let until = self.now().plus(duration);
+        let mut rows = self.rows();
+        let row = rows.get_mut(&lease.saga).filter(|row| row.epoch == lease.epoch).ok_or(LogError::Fenced)?;
+        row.lease_until = until;
+        Ok(row.is_cancelled)
+    }
+
+    async fn append(&self, lease: Lease, entry: &Entry) -> Result<(), LogError> {
+        let mut rows = self.rows();
+        let row = rows.get_mut(&lease.saga).ok_or(LogError::Fenced)?;
+        if let Some(there) = row.journal.get(entry.seq as usize) {
+            return if there == entry && row.epoch == lease.epoch { Ok(()) } else { Err(LogError::Fenced) };
+        }
+        if row.epoch != lease.epoch || row.is_over {
+            return Err(LogError::Fenced);
+        }
+        if let Event::Planned { subjects, .. } = &entry.event {
+            take(&mut rows, lease.saga, subjects)?;
+        }
+        let row = rows.get_mut(&lease.saga).unwrap();
+        row.journal.push(entry.clone());
+        row.is_over = matches!(entry.event, Event::Ended { .. });
+        Ok(())
+    }
+
+    async fn release(&self, lease: Lease) -> Result<(), LogError> {
+        let now = self.now();
+        if let Some(row) = self.rows().get_mut(&lease.saga).filter(|row| row.epoch == lease.epoch) {
+            row.lease_until = now;
+        }
+        Ok(())
+    }
+}

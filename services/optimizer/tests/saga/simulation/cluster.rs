@@ -1,0 +1,86 @@
+//! A cluster, as far as a replaced node can tell.
+
+use std::collections::BTreeMap;
+
+use cloud::InstanceId;
+
+/// A cluster of nodes and pods.
+#[derive(Default)]
+pub(super) struct Cluster {
+    pub(super) nodes: BTreeMap<String, ModelNode>,
+    pub(super) pods: BTreeMap<String, ModelPod>,
+    /// The fewest ready pods of each app that its budget allows.
+    pub(super) budgets: BTreeMap<&'static str, usize>,
+    next_pod: u32,
+}
+
+pub(super) struct ModelNode {
+    pub(super) instance: InstanceId,
+    pub(super) is_ready: bool,
+    pub(super) has_daemons: bool,
+    pub(super) is_cordoned: bool,
+    /// Raised with every write.
+    pub(super) version: u64,
+    /// Volumes that are still attached for pods that have left.
+    pub(super) volumes: usize,
+}
+
+pub(super) struct ModelPod {
+    pub(super) app: &'static str,
+    pub(super) node: String,
+    pub(super) is_ready: bool,
+}
+
+impl ModelNode {
+    pub(super) fn new(instance: InstanceId) -> Self {
+        Self { instance, is_ready: false, has_daemons: false, is_cordoned: false, version: 0, volumes: 0 }
+    }
+}
+
+impl Cluster {
+    pub(super) fn name_of(instance: &InstanceId) -> String {
+        format!("node-{instance}")
+    }
+
+    pub(super) fn node_of(&self, instance: &InstanceId) -> Option<(&String, &ModelNode)> {
+        self.nodes.iter().find(|(_, node)| node.instance == *instance)
+    }
+
+    pub(super) fn ready_nodes(&self) -> usize {
+        self.nodes.values().filter(|node| node.is_ready).count()
+    }
+
+    pub(super) fn pods_on(&self, node: &str) -> Vec<String> {
+        self.pods.iter().filter(|(_, pod)| pod.node == node).map(|(name, _)| name.clone()).collect()
+    }
+
+    pub(super) fn ready_of(&self, app: &str) -> usize {
+        self.pods.values().filter(|pod| pod.app == app && pod.is_ready).count()
+    }
+
+    /// Puts a pod on the schedulable node with the fewest.
+    pub(super) fn place(&mut self, app: &'static str, is_ready: bool) -> Option<String> {
+        let fits = |node: &ModelNode| node.is_ready && !node.is_cordoned;
+        let counts = self.nodes.iter().filter(|(_, node)| fits(node));
+        let node = counts.min_by_key(|(name, _)| (self.pods_on(name).len(), (*name).clone()))?.0.clone();
+        let name = format!("{app}-{}", self.next_pod);
+        self.next_pod += 1;
+        self.pods.insert(name.clone(), ModelPod { app, node, is_ready });
+        Some(name)
+    }
+
+    /// Evicts a pod if its budget allows it, and tells which pod takes its place.
+    pub(super) fn evict(&mut self, name: &str) -> Option<String> {
+        let pod = self.pods.get(name)?;
+        let (app, node) = (pod.app, pod.node.clone());
+        let left = self.ready_of(app) - usize::from(pod.is_ready);
+        if left < self.budgets.get(app).copied().unwrap_or_default() {
+            return None;
+        }
+        self.pods.remove(name);
+        if let Some(node) = self.nodes.get_mut(&node) {
+            node.volumes += 1;
+        }
+        self.place(app, false)
+    }
+}
