@@ -85,6 +85,17 @@ impl Store {
             .unwrap_or_else(|_| Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut).into()))
     }
 
+    /// Runs one statement, within the time of [`bounded`](Self::bounded).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn read<T>(
+        &self,
+        statement: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, StoreError> {
+        self.bounded(async { Ok(statement.await?) }).await
+    }
+
     /// Whether the database answers now, for readiness.
     ///
     /// # Errors

@@ -33,12 +33,4 @@ impl Database {
     pub(crate) fn now(&self) -> Timestamp {
         self.store.clock().now()
     }
-
-    /// Runs one statement for a bounded time.
-    async fn read<T>(
-        &self,
-        statement: impl Future<Output = Result<T, sqlx::Error>>,
-    ) -> Result<T, StoreError> {
-        self.store.bounded(async { Ok(statement.await?) }).await
-    }
 }

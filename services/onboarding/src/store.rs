@@ -58,14 +58,6 @@ impl Database {
             })
             .await
     }
-
-    /// Runs one statement for a bounded time.
-    async fn read<T>(
-        &self,
-        statement: impl Future<Output = Result<T, sqlx::Error>>,
-    ) -> Result<T, StoreError> {
-        self.store.bounded(async { Ok(statement.await?) }).await
-    }
 }
 
 /// Whether it can be an id that was made here. What callers send may hold what PostgreSQL takes in no text: a NUL.

@@ -174,19 +174,4 @@ impl Phase {
     pub fn is_point_of_no_return(self) -> bool {
         self == Self::Terminate
     }
-
-    /// Its name, for a person.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Access => "Auth to EKS",
-            Self::ScaleOut => "Scale out",
-            Self::Join => "Join",
-            Self::Attach | Self::AttachLate => "Attach",
-            Self::Cordon => "Cordon",
-            Self::Drain => "Drain",
-            Self::Volumes => "Volumes",
-            Self::Terminate => "Terminate",
-            Self::Verify => "Verify",
-        }
-    }
 }

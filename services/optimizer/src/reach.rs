@@ -20,6 +20,13 @@ pub struct Reads {
     pub cluster: Arc<dyn ClusterReads>,
 }
 
+impl Reads {
+    /// Whether an instance is ended or being ended; also when nothing is heard of it any more.
+    pub(crate) async fn is_over(&self, id: &InstanceId) -> Result<bool, CloudError> {
+        Ok(self.cloud.instance(id).await?.is_none_or(|instance| instance.state.is_over()))
+    }
+}
+
 /// What can be changed, and read.
 #[derive(Clone)]
 pub struct Changes {

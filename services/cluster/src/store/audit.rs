@@ -100,7 +100,7 @@ impl Database {
         .bind(wanted.cluster.as_deref().unwrap_or_default())
         .bind(wanted.limit)
         .fetch_all(self.store.pool());
-        self.read(page).await
+        self.store.read(page).await
     }
 
     /// Forgets some of what is older; how many entries those were, none when there are no more.
@@ -109,7 +109,7 @@ impl Database {
                     (SELECT event_id FROM audit WHERE occurred_at < $1 ORDER BY occurred_at LIMIT $2)";
         let forgotten =
             sqlx::query(some).bind(time.as_millis()).bind(FORGOTTEN_AT_ONCE).execute(self.store.pool());
-        Ok(self.read(forgotten).await?.rows_affected())
+        Ok(self.store.read(forgotten).await?.rows_affected())
     }
 }
 

@@ -113,7 +113,7 @@ impl Database {
     pub(crate) async fn clusters_of(&self, user_id: &str) -> Result<Vec<StoredCluster>, StoreError> {
         let query =
             sqlx::AssertSqlSafe(format!("{SELECT}{WITHOUT_SECRETS} WHERE c.user_id = $1 ORDER BY c.name"));
-        self.read(sqlx::query_as(query).bind(user_id).fetch_all(self.store.pool())).await
+        self.store.read(sqlx::query_as(query).bind(user_id).fetch_all(self.store.pool())).await
     }
 
     /// One of the user's clusters.
@@ -123,7 +123,7 @@ impl Database {
         id: i64,
     ) -> Result<Option<StoredCluster>, StoreError> {
         let query = sqlx::AssertSqlSafe(format!("{SELECT}{WITH_SECRETS} WHERE c.user_id = $1 AND c.id = $2"));
-        self.read(sqlx::query_as(query).bind(user_id).bind(id).fetch_optional(self.store.pool())).await
+        self.store.read(sqlx::query_as(query).bind(user_id).bind(id).fetch_optional(self.store.pool())).await
     }
 
     /// The user's cluster of that name. A name with a NUL, which PostgreSQL takes in no text, is nobody's.
@@ -137,14 +137,16 @@ impl Database {
         }
         let query =
             sqlx::AssertSqlSafe(format!("{SELECT}{WITH_SECRETS} WHERE c.user_id = $1 AND c.name = $2"));
-        self.read(sqlx::query_as(query).bind(user_id).bind(name).fetch_optional(self.store.pool())).await
+        self.store
+            .read(sqlx::query_as(query).bind(user_id).bind(name).fetch_optional(self.store.pool()))
+            .await
     }
 
     /// Up to `limit` clusters of all users after this id.
     pub(crate) async fn clusters_after(&self, id: i64, limit: i64) -> Result<Vec<StoredCluster>, StoreError> {
         let query =
             sqlx::AssertSqlSafe(format!("{SELECT}{WITH_SECRETS} WHERE c.id > $1 ORDER BY c.id LIMIT $2"));
-        self.read(sqlx::query_as(query).bind(id).bind(limit).fetch_all(self.store.pool())).await
+        self.store.read(sqlx::query_as(query).bind(id).bind(limit).fetch_all(self.store.pool())).await
     }
 
     /// Notes that something is done now with one of the user's clusters, and holds it for that until the transaction ends. Answers the time
@@ -247,6 +249,6 @@ impl Database {
             .bind(old.tls_cert.as_deref().unwrap_or_default())
             .bind(old.tls_key.as_deref().unwrap_or_default())
             .execute(self.store.pool());
-        Ok(self.read(resealed).await?.rows_affected() == 1)
+        Ok(self.store.read(resealed).await?.rows_affected() == 1)
     }
 }

@@ -75,7 +75,7 @@ impl Database {
             .bind(now.as_millis())
             .bind(now.as_millis().saturating_add(claim))
             .fetch_optional(self.store.pool());
-        self.read(claimed).await
+        self.store.read(claimed).await
     }
 
     pub(crate) async fn alert_delivered(&self, id: &str, now: Timestamp) -> Result<(), StoreError> {
@@ -83,7 +83,7 @@ impl Database {
             .bind(id)
             .bind(now.as_millis())
             .execute(self.store.pool());
-        self.read(written).await.map(drop)
+        self.store.read(written).await.map(drop)
     }
 
     /// Notes why it was not taken; without a pause there is no further try.
@@ -104,7 +104,7 @@ impl Database {
         .bind(next)
         .bind(pause.is_none().then_some(now.as_millis()))
         .execute(self.store.pool());
-        self.read(written).await.map(drop)
+        self.store.read(written).await.map(drop)
     }
 
     /// Forgets alerts that are settled for long.
@@ -112,7 +112,7 @@ impl Database {
         let deleted = sqlx::query("DELETE FROM alerts WHERE delivered_at < $1 OR dead_at < $1")
             .bind(now.minus(KEPT).as_millis())
             .execute(self.store.pool());
-        self.read(deleted).await.map(drop)
+        self.store.read(deleted).await.map(drop)
     }
 
     /// The user's newest alerts; only dead ones where those are asked for.
@@ -126,7 +126,7 @@ impl Database {
             .bind(i64::from(only_dead))
             .bind(MAX_LISTED)
             .fetch_all(self.store.pool());
-        self.read(listed).await
+        self.store.read(listed).await
     }
 
     /// Has a dead alert tried again from the beginning; false when the user has no such one.
@@ -147,6 +147,6 @@ impl Database {
         .bind(user_id)
         .bind(now.as_millis())
         .execute(self.store.pool());
-        Ok(self.read(written).await?.rows_affected() == 1)
+        Ok(self.store.read(written).await?.rows_affected() == 1)
     }
 }

@@ -14,7 +14,7 @@ impl Database {
         .bind(cluster_id)
         .bind(proposed)
         .fetch_one(self.store.pool());
-        self.read(kept).await
+        self.store.read(kept).await
     }
 
     /// Keeps a role that was proven, or forgets it.

@@ -145,7 +145,8 @@ impl Database {
         now: Timestamp,
     ) -> Result<Vec<Cluster>, StoreError> {
         let query = sqlx::AssertSqlSafe(format!("{SELECT} AND c.user_id = $2 ORDER BY c.name"));
-        self.read(sqlx::query_as(query).bind(now.as_millis()).bind(user_id).fetch_all(self.store.pool()))
+        self.store
+            .read(sqlx::query_as(query).bind(now.as_millis()).bind(user_id).fetch_all(self.store.pool()))
             .await
     }
 
@@ -165,7 +166,7 @@ impl Database {
             .bind(user_id)
             .bind(cluster_id)
             .fetch_optional(self.store.pool());
-        self.read(found).await
+        self.store.read(found).await
     }
 
     /// The user's cluster of that name.
@@ -181,7 +182,7 @@ impl Database {
             .bind(user_id)
             .bind(name)
             .fetch_optional(self.store.pool());
-        self.read(found).await
+        self.store.read(found).await
     }
 
     pub(crate) async fn change_cluster(

@@ -251,7 +251,7 @@ impl Database {
     pub(crate) async fn is_revoked(&self, key_id: &str) -> Result<bool, StoreError> {
         let query = AssertSqlSafe(format!("SELECT 1 WHERE {}", is_usable("$1")));
         let usable = sqlx::query(query).bind(key_id).fetch_optional(self.store.pool());
-        Ok(self.read(usable).await?.is_none())
+        Ok(self.store.read(usable).await?.is_none())
     }
 
     async fn note_first_use(&self, key_id: &str, now: Timestamp) -> Result<(), StoreError> {

@@ -95,7 +95,7 @@ impl Database {
             .bind(last_epoch.unwrap_or(0))
             .bind(self.now().as_millis())
             .fetch_optional(self.store.pool());
-        self.read(claimed).await
+        self.store.read(claimed).await
     }
 
     /// No other replica takes a session of the agent for its own, as of this epoch.
@@ -105,7 +105,7 @@ impl Database {
                 .bind(agent_id)
                 .bind(epoch)
                 .execute(self.store.pool());
-        self.read(settled).await.map(drop)
+        self.store.read(settled).await.map(drop)
     }
 
     /// These agents have no session any more, unless they have one that is newer than of this epoch.
@@ -121,7 +121,7 @@ impl Database {
             for (agent_id, epoch) in some {
                 query = query.bind(agent_id).bind(epoch);
             }
-            self.read(query.execute(self.store.pool())).await?;
+            self.store.read(query.execute(self.store.pool())).await?;
         }
         Ok(())
     }
@@ -155,7 +155,7 @@ impl Database {
                 let instance = instance.map_or_else(String::new, |instance| instance.to_string());
                 query = query.bind(agent_id).bind(epoch).bind(key_id).bind(instance);
             }
-            let agents: Vec<String> = self.read(query.fetch_all(self.store.pool())).await?;
+            let agents: Vec<String> = self.store.read(query.fetch_all(self.store.pool())).await?;
             reclaimed.extend(agents);
         }
         Ok(reclaimed)
@@ -168,7 +168,7 @@ impl Database {
             is_usable("agent_sessions.key_id")
         ));
         let rows = sqlx::query_as(query).bind(replica).fetch_all(self.store.pool());
-        let rows: Vec<(String, i64)> = self.read(rows).await?;
+        let rows: Vec<(String, i64)> = self.store.read(rows).await?;
         Ok(rows.into_iter().collect())
     }
 
@@ -184,7 +184,7 @@ impl Database {
         )
         .bind(agent_id)
         .fetch_optional(self.store.pool());
-        self.read(found).await
+        self.store.read(found).await
     }
 
     /// The ids of the user's agents that have a session, sorted.
@@ -195,7 +195,7 @@ impl Database {
         )
         .bind(user_id)
         .fetch_all(self.store.pool());
-        self.read(agents).await
+        self.store.read(agents).await
     }
 
     /// A replica can be reached from now on.
@@ -206,7 +206,7 @@ impl Database {
         .bind(address)
         .bind(now.as_millis())
         .execute(self.store.pool());
-        self.read(added).await.map(drop)
+        self.store.read(added).await.map(drop)
     }
 
     /// A replica cannot be reached any more, and has no sessions; answers how many it had, unless it was taken out already.
@@ -239,13 +239,13 @@ impl Database {
         )
         .bind(self.now().as_millis())
         .execute(self.store.pool());
-        self.read(released).await.map(drop)
+        self.store.read(released).await.map(drop)
     }
 
     /// The addresses of the replicas that can be reached, as far as is known.
     pub(crate) async fn replica_addresses(&self) -> Result<Vec<String>, StoreError> {
         let addresses = sqlx::query_scalar("SELECT address FROM replicas ORDER BY address");
-        self.read(addresses.fetch_all(self.store.pool())).await
+        self.store.read(addresses.fetch_all(self.store.pool())).await
     }
 
     /// The replicas that can be reached, as far as is known, and how many sessions each holds.
@@ -255,6 +255,6 @@ impl Database {
              LEFT JOIN agent_sessions s ON s.replica = r.address GROUP BY r.address ORDER BY r.address",
         )
         .fetch_all(self.store.pool());
-        self.read(replicas).await
+        self.store.read(replicas).await
     }
 }

@@ -3,8 +3,8 @@
 use cloud::{Group, Instance, InstanceState, MemberState};
 use serde_json::json;
 
-use super::{Facts, Outcome, Plan, PlanError, SeenGroup, Subject};
-use crate::reach::{Forecast, Node, Reads};
+use super::{Facts, Outcome, Plan, PlanError, SeenGroup, Subject, attach, drain};
+use crate::reach::{Node, Reads};
 
 pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError> {
     let target = &facts.target;
@@ -18,16 +18,14 @@ pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError
         "pods_to_evict": forecast.to_evict,
         "group": {"min": group.min, "max": group.max, "desired": group.desired},
     });
-    let Forecast { to_evict, hindrances } = forecast;
-    if !hindrances.is_empty() {
-        let why = format!("node {} cannot be drained: {}", node.name, hindrances.join("; "));
+    if let Some(why) = drain::hindrance(&node.name, &forecast) {
         return Err(PlanError::Failed(why, numbers));
     }
     let account = &target.account_id;
     Ok(Plan {
         why: format!(
-            "{} is node {} of cluster {}, in group {}; {to_evict} pods can leave it",
-            instance.id, node.name, target.cluster, group.name
+            "{} is node {} of cluster {}, in group {}; {} pods can leave it",
+            instance.id, node.name, target.cluster, group.name, forecast.to_evict
         ),
         numbers,
         action: None,
@@ -71,8 +69,7 @@ async fn group(reads: &Reads, facts: &Facts, instance: &Instance) -> Result<Grou
     if let Some(told) = facts.target.group.as_ref().filter(|told| *told != name) {
         return Err(PlanError::failed(format!("{} is in group {name}, and not in {told}", instance.id)));
     }
-    let found = reads.cloud.group(name).await?;
-    let group = found.ok_or_else(|| PlanError::failed(format!("there is no group {name}")))?;
+    let group = attach::group_named(reads, name).await?;
     if !group.member(&instance.id).is_some_and(|member| member.state == MemberState::InService) {
         return Err(PlanError::failed(format!("{} is not in service in group {name}", instance.id)));
     }

@@ -136,7 +136,7 @@ impl Action {
     /// [`ReachError`].
     pub async fn undo(&self, changes: &Changes, facts: &Facts) -> Result<Seen, ReachError> {
         match self {
-            Self::Launch(launch) => scale_out::undo(changes, facts, launch).await,
+            Self::Launch(_) => scale_out::undo(changes, facts).await,
             Self::Attach { group } => attach::undo(changes, facts, group).await,
             Self::Cordon { node } => cordon::undo(changes, facts, node).await,
             Self::AwaitNode

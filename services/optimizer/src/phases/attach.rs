@@ -1,6 +1,6 @@
 //! Putting what was bought into the group of what it replaces.
 
-use cloud::{CloudError, GroupName, MemberState};
+use cloud::{CloudError, Group, GroupName, MemberState};
 use serde_json::json;
 
 use super::{ActError, Action, Facts, Outcome, Plan, PlanError, Seen};
@@ -8,9 +8,8 @@ use crate::reach::{Changes, ReachError, Reads};
 
 /// Before the old instance is ended, so that the group is never below its minimum; where it has no room for one more, after.
 pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError> {
-    let name = group_of(facts)?;
-    let found = reads.cloud.group(name).await?;
-    let group = found.ok_or_else(|| PlanError::failed(format!("there is no group {name}")))?;
+    let name = facts.found_group()?;
+    let group = group_named(reads, name).await?;
     let numbers = json!({"min": group.min, "max": group.max, "desired": group.desired});
     Ok(if group.desired < group.max {
         let why = format!("group {name} has room: the new instance is put into it");
@@ -24,7 +23,7 @@ pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError
 }
 
 pub(super) async fn plan_late(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError> {
-    let name = group_of(facts)?;
+    let name = facts.found_group()?;
     let Some(launched) = &facts.launched else {
         return Ok(Plan { why: "the new instance is in the group by then".to_owned(), ..Plan::default() });
     };
@@ -37,8 +36,10 @@ pub(super) async fn plan_late(reads: &Reads, facts: &Facts) -> Result<Plan, Plan
     })
 }
 
-fn group_of(facts: &Facts) -> Result<&GroupName, PlanError> {
-    facts.group.as_ref().map(|group| &group.name).ok_or_else(|| PlanError::failed("the group was not found"))
+/// The group of this name, which is to be there.
+pub(super) async fn group_named(reads: &Reads, name: &GroupName) -> Result<Group, PlanError> {
+    let found = reads.cloud.group(name).await?;
+    found.ok_or_else(|| PlanError::failed(format!("there is no group {name}")))
 }
 
 pub(super) async fn act(changes: &Changes, facts: &Facts, group: &GroupName) -> Result<Outcome, ActError> {

@@ -4,10 +4,8 @@ use super::{ActError, Action, Facts, Outcome, Plan, PlanError, Seen, join};
 use crate::reach::{Changes, ReachError, Reads};
 
 pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError> {
-    if facts.launched.is_some()
-        && let Some(trouble) = join::trouble(reads, facts).await?
-    {
-        return Err(PlanError::failed(format!("the new node does not take work any more: {trouble}")));
+    if let Some(trouble) = join::trouble(reads, facts).await? {
+        return Err(PlanError::failed(trouble));
     }
     let found = reads.cluster.node_of(&facts.target.instance_id).await?;
     let node = found.ok_or_else(|| PlanError::failed("the old node is gone"))?;

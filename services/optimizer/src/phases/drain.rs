@@ -6,21 +6,26 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{ActError, Action, Facts, Outcome, Plan, PlanError, Seen};
-use crate::reach::{Changes, Drained, ReachError, Reads};
+use crate::reach::{Changes, Drained, Forecast, ReachError, Reads};
 
 /// How long the pods may take. The phase itself has a minute more.
 const DEADLINE: Duration = Duration::from_mins(5);
 
 pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError> {
-    let node = facts.node.clone().ok_or_else(|| PlanError::failed("the node was not found"))?;
+    let node = facts.found_node()?.to_owned();
     let forecast = reads.cluster.forecast(&node).await?;
     let numbers = json!({"pods_to_evict": forecast.to_evict, "deadline_seconds": DEADLINE.as_secs()});
-    if !forecast.hindrances.is_empty() {
-        let why = format!("node {node} cannot be drained: {}", forecast.hindrances.join("; "));
+    if let Some(why) = hindrance(&node, &forecast) {
         return Err(PlanError::Failed(why, numbers));
     }
     let why = format!("{} pods are evicted from node {node}", forecast.to_evict);
     Ok(Plan { why, numbers, action: Some(Action::Drain { node }), ..Plan::default() })
+}
+
+/// Why a node cannot be drained; `None` when it can.
+pub(super) fn hindrance(node: &str, forecast: &Forecast) -> Option<String> {
+    let hindrances = &forecast.hindrances;
+    (!hindrances.is_empty()).then(|| format!("node {node} cannot be drained: {}", hindrances.join("; ")))
 }
 
 pub(super) async fn act(

@@ -1,12 +1,11 @@
 //! What a saga has learned.
 
 use cloud::{GroupName, InstanceId, InstanceType, Lifecycle, Zone};
-use contracts::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Action;
+use super::{Action, PlanError};
 
 /// What a saga is about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,8 +91,8 @@ pub struct Facts {
     pub lifecycle: Option<Lifecycle>,
     /// How many nodes were Ready at first.
     pub ready_nodes: usize,
-    /// What was refused, when, and with what words.
-    pub refused: Vec<(Action, String, Timestamp)>,
+    /// What was refused.
+    pub refused: Vec<Action>,
     /// The instance that was bought.
     pub launched: Option<InstanceId>,
     /// The node that it has become.
@@ -129,7 +128,14 @@ impl Facts {
         }
     }
 
-    pub(crate) fn refused(&mut self, action: &Action, why: &str, at: Timestamp) {
-        self.refused.push((action.clone(), why.to_owned(), at));
+    /// The node that the instance is.
+    pub(super) fn found_node(&self) -> Result<&str, PlanError> {
+        self.node.as_deref().ok_or_else(|| PlanError::failed("the node was not found"))
+    }
+
+    /// The group that the instance is in.
+    pub(super) fn found_group(&self) -> Result<&GroupName, PlanError> {
+        let group = self.group.as_ref().map(|group| &group.name);
+        group.ok_or_else(|| PlanError::failed("the group was not found"))
     }
 }

@@ -1,7 +1,5 @@
 //! Waiting until what was bought is a node that takes work.
 
-use cloud::InstanceState;
-
 use super::{Action, Facts, Outcome, Plan, Seen};
 use crate::reach::{ReachError, Reads};
 
@@ -18,8 +16,7 @@ pub(super) async fn observe(reads: &Reads, facts: &Facts) -> Result<Seen, ReachE
     let Some(id) = &facts.launched else {
         return Ok(Seen::Failed("what was bought is not known".to_owned()));
     };
-    let state = reads.cloud.instance(id).await?.map(|instance| instance.state);
-    if state.is_none_or(InstanceState::is_over) {
+    if reads.is_over(id).await? {
         return Ok(Seen::Failed(format!("{id} was ended before it was a node")));
     }
     let Some(node) = reads.cluster.node_of(id).await? else {
@@ -33,10 +30,15 @@ pub(super) async fn observe(reads: &Reads, facts: &Facts) -> Result<Seen, ReachE
     })
 }
 
-/// Why the new node does not take work any more; `None` when it does.
+/// Why the new node does not take work any more; `None` when it does, or when none was bought, as in shadow mode.
 pub(super) async fn trouble(reads: &Reads, facts: &Facts) -> Result<Option<String>, ReachError> {
+    if facts.launched.is_none() {
+        return Ok(None);
+    }
     Ok(match observe(reads, facts).await? {
         Seen::Done(..) => None,
-        Seen::NotYet(why) | Seen::Failed(why) => Some(why),
+        Seen::NotYet(why) | Seen::Failed(why) => {
+            Some(format!("the new node does not take work any more: {why}"))
+        }
     })
 }

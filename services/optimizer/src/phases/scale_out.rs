@@ -24,9 +24,8 @@ const SHOWN: usize = 12;
 
 pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError> {
     let target = &facts.target;
-    let (Some(group), Some(lifecycle)) = (&facts.group, facts.lifecycle) else {
-        return Err(PlanError::failed("the group was not found"));
-    };
+    let group = facts.found_group()?;
+    let lifecycle = facts.lifecycle.ok_or_else(|| PlanError::failed("the instance was not found"))?;
     let tried = facts.refused.len();
     if tried >= MAX_TRIES {
         return Err(PlanError::failed(format!("{tried} pools have no capacity; the old instance stays")));
@@ -34,7 +33,7 @@ pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError
     let short: Vec<&InstanceType> = facts
         .refused
         .iter()
-        .filter_map(|(action, ..)| match action {
+        .filter_map(|action| match action {
             Action::Launch(launch) => Some(&launch.instance_type),
             _ => None,
         })
@@ -59,7 +58,7 @@ pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError
     };
     let launch = Launch {
         token: token(facts.saga, tried)?,
-        group: group.name.clone(),
+        group: group.clone(),
         instance_type: best.instance_type.clone(),
         zone: target.zone.clone(),
         lifecycle: Lifecycle::Spot,
@@ -112,7 +111,7 @@ pub(super) async fn observe(reads: &Reads, facts: &Facts, launch: &Launch) -> Re
 }
 
 /// Gives back what was bought, also when nobody has heard what that was: it has the saga's tag.
-pub(super) async fn undo(changes: &Changes, facts: &Facts, _launch: &Launch) -> Result<Seen, ReachError> {
+pub(super) async fn undo(changes: &Changes, facts: &Facts) -> Result<Seen, ReachError> {
     let saga = facts.saga.to_string();
     let mut ours: Vec<InstanceId> = Vec::new();
     for instance in changes.cloud.instances_tagged(SAGA_TAG).await? {
@@ -121,7 +120,7 @@ pub(super) async fn undo(changes: &Changes, facts: &Facts, _launch: &Launch) -> 
         }
     }
     if let Some(id) = facts.launched.as_ref().filter(|id| !ours.contains(id))
-        && changes.cloud.instance(id).await?.is_some_and(|instance| !instance.state.is_over())
+        && !changes.reads().is_over(id).await?
     {
         ours.push(id.clone());
     }

@@ -1,6 +1,6 @@
 //! Ending the old instance: what cannot be undone.
 
-use cloud::{CloudError, InstanceId, InstanceState};
+use cloud::{CloudError, InstanceId};
 use serde_json::json;
 
 use super::{ActError, Action, Facts, Outcome, Plan, PlanError, Seen, join};
@@ -8,7 +8,7 @@ use crate::reach::{Changes, ReachError, Reads};
 
 /// Looks once more: whatever was seen before may have changed.
 pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError> {
-    let node = facts.node.as_deref().ok_or_else(|| PlanError::failed("the node was not found"))?;
+    let node = facts.found_node()?;
     let instance = facts.target.instance_id.clone();
     let ready_nodes = reads.cluster.ready_nodes().await?;
     let pods_left = reads.cluster.forecast(node).await?.to_evict;
@@ -17,14 +17,11 @@ pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError
         "ready_nodes": ready_nodes,
         "ready_nodes_at_first": facts.ready_nodes,
     });
+    if let Some(trouble) = join::trouble(reads, facts).await? {
+        return Err(PlanError::Failed(trouble, numbers));
+    }
     // In shadow mode nothing has been bought, and nothing has left.
     if facts.launched.is_some() {
-        if let Some(trouble) = join::trouble(reads, facts).await? {
-            return Err(PlanError::Failed(
-                format!("the new node does not take work any more: {trouble}"),
-                numbers,
-            ));
-        }
         if pods_left > 0 {
             return Err(PlanError::Failed(format!("{pods_left} pods are on node {node} again"), numbers));
         }
@@ -45,16 +42,15 @@ pub(super) async fn act(changes: &Changes, instance: &InstanceId) -> Result<Outc
         Ok(()) => Ok(Outcome::Nothing),
         Err(error @ (CloudError::NotFound { .. } | CloudError::Refused { .. })) => {
             // It is refused also for an instance that is on its way out already.
-            let state = changes.cloud.instance(instance).await?.map(|instance| instance.state);
-            if state.is_none_or(InstanceState::is_over) { Ok(Outcome::Nothing) } else { Err(error.into()) }
+            let is_over = changes.reads().is_over(instance).await?;
+            if is_over { Ok(Outcome::Nothing) } else { Err(error.into()) }
         }
         Err(error) => Err(error.into()),
     }
 }
 
 pub(super) async fn observe(reads: &Reads, instance: &InstanceId) -> Result<Seen, ReachError> {
-    let state = reads.cloud.instance(instance).await?.map(|instance| instance.state);
-    Ok(if state.is_none_or(InstanceState::is_over) {
+    Ok(if reads.is_over(instance).await? {
         Seen::done(format!("{instance} is ended"))
     } else {
         // A lifecycle hook may hold it.

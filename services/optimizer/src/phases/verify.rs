@@ -13,8 +13,7 @@ pub(super) fn plan() -> Plan {
 
 pub(super) async fn observe(reads: &Reads, facts: &Facts) -> Result<Seen, ReachError> {
     let target = &facts.target;
-    let state = reads.cloud.instance(&target.instance_id).await?.map(|instance| instance.state);
-    if state.is_some_and(|state| !state.is_over()) {
+    if !reads.is_over(&target.instance_id).await? {
         return Ok(Seen::NotYet(format!("{} is not ended yet", target.instance_id)));
     }
     if let Some(node) = reads.cluster.node_of(&target.instance_id).await? {

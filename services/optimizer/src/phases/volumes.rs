@@ -4,7 +4,7 @@ use super::{Action, Facts, Plan, PlanError, Seen};
 use crate::reach::{ReachError, Reads};
 
 pub(super) fn plan(facts: &Facts) -> Result<Plan, PlanError> {
-    let node = facts.node.clone().ok_or_else(|| PlanError::failed("the node was not found"))?;
+    let node = facts.found_node()?.to_owned();
     let why = format!("the volumes of what has left node {node} are waited for");
     Ok(Plan { why, action: Some(Action::AwaitVolumes { node }), ..Plan::default() })
 }

@@ -115,7 +115,7 @@ impl Engine {
 
     async fn work(&mut self) -> Result<(), Stopped> {
         if self.lease.epoch > 1 && self.state.next() != Next::Nothing {
-            self.write(Event::TakenOver { by: format!("epoch {}", self.lease.epoch) }).await?;
+            self.write(Event::TakenOver).await?;
         }
         while self.step().await?.is_continue() {}
         Ok(())
@@ -132,15 +132,14 @@ impl Engine {
             }
             Next::Plan(phase) => self.plan(phase).await?,
             Next::Act(phase, action) => self.act(phase, &action).await?,
-            Next::Observe(phase, action, since) => self.observe(phase, &action, since).await?,
+            Next::Observe(phase, action) => self.observe(phase, &action).await?,
         }
         Ok(ControlFlow::Continue(()))
     }
 
     async fn plan(&mut self, phase: Phase) -> Result<(), Stopped> {
         let reads = self.reach.reads();
-        let planned = timeout(self.timing.call, phase.plan(&reads, self.state.facts())).await;
-        match planned.unwrap_or_else(|_| Err(PlanError::Unreadable("no answer in time".to_owned()))) {
+        match within(self.timing.call, phase.plan(&reads, self.state.facts())).await {
             Ok(Plan { why, numbers, action, outcome, subjects }) => {
                 let event = match self.reach {
                     Reach::Live(_) => Event::Planned { phase, why, numbers, action, outcome, subjects },
@@ -173,8 +172,7 @@ impl Engine {
         let patience =
             if matches!(action, Action::Drain { .. }) { phase.deadline() } else { self.timing.call };
         let acting = action.act(changes, self.state.facts(), &self.cancel);
-        let acted = timeout(patience, acting).await;
-        match acted.unwrap_or_else(|_| Err(ActError::Unknown("no answer in time".to_owned()))) {
+        match within(patience, acting).await {
             Ok(outcome) => self.write(Event::Acted { phase, outcome }).await,
             Err(ActError::Unknown(why)) => {
                 self.unheard_since = Some(Instant::now());
@@ -192,14 +190,13 @@ impl Engine {
         }
     }
 
-    async fn observe(&mut self, phase: Phase, action: &Action, since: Timestamp) -> Result<(), Stopped> {
+    async fn observe(&mut self, phase: Phase, action: &Action) -> Result<(), Stopped> {
         let reads = self.reach.reads();
-        let seen = timeout(self.timing.call, action.observe(&reads, self.state.facts())).await;
-        match seen.unwrap_or_else(|_| Err(ReachError::Unknown("no answer in time".to_owned()))) {
+        match within(self.timing.call, action.observe(&reads, self.state.facts())).await {
             Ok(Seen::Done(why, outcome)) => self.write(Event::Done { phase, why, outcome }).await,
             Ok(Seen::Failed(why)) => self.abandon(phase, Ending::Failed, why).await,
-            Ok(Seen::NotYet(why)) => self.wait_until(phase, why, since).await,
-            Err(error) => self.wait_until(phase, error.to_string(), since).await,
+            Ok(Seen::NotYet(why)) => self.wait(phase, why).await,
+            Err(error) => self.wait(phase, error.to_string()).await,
         }
     }
 
@@ -219,9 +216,7 @@ impl Engine {
         if let Some(left) = arrived.map(|at| at.millis_since(self.log.now())).filter(|left| *left > 0) {
             sleep(Duration::from_millis(left.unsigned_abs())).await;
         }
-        let undoing = action.undo(changes, self.state.facts());
-        let undone = timeout(self.timing.call, undoing).await;
-        match undone.unwrap_or_else(|_| Err(ReachError::Unknown("no answer in time".to_owned()))) {
+        match within(self.timing.call, action.undo(changes, self.state.facts())).await {
             Ok(Seen::Done(why, _)) => self.write(Event::Undone { phase, why }).await,
             Ok(Seen::NotYet(why) | Seen::Failed(why)) => self.wait(phase, why).await,
             // There is nothing better to do than to try again: what is left undone would cost money, or a node.
@@ -238,35 +233,22 @@ impl Engine {
         self.write(Event::Abandoned { phase, ending, why, numbers: serde_json::Value::Null }).await
     }
 
-    /// Waits a little, unless the phase has taken too long.
-    async fn wait_until(&mut self, phase: Phase, why: String, since: Timestamp) -> Result<(), Stopped> {
-        let took = self.log.now().millis_since(since);
-        if u128::try_from(took).unwrap_or_default() <= phase.deadline().as_millis() {
-            return self.wait(phase, why).await;
-        }
-        let why = format!("it took longer than {} minutes: {why}", phase.deadline().as_secs() / 60);
-        self.abandon(phase, Ending::Failed, why).await
-    }
-
-    /// Waits a little, each time longer, until it is cancelled. A phase that was begun has its deadline.
+    /// Waits a little, each time longer, until it is cancelled; unless the phase was begun and has taken too long.
     async fn wait(&mut self, phase: Phase, why: String) -> Result<(), Stopped> {
-        let began = match self.state.stage() {
-            Stage::Planned(_, at) => Some(*at),
-            Stage::Fresh | Stage::Acted(..) => None,
+        let took = match self.state.stage() {
+            Stage::Planned(_, at) | Stage::Acted(_, at) => self.log.now().millis_since(*at),
+            Stage::Fresh => 0,
         };
-        if let Some(at) = began
-            && !phase.is_point_of_no_return()
-            && !self.is_unheard()
-            && u128::try_from(self.log.now().millis_since(at)).unwrap_or_default()
-                > phase.deadline().as_millis()
-        {
-            let why =
-                format!("it could not be done within {} minutes: {why}", phase.deadline().as_secs() / 60);
+        let deadline = phase.deadline();
+        let is_late = u128::try_from(took).unwrap_or_default() > deadline.as_millis();
+        // What cannot be undone is waited for as long as it takes: to undo the rest would leave less than there was.
+        if is_late && !phase.is_point_of_no_return() && !self.is_unheard() {
+            let why = format!("it took longer than {} minutes: {why}", deadline.as_secs() / 60);
             return self.abandon(phase, Ending::Failed, why).await;
         }
         if self.waiting_for != why {
             self.waiting_for.clone_from(&why);
-            self.write_waiting(phase, why).await?;
+            self.append(Event::Waiting { phase, why }).await?;
         }
         let going_on = self.state.can_be_cancelled();
         tokio::select! {
@@ -276,10 +258,6 @@ impl Engine {
         }
         self.pause = (self.pause * 3 / 2).min(self.timing.longest_pause);
         Ok(())
-    }
-
-    async fn write_waiting(&mut self, phase: Phase, why: String) -> Result<(), Stopped> {
-        self.append(Event::Waiting { phase, why }).await
     }
 
     /// Writes what is a step forward or back.
@@ -307,6 +285,15 @@ impl Engine {
         self.state.apply(&entry);
         Ok(())
     }
+}
+
+/// What a call answers, if it does in time.
+async fn within<T, E: From<ReachError>>(
+    patience: Duration,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let late = || Err(ReachError::Unknown("no answer in time".to_owned()).into());
+    timeout(patience, call).await.unwrap_or_else(|_| late())
 }
 
 /// Keeps the lease; ends when it is lost, or could not be renewed for so long that a call that begins now might outlive it.

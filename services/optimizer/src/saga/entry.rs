@@ -61,10 +61,7 @@ pub enum Event {
         mode: RunMode,
     },
     /// Another process carries on, because the one before has not been heard of.
-    TakenOver {
-        /// Which.
-        by: String,
-    },
+    TakenOver,
     /// A phase was decided. What it does, if it does anything, is done only after this is written.
     Planned {
         /// Which phase.

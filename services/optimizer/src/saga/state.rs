@@ -60,7 +60,7 @@ pub enum Next {
     /// Do what was decided.
     Act(Phase, Action),
     /// See whether it has taken effect.
-    Observe(Phase, Action, Timestamp),
+    Observe(Phase, Action),
     /// Undo what was done in a phase; what may yet be done by a call on its way, since this time, only when that is over.
     Undo(Phase, Action, Option<Timestamp>),
     /// Write down the end.
@@ -96,7 +96,7 @@ impl State {
     pub fn apply(&mut self, entry: &Entry) {
         self.next_seq = entry.seq + 1;
         match &entry.event {
-            Event::Started { .. } | Event::TakenOver { .. } | Event::Waiting { .. } => {}
+            Event::Started { .. } | Event::TakenOver | Event::Waiting { .. } => {}
             Event::Planned { action, outcome, .. } => {
                 self.facts.learn(outcome);
                 match action {
@@ -117,9 +117,9 @@ impl State {
                     self.stage = Stage::Acted(action.clone(), entry.at);
                 }
             }
-            Event::Refused { why, .. } => {
+            Event::Refused { .. } => {
                 if let Stage::Planned(action, _) = &self.stage {
-                    self.facts.refused(action, why, entry.at);
+                    self.facts.refused.push(action.clone());
                 }
                 self.stage = Stage::Fresh;
             }
@@ -176,7 +176,7 @@ impl State {
                 (None, _) => Next::End(Ending::Succeeded, "every phase is done".to_owned()),
                 (Some(phase), Stage::Fresh) => Next::Plan(*phase),
                 (Some(phase), Stage::Planned(action, _)) => Next::Act(*phase, action.clone()),
-                (Some(phase), Stage::Acted(action, at)) => Next::Observe(*phase, action.clone(), *at),
+                (Some(phase), Stage::Acted(action, _)) => Next::Observe(*phase, action.clone()),
             },
         }
     }

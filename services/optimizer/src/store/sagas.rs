@@ -55,7 +55,7 @@ impl Log for Database {
         .bind(now.plus(lease).as_millis())
         .bind(now.as_millis())
         .fetch_optional(self.store.pool());
-        let Some((saga, epoch)) = self.read(claimed).await? else { return Ok(None) };
+        let Some((saga, epoch)) = self.store.read(claimed).await? else { return Ok(None) };
         let saga: NewSaga = read(&saga)?;
         let journal = self.journal_of(saga.id, 0).await?;
         Ok(Some(Claimed { lease: Lease { saga: saga.id, epoch }, saga, journal }))
@@ -70,7 +70,7 @@ impl Log for Database {
         .bind(lease.saga.to_string())
         .bind(lease.epoch)
         .fetch_optional(self.store.pool());
-        self.read(renewed).await?.map(|cancel| cancel == 1).ok_or(LogError::Fenced)
+        self.store.read(renewed).await?.map(|cancel| cancel == 1).ok_or(LogError::Fenced)
     }
 
     async fn append(&self, lease: Lease, entry: &Entry) -> Result<(), LogError> {
@@ -100,7 +100,7 @@ impl Log for Database {
             .bind(lease.saga.to_string())
             .bind(lease.epoch)
             .execute(self.store.pool());
-        self.read(released).await?;
+        self.store.read(released).await?;
         Ok(())
     }
 }
@@ -114,7 +114,7 @@ impl Database {
         .bind(saga.to_string())
         .bind(i64::from(from))
         .fetch_all(self.store.pool());
-        self.read(rows).await?.iter().map(|entry| read(entry)).collect()
+        self.store.read(rows).await?.iter().map(|entry| read(entry)).collect()
     }
 }
 
