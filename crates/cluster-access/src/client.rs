@@ -23,7 +23,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use tower::ServiceBuilder;
 
 use crate::{
-    AccessError, Credentials, Trust,
+    AccessError, Bearer, Credentials, Trust,
     error::{chain, root},
     lookup::Lookup,
 };
@@ -85,10 +85,32 @@ impl ClusterClient {
     /// # Errors
     /// [`AccessError::Credentials`] when they cannot be used.
     pub fn new(credentials: &Credentials, limits: Limits) -> Result<Self, AccessError> {
-        Self::with(credentials, limits, Lookup::by_system(limits.any_address))
+        Self::with(credentials, None, limits, Lookup::by_system(limits.any_address))
     }
 
-    fn with(credentials: &Credentials, limits: Limits, lookup: Lookup) -> Result<Self, AccessError> {
+    /// The same, by a token that is replaced while the client is in use.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_bearer(
+        credentials: &Credentials,
+        bearer: Bearer,
+        limits: Limits,
+    ) -> Result<Self, AccessError> {
+        Self::with(credentials, Some(bearer), limits, Lookup::by_system(limits.any_address))
+    }
+
+    /// For who bounds his calls himself, as a [`Drainer`](crate::drain::Drainer) does. It tries nothing again.
+    pub fn unbounded(&self) -> Client {
+        self.client.clone()
+    }
+
+    fn with(
+        credentials: &Credentials,
+        bearer: Option<Bearer>,
+        limits: Limits,
+        lookup: Lookup,
+    ) -> Result<Self, AccessError> {
         let unusable = |error: &(dyn Error + 'static)| AccessError::Credentials(chain(error));
         let config = config(credentials)?;
         let mut connector = HttpConnector::new_with_resolver(lookup);
@@ -105,6 +127,10 @@ impl ClusterClient {
         let service = ServiceBuilder::new()
             .layer(config.base_uri_layer())
             .option_layer(config.auth_layer().map_err(|error| unusable(&error))?)
+            .map_request(move |request| match &bearer {
+                Some(bearer) => bearer.put_into(request),
+                None => request,
+            })
             .map_err(Into::<tower::BoxError>::into)
             .service(connections);
         Ok(Self {
@@ -273,7 +299,7 @@ mod tests {
                 trust: Trust::Nobody,
             };
             let lookup = Lookup::everything_is_metadata();
-            let client = ClusterClient::with(&credentials, limits, lookup).unwrap();
+            let client = ClusterClient::with(&credentials, None, limits, lookup).unwrap();
             let refused = client.version().await.unwrap_err().to_string();
             assert!(refused.contains("link-local"), "{refused}");
         }

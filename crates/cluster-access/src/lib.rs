@@ -4,6 +4,7 @@
 //! [`ClusterClient`] is made from it in memory.
 
 mod address;
+mod bearer;
 mod client;
 mod credentials;
 pub mod drain;
@@ -16,6 +17,7 @@ pub mod tls_data;
 mod tunnel;
 
 pub use address::forbidden;
+pub use bearer::Bearer;
 pub use client::{ClusterClient, Limits, Version};
 pub use credentials::{Credentials, Identity, Trust};
 pub use error::AccessError;

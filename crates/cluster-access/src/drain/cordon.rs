@@ -70,6 +70,15 @@ impl Drainer {
         uncordon(&self.client, node, None, None).await.map(drop)
     }
 
+    /// The same where it was cordoned on the same [behalf](Self::on_behalf_of) or is not cordoned; else nothing is changed. Whether
+    /// pods may come to it now. A [`cordon`](Self::cordon) that was asked for before has no effect any more either way.
+    ///
+    /// # Errors
+    /// As [`uncordon`](Self::uncordon).
+    pub async fn uncordon_own(&self, node: &str) -> Result<bool, DrainError> {
+        uncordon(&self.client, node, None, Some(&self.whom())).await
+    }
+
     /// Who cordons: nobody else has this name, unless it was given.
     pub(super) fn whom(&self) -> String {
         let given = self.whom.as_deref().map(str::to_owned);
