@@ -35,6 +35,17 @@ pub trait Fixture: Send + Sync {
     async fn pass(&self);
 }
 
+/// An instance is as it was asked for, is found by its tags, and ends.
+///
+/// # Errors
+/// What the cloud does otherwise.
+pub async fn an_instance_is_launched_and_ended(fixture: &dyn Fixture) -> Result<()> {
+    let group = fixture.group(0, 2, 0).await?;
+    let launch = launch(fixture, &group);
+    let id = fixture.cloud().launch(&launch).await?;
+    runs_and_ends(fixture, &launch, &id).await
+}
+
 /// The same launch with the same token starts one instance, another is refused.
 ///
 /// # Errors
@@ -49,19 +60,25 @@ pub async fn a_token_launches_once(fixture: &dyn Fixture) -> Result<()> {
     let answer = cloud.launch(&other).await;
     ensure!(answer == Err(CloudError::TokenMismatch), "{answer:?}");
 
-    let instance = running(fixture, &id).await?;
+    runs_and_ends(fixture, &launch, &id).await?;
+    ensure!(cloud.launch(&launch).await? == id, "another instance when the first has ended");
+    cloud.terminate(&id).await.context("ending what has ended")
+}
+
+async fn runs_and_ends(fixture: &dyn Fixture, launch: &Launch, id: &InstanceId) -> Result<()> {
+    let cloud = fixture.cloud();
+    let instance = running(fixture, id).await?;
     ensure!(instance.instance_type == launch.instance_type && instance.zone == launch.zone, "{instance:?}");
     ensure!(instance.lifecycle == launch.lifecycle && instance.group.is_none(), "{instance:?}");
     ensure!(instance.tags.get(TAG) == Some(&launch.token.to_string()), "{instance:?}");
     let tagged = cloud.instances_tagged(TAG).await?;
-    ensure!(tagged.iter().any(|instance| instance.id == id), "{id} is not among {tagged:?}");
+    ensure!(tagged.iter().any(|instance| instance.id == *id), "{id} is not among {tagged:?}");
 
-    cloud.terminate(&id).await?;
-    ended(fixture, &id).await?;
-    ensure!(cloud.launch(&launch).await? == id, "another instance when the first has ended");
-    cloud.terminate(&id).await?;
+    cloud.terminate(id).await?;
+    ended(fixture, id).await?;
+    cloud.terminate(id).await.context("ending what has ended")?;
     let tagged = cloud.instances_tagged(TAG).await?;
-    let is_over = |instance: &Instance| instance.id != id || instance.state.is_over();
+    let is_over = |instance: &Instance| instance.id != *id || instance.state.is_over();
     ensure!(tagged.iter().all(is_over), "{tagged:?}");
     Ok(())
 }
@@ -135,22 +152,53 @@ pub async fn a_member_is_ended_without_another(fixture: &dyn Fixture) -> Result<
 /// # Errors
 /// What the cloud does otherwise.
 pub async fn what_is_not_there_is_not_found(fixture: &dyn Fixture) -> Result<()> {
+    what_is_not_there_is_not_read(fixture).await?;
+    what_is_not_there_is_neither_launched_nor_ended(fixture).await?;
+    what_is_not_there_moves_nowhere(fixture).await
+}
+
+/// Its part for what reads.
+///
+/// # Errors
+/// What the cloud does otherwise.
+pub async fn what_is_not_there_is_not_read(fixture: &dyn Fixture) -> Result<()> {
     let cloud = fixture.cloud();
-    let (id, group): (InstanceId, GroupName) = ("i-0fedcba9876543210".parse()?, "kubesage-no-group".parse()?);
+    let (id, group) = missing()?;
     ensure!(cloud.instance(&id).await?.is_none(), "an instance that is not there");
     ensure!(cloud.group(&group).await?.is_none(), "a group that is not there");
     ensure!(cloud.eks_cluster("kubesage-no-cluster").await?.is_none(), "a cluster that is not there");
-    let refused = [
-        cloud.terminate(&id).await,
-        cloud.terminate_in_group(&id).await,
-        cloud.attach(&group, &id).await,
-        cloud.detach(&group, &id).await,
-        cloud.launch(&launch(fixture, &group)).await.map(drop),
-    ];
-    for answer in refused {
-        let is_said = matches!(answer, Err(CloudError::NotFound { .. } | CloudError::Refused { .. }));
-        ensure!(is_said, "{answer:?}");
-    }
+    Ok(())
+}
+
+/// Its part for instances.
+///
+/// # Errors
+/// What the cloud does otherwise.
+pub async fn what_is_not_there_is_neither_launched_nor_ended(fixture: &dyn Fixture) -> Result<()> {
+    let cloud = fixture.cloud();
+    let (id, group) = missing()?;
+    is_said(&cloud.terminate(&id).await)?;
+    is_said(&cloud.launch(&launch(fixture, &group)).await.map(drop))
+}
+
+/// Its part for groups.
+///
+/// # Errors
+/// What the cloud does otherwise.
+pub async fn what_is_not_there_moves_nowhere(fixture: &dyn Fixture) -> Result<()> {
+    let cloud = fixture.cloud();
+    let (id, group) = missing()?;
+    is_said(&cloud.terminate_in_group(&id).await)?;
+    is_said(&cloud.attach(&group, &id).await)?;
+    is_said(&cloud.detach(&group, &id).await)
+}
+
+fn missing() -> Result<(InstanceId, GroupName)> {
+    Ok(("i-0fedcba9876543210".parse()?, "kubesage-no-group".parse()?))
+}
+
+fn is_said(answer: &Result<(), CloudError>) -> Result<()> {
+    ensure!(matches!(answer, Err(CloudError::NotFound { .. } | CloudError::Refused { .. })), "{answer:?}");
     Ok(())
 }
 
