@@ -1,24 +1,41 @@
 //! The cluster's clock: the machine's, which tests and the administrator can move forward.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
+
+use crate::journal::Journal;
+
+/// By how much the cluster is ahead of the machine, in a journal.
+pub(crate) const CLOCK: &str = "clock";
 
 /// Tells the time to everything in the cluster.
 #[derive(Debug)]
 pub struct Clock {
     /// By how much the cluster is ahead of the machine.
     ahead: watch::Sender<SignedDuration>,
+    journal: OnceLock<Arc<Journal>>,
 }
 
 impl Default for Clock {
     fn default() -> Clock {
-        Clock { ahead: watch::Sender::new(SignedDuration::ZERO) }
+        Clock::ahead_by(SignedDuration::ZERO)
     }
 }
 
 impl Clock {
+    /// A clock that was moved forward before.
+    pub(crate) fn ahead_by(ahead: SignedDuration) -> Clock {
+        Clock { ahead: watch::Sender::new(ahead), journal: OnceLock::new() }
+    }
+
+    /// Has every move be known to the next process.
+    pub(crate) fn persist(&self, journal: Arc<Journal>) {
+        self.journal.get_or_init(|| journal);
+    }
+
     /// What time it is in the cluster.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -29,7 +46,12 @@ impl Clock {
     /// Moves the clock forward: whatever waits for a time up to the new one happens at once.
     pub fn advance(&self, by: Duration) {
         let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
-        self.ahead.send_modify(|ahead| *ahead = ahead.saturating_add(by));
+        self.ahead.send_modify(|ahead| {
+            *ahead = ahead.saturating_add(by);
+            if let Some(journal) = self.journal.get() {
+                journal.keep(CLOCK, ahead);
+            }
+        });
     }
 
     /// Waits until the cluster's time has reached `at`.

@@ -1,4 +1,4 @@
-//! A Kubernetes cluster that lives in memory, for the demo and for tests: `docs/simulated-cluster.md`.
+//! A Kubernetes cluster in memory, which may be kept in a directory ([`Options::state_dir`]), for the demo and for tests: `docs/simulated-cluster.md`.
 //!
 //! It speaks the API of Kubernetes 1.36 over HTTPS, and controllers, a scheduler and kubelets keep its objects true. No
 //! container runs, but in its place may a program of this process ([`Programs`]). Every answer says so in the header [`SIMULATED_HEADER`].
@@ -16,6 +16,7 @@ mod defaults;
 mod faults;
 mod http;
 mod images;
+mod journal;
 mod json;
 pub mod kinds;
 mod kubeconfig;
@@ -46,6 +47,7 @@ pub use self::api::{Api, DeleteOptions, Deleted, Preconditions, Propagation, Wri
 pub use self::clock::Clock;
 pub use self::controllers::Delays;
 pub use self::faults::{Fault, FaultError, FaultPlan, RequestLine};
+pub use self::journal::StateError;
 pub use self::object::Object;
 pub use self::programs::{Programs, Run};
 pub use self::seed::{ParseSeedError, Seed};

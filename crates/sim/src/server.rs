@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +17,19 @@ use crate::api::Api;
 use crate::auth::Tokens;
 use crate::clock::Clock;
 use crate::controllers::{Controllers, Delays};
-use crate::faults::{Fault, FaultError, FaultPlan, Faults, RequestLine};
+use crate::faults::{FAULTS, Fault, FaultError, FaultPlan, Faults, RequestLine};
 use crate::http::{Server, router};
+use crate::journal::{Found, Journal, StateError};
 use crate::kubeconfig::{self, Credentials};
 use crate::programs::{Programs, Running, Surroundings};
 use crate::seed::Seed;
 use crate::serve::Service;
 use crate::status::ApiError;
 use crate::tls::{Authority, CertificateError, ClientCertificate};
+
+/// What is kept besides the cluster and its account.
+const PORT: &str = "port";
+const ADMIN_TOKEN: &str = "admin token";
 
 /// How a simulator is set up.
 pub struct Options {
@@ -47,6 +53,10 @@ pub struct Options {
     pub cloud: CloudOptions,
     /// What runs in place of containers; those of other images run nothing.
     pub programs: Programs,
+    /// Where the cluster, its account and its credentials are kept, so that they go on when the process was killed and another is
+    /// started here; in memory alone when absent. Of a cluster that is there already, the seed is not planted again, the
+    /// administrator's token is the same unless another is given, and so is the port where 0 is asked for and it is free.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -63,6 +73,7 @@ impl Default for Options {
             delays: Delays::default(),
             cloud: CloudOptions::default(),
             programs: Programs::default(),
+            state_dir: None,
         }
     }
 }
@@ -84,6 +95,9 @@ pub enum SimError {
     /// The seed does not fit together.
     #[error("the simulated cluster cannot be filled: {0}")]
     Seed(#[from] ApiError),
+    /// The directory of the options cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 /// A running simulator; it stops when it is dropped.
@@ -97,30 +111,56 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// Fills the store and begins to serve.
+    /// Fills the store, or goes on with what an earlier process has left, and begins to serve.
     ///
     /// # Errors
-    /// [`SimError::Listen`] when the address is in use or not this machine's.
+    /// [`SimError::Listen`] when the address is in use or not this machine's; [`SimError::State`] when the directory is in use, cannot
+    /// be written, or holds what this version cannot read.
     pub async fn start(options: Options) -> Result<Sim, SimError> {
-        let api = Arc::new(Api::new(options.history));
-        options.seed.plant(&api)?;
+        let shutdown = CancellationToken::new();
+        let (journal, found) = match &options.state_dir {
+            Some(directory) => {
+                let (journal, found) = Journal::open(directory, shutdown.clone())?;
+                (Some(Arc::new(journal)), found)
+            }
+            None => (None, None),
+        };
+        let mut has_cloud = options.seed == Seed::Shop;
+        let (api, found) = match found {
+            Some(mut found) => {
+                has_cloud = Account::is_in(&found);
+                (Api::restored(options.history, &mut found)?, found)
+            }
+            None => {
+                let api = Api::new(options.history);
+                options.seed.plant(&api)?;
+                (api, Found::default())
+            }
+        };
+        let api = Arc::new(api);
 
-        let has_cloud = options.cloud.is_on.unwrap_or(options.seed == Seed::Shop);
-        let account = has_cloud.then(|| Arc::new(Account::new(Arc::clone(&api), options.cloud)));
+        let account = if options.cloud.is_on.unwrap_or(has_cloud) {
+            let (account, machines) = Account::new(Arc::clone(&api), options.cloud, &found, journal.clone())?;
+            Some((Arc::new(account), machines))
+        } else {
+            None
+        };
 
+        let listener = listen(options.listen, found.kept(PORT)?).await?;
         let in_use = |source| SimError::Listen { address: options.listen, source };
-        let listener = TcpListener::bind(options.listen).await.map_err(in_use)?;
         let address = listener.local_addr().map_err(in_use)?;
-        let mut tokens = Tokens::new(options.admin_token).map_err(CertificateError::Key)?;
-        if let Some(account) = &account {
+        let admin_token =
+            options.admin_token.map_or_else(|| found.kept(ADMIN_TOKEN), |token| Ok(Some(token)))?;
+        let mut tokens = Tokens::new(admin_token).map_err(CertificateError::Key)?;
+        if let Some((account, _)) = &account {
             let roles = Arc::clone(account.roles());
             tokens = tokens.with_eks(EksTokens::new(roles, account.eks_cluster().to_owned()));
         }
         let tokens = Arc::new(tokens);
         let authority = Authority::derived_from(tokens.admin())?;
         let tls = TlsAcceptor::from(Arc::new(authority.server_config(address.ip())?));
-        let shutdown = CancellationToken::new();
-        let faults = Arc::new(Faults::new(shutdown.clone()));
+        let plan = found.kept(FAULTS)?.unwrap_or_default();
+        let faults = Arc::new(Faults::new(plan, shutdown.clone(), journal.clone()));
         let surroundings = Surroundings {
             url: reached_at(address),
             ca_pem: authority.pem(),
@@ -134,18 +174,27 @@ impl Sim {
             tokens: Arc::clone(&tokens),
             faults: Arc::clone(&faults),
             programs: Arc::clone(&programs),
-            account: account.clone(),
+            account: account.as_ref().map(|(account, _)| Arc::clone(account)),
+            journal: journal.clone(),
             bookmark_interval: options.bookmark_interval,
             read_timeout: options.read_timeout,
             address: address.to_string(),
         });
-        if let Some(account) = account {
+        if let Some((account, _)) = &account {
             account.serve_cluster(reached_at(address), authority.pem());
+        }
+        if let Some(journal) = &journal {
+            journal.keep(PORT, &address.port());
+            journal.keep(ADMIN_TOKEN, &server.tokens.admin());
+            // From here on it is there after the end of the process; before, it never was.
+            api.persist(journal)?;
+        }
+        if let Some((account, machines)) = account {
             let shutdown = shutdown.clone();
             tokio::spawn(async move {
                 // As below.
                 let _end = shutdown.clone().drop_guard();
-                account.run(shutdown).await;
+                account.run(machines, shutdown).await;
             });
         }
         if options.controllers {
@@ -293,6 +342,16 @@ impl Sim {
             tracing::error!(%error, "the simulated API server ended badly");
         }
     }
+}
+
+/// Listens, where any port will do on the one that kubeconfigs of an earlier process name, if nobody else has it by now.
+async fn listen(address: SocketAddr, last: Option<u16>) -> Result<TcpListener, SimError> {
+    if let Some(port) = last.filter(|_| address.port() == 0)
+        && let Ok(listener) = TcpListener::bind((address.ip(), port)).await
+    {
+        return Ok(listener);
+    }
+    TcpListener::bind(address).await.map_err(|source| SimError::Listen { address, source })
 }
 
 /// `https://` and where it is reached; from this machine, where it listens on all addresses.

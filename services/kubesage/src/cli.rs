@@ -124,9 +124,13 @@ pub(crate) struct SimArgs {
     #[arg(long, default_value = "simulated.kubeconfig")]
     pub(crate) kubeconfig_out: PathBuf,
 
-    /// What is in the cluster: shop, broken, empty or NODESxPODS
+    /// What is in the cluster at first: shop, broken, empty or NODESxPODS
     #[arg(long, default_value = "shop")]
     pub(crate) seed: Seed,
+
+    /// Directory that keeps the cluster for the next start, also when the process is killed; without it, it is gone then
+    #[arg(long)]
+    pub(crate) state_dir: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) log: LogArgs,

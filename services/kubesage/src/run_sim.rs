@@ -11,7 +11,8 @@ use crate::{banner, cli::SimArgs, data_dir::write_private};
 pub(crate) async fn run(args: SimArgs) -> Result<Outcome, Failure> {
     let shutdown = Shutdown::on_signals()?;
     let listen = SocketAddr::from((args.host, args.port));
-    let sim = Sim::start(Options { listen, seed: args.seed, ..Options::default() }).await?;
+    let (seed, state_dir) = (args.seed, args.state_dir);
+    let sim = Sim::start(Options { listen, seed, state_dir, ..Options::default() }).await?;
     let kubeconfig = &args.kubeconfig_out;
     write_private(kubeconfig, &sim.kubeconfig(sim.admin_token()))
         .map_err(|error| format!("cannot write the kubeconfig {}: {error}", kubeconfig.display()))?;

@@ -24,13 +24,22 @@ pub(crate) struct SimulatedCluster {
     pub(crate) agent_kubeconfig: PathBuf,
 }
 
-/// Starts the shop.
+/// Where it is kept, in the data directory.
+const STATE: &str = "simulated-cluster";
+
+/// Starts the shop, or the cluster that it has become since.
 pub(crate) async fn start(data_dir: &DataDir) -> Result<SimulatedCluster, Failure> {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let programs = installed_agents::programs();
-    let sim = Sim::start(Options { listen, seed: Seed::Shop, programs, ..Options::default() }).await?;
+    let state_dir = Some(data_dir.path().join(STATE));
+    let sim =
+        Sim::start(Options { listen, seed: Seed::Shop, programs, state_dir, ..Options::default() }).await?;
     for object in agent_objects() {
-        sim.api().create(object)?;
+        match sim.api().create(object) {
+            // It is there from an earlier start.
+            Err(error) if error.code == 409 => {}
+            created => drop(created?),
+        }
     }
     let agent_token = sim.token_for(NAMESPACE, SERVICE_ACCOUNT);
     Ok(SimulatedCluster {

@@ -1,16 +1,17 @@
 //! Instances become nodes: their kubelets register them, and what a cloud controller manager does takes them away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cloud::{Instance, InstanceId, InstanceState};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::CloudOptions;
 use super::seed::{NODE_GROUP_TAG, cluster_tag, instance_of};
 use crate::api::{Api, DeleteOptions};
-use crate::cloud::catalog;
+use crate::cloud::{World, catalog};
 use crate::controllers::later;
 use crate::kinds::NODES;
 use crate::object;
@@ -27,15 +28,15 @@ const SUBNETS: usize = 120;
 const SUBNET_SIZE: usize = 200;
 
 /// The instances that are nodes or will be.
-#[derive(Debug)]
-pub(super) struct Machines {
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Machines {
     stages: BTreeMap<InstanceId, Stage>,
     /// How many addresses were given away.
     addresses: usize,
 }
 
 /// How far an instance is on its way into the cluster and out of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Stage {
     /// Its kubelet is not there yet.
     Joins { at: Timestamp },
@@ -48,11 +49,12 @@ enum Stage {
 }
 
 impl Machines {
-    /// The machines of the nodes that are there.
-    pub(super) fn of_nodes(api: &Api) -> Machines {
+    /// The machines of the nodes that are there and are instances of a world.
+    pub(super) fn of_nodes(api: &Api, world: &World) -> Machines {
         let known = |node: &Value| {
             let (_, id) = instance_of(node)?;
-            Some((id, Stage::Works { node: object::name(node).to_owned() }))
+            let works = Stage::Works { node: object::name(node).to_owned() };
+            world.template_of(&id).is_some().then_some((id, works))
         };
         let stages = api.objects(NODES, None).iter().filter_map(|node| known(node)).collect();
         Machines { stages, addresses: 0 }
@@ -80,6 +82,7 @@ impl Machines {
                 self.stages.insert(instance.id.clone(), stage);
             }
         }
+        self.follow_forgotten(instances, api);
         let due = self.stages.values().filter_map(|stage| match stage {
             // What was due and did not happen is tried again.
             Stage::Joins { at } | Stage::Registered { ready_at: at, .. } if *at <= now => {
@@ -89,6 +92,18 @@ impl Machines {
             Stage::Works { .. } | Stage::Dead { .. } => None,
         });
         due.min()
+    }
+
+    /// The end of an instance is not told of any more after a while, in which the simulator may not have worked.
+    fn follow_forgotten(&mut self, instances: &[Instance], api: &Api) {
+        let present: BTreeSet<&InstanceId> = instances.iter().map(|instance| &instance.id).collect();
+        self.stages.retain(|id, stage| match stage {
+            _ if present.contains(id) => true,
+            Stage::Joins { .. } => false,
+            Stage::Registered { node, .. } | Stage::Works { node } | Stage::Dead { node } => {
+                remove(api, node).is_err()
+            }
+        });
     }
 
     /// The next stage of an instance, and what the API said to it.
@@ -128,7 +143,7 @@ impl Machines {
             (
                 InstanceState::Terminated,
                 Some(Stage::Registered { node, .. } | Stage::Works { node } | Stage::Dead { node }),
-            ) => (None, ignore_missing(api.delete(NODES, "", &node, &DeleteOptions::default()).map(drop))),
+            ) => (None, remove(api, &node)),
             (InstanceState::ShuttingDown | InstanceState::Terminated, Some(Stage::Joins { .. })) => {
                 (None, Ok(()))
             }
@@ -141,6 +156,10 @@ impl Machines {
         let Some(kind) = catalog::kind_of(&instance.instance_type) else {
             return Err(ApiError::internal("the instance is of a type that is not there"));
         };
+        // It was killed before it could note that it had.
+        if let Some(node) = node_of(&instance.id, api) {
+            return Ok(node);
+        }
         let machine = |address: &str| {
             let mut node = registered(&Machine {
                 kind,
@@ -165,6 +184,16 @@ impl Machines {
             }
         }
     }
+}
+
+/// The name of the node that is this instance.
+fn node_of(id: &InstanceId, api: &Api) -> Option<String> {
+    let is_its = |node: &Value| instance_of(node).is_some_and(|(_, own)| own == *id);
+    api.objects(NODES, None).iter().find(|node| is_its(node)).map(|node| object::name(node).to_owned())
+}
+
+fn remove(api: &Api, node: &str) -> Result<(), ApiError> {
+    ignore_missing(api.delete(NODES, "", node, &DeleteOptions::default()).map(drop))
 }
 
 /// Tells a node's kubelet how it fares; nothing when it is to be well.

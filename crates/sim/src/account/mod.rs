@@ -12,13 +12,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cloud::EksCluster;
 use jiff::Timestamp;
+use serde::Serialize;
 use tokio::sync::Notify;
 
 pub(crate) use self::eks_token::EksTokens;
+pub(crate) use self::machines::Machines;
 pub use self::options::CloudOptions;
+use self::roles::ROLES;
 pub(crate) use self::roles::Roles;
 use crate::api::Api;
 use crate::cloud::World;
+use crate::journal::{Found, Journal, StateError};
+
+/// The world and who can enter it, in a journal; and how far instances are on their way to be nodes.
+const WORLD: &str = "cloud";
+const EXTERNAL_ID: &str = "external id";
+const MACHINES: &str = "machines";
 
 /// The simulated AWS account whose instances the cluster's nodes are.
 pub struct Account {
@@ -29,17 +38,41 @@ pub struct Account {
     roles: Arc<Roles>,
     options: CloudOptions,
     external_id: String,
+    journal: Option<Arc<Journal>>,
 }
 
 impl Account {
-    /// An account that has the instances of the nodes which are there.
-    pub(crate) fn new(api: Arc<Api>, options: CloudOptions) -> Account {
+    /// An account that has the instances of the nodes which are there, or that of an earlier process; and its machines, for
+    /// [`Account::run`].
+    pub(crate) fn new(
+        api: Arc<Api>,
+        options: CloudOptions,
+        found: &Found,
+        journal: Option<Arc<Journal>>,
+    ) -> Result<(Account, Machines), StateError> {
+        let random = || hex::encode(rand::random::<[u8; 16]>());
         let external_id =
-            options.external_id.clone().unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
-        let roles = Arc::new(Roles::new(options.session));
+            options.external_id.clone().map_or_else(|| found.kept(EXTERNAL_ID), |id| Ok(Some(id)))?;
+        let external_id = external_id.unwrap_or_else(random);
+        let roles =
+            Arc::new(Roles::new(options.session, found.kept(ROLES)?.unwrap_or_default(), journal.clone()));
         roles.accept(&options.role_arn, &external_id);
-        let world = seed::world(&api, &options);
-        Account { world: Mutex::new(world), api, changed: Notify::new(), roles, options, external_id }
+        let world = match found.kept::<World>(WORLD)? {
+            Some(world) => world.going_on(options.timing),
+            None => seed::world(&api, &options),
+        };
+        let machines = found.kept(MACHINES)?.unwrap_or_else(|| Machines::of_nodes(&api, &world));
+        let world = Mutex::new(world);
+        let account = Account { world, api, changed: Notify::new(), roles, options, external_id, journal };
+        account.keep(EXTERNAL_ID, &account.external_id);
+        account.keep(MACHINES, &machines);
+        account.quietly(|_, _| {});
+        Ok((account, machines))
+    }
+
+    /// Whether an earlier process had an account.
+    pub(crate) fn is_in(found: &Found) -> bool {
+        found.has(WORLD)
     }
 
     /// Works with the world at the cluster's time. The account lets time pass by itself.
@@ -90,6 +123,15 @@ impl Account {
     fn quietly<T>(&self, work: impl FnOnce(&mut World, Timestamp) -> T) -> T {
         // The time is taken with the lock: calls come to the world in the order of their times.
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        work(&mut world, self.api.clock().now())
+        let result = work(&mut world, self.api.clock().now());
+        self.keep(WORLD, &*world);
+        result
+    }
+
+    /// Has the next process know it.
+    fn keep(&self, name: &str, value: &impl Serialize) {
+        if let Some(journal) = &self.journal {
+            journal.keep(name, value);
+        }
     }
 }

@@ -1,19 +1,25 @@
 //! Roles that can be assumed, and the sessions of those who have.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use cloud::CloudError;
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use super::options::ACCOUNT_ID;
+use crate::journal::Journal;
 
+/// Who may come in and who has, in a journal.
+pub(super) const ROLES: &str = "roles";
 /// So many sessions may be there at a time.
 const MOST_SESSIONS: usize = 1000;
 /// The name of every session; STS has its callers choose one.
 const SESSION_NAME: &str = "kubesage-optimizer";
+/// Where credentials say that they are from.
+const PROVIDER: &str = "simulated";
 
 /// Who may assume which role, and who has.
 ///
@@ -21,15 +27,24 @@ const SESSION_NAME: &str = "kubesage-optimizer";
 #[derive(Debug)]
 pub(crate) struct Roles {
     lifetime: Duration,
-    accepted: Mutex<BTreeSet<(String, String)>>,
+    known: Mutex<Known>,
+    journal: Option<Arc<Journal>>,
+}
+
+/// Who is known.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Known {
+    /// Roles and their external ids.
+    accepted: BTreeSet<(String, String)>,
     /// By the ids of their access keys.
-    sessions: Mutex<BTreeMap<String, Session>>,
+    sessions: BTreeMap<String, Session>,
 }
 
 /// The session of who has assumed a role.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Session {
     /// What its holder signs with.
+    #[serde(with = "kept_credentials")]
     pub(crate) credentials: Credentials,
     /// Who its holder is.
     pub(crate) arn: String,
@@ -38,16 +53,16 @@ pub(crate) struct Session {
 }
 
 impl Roles {
-    pub(super) fn new(lifetime: Duration) -> Roles {
-        Roles { lifetime, accepted: Mutex::default(), sessions: Mutex::default() }
+    pub(super) fn new(lifetime: Duration, known: Known, journal: Option<Arc<Journal>>) -> Roles {
+        Roles { lifetime, known: Mutex::new(known), journal }
     }
 
     pub(super) fn accept(&self, role_arn: &str, external_id: &str) {
-        lock(&self.accepted).insert((role_arn.to_owned(), external_id.to_owned()));
+        self.change(|known| known.accepted.insert((role_arn.to_owned(), external_id.to_owned())));
     }
 
     pub(super) fn end_sessions(&self) {
-        lock(&self.sessions).clear();
+        self.change(|known| known.sessions.clear());
     }
 
     /// Begins a session (`AssumeRole`).
@@ -55,7 +70,7 @@ impl Roles {
     /// # Errors
     /// [`CloudError::Denied`] when the role does not trust who comes with this external id.
     pub(crate) fn assume(&self, role_arn: &str, external_id: &str) -> Result<Session, CloudError> {
-        let is_accepted = lock(&self.accepted).contains(&(role_arn.to_owned(), external_id.to_owned()));
+        let is_accepted = self.lock().accepted.contains(&(role_arn.to_owned(), external_id.to_owned()));
         if !is_accepted {
             let resource: String = role_arn.chars().take(200).collect();
             let message =
@@ -69,22 +84,23 @@ impl Roles {
         let token = format!("{id}.{}", hex::encode(rand::random::<[u8; 32]>()));
         let role = role_arn.rsplit('/').next().unwrap_or_default();
         let session = Session {
-            credentials: Credentials::new(&id, secret, Some(token), Some(ends_at), "simulated"),
+            credentials: Credentials::new(&id, secret, Some(token), Some(ends_at), PROVIDER),
             arn: format!("arn:aws:sts::{ACCOUNT_ID}:assumed-role/{role}/{SESSION_NAME}"),
             ends_at,
         };
-        let mut sessions = lock(&self.sessions);
-        sessions.retain(|_, session| session.ends_at > now);
-        if sessions.len() >= MOST_SESSIONS {
-            return Err(CloudError::Throttled);
-        }
-        sessions.insert(id, session.clone());
-        Ok(session)
+        self.change(|Known { sessions, .. }| {
+            sessions.retain(|_, session| session.ends_at > now);
+            if sessions.len() >= MOST_SESSIONS {
+                return Err(CloudError::Throttled);
+            }
+            sessions.insert(id, session.clone());
+            Ok(session)
+        })
     }
 
     /// The session with this access key, if it has not ended.
     pub(super) fn session(&self, access_key_id: &str) -> Option<Session> {
-        let session = lock(&self.sessions).get(access_key_id)?.clone();
+        let session = self.lock().sessions.get(access_key_id)?.clone();
         (session.ends_at > SystemTime::now()).then_some(session)
     }
 
@@ -94,9 +110,44 @@ impl Roles {
         let expected = session.credentials.session_token()?;
         bool::from(expected.as_bytes().ct_eq(token.as_bytes())).then_some(session)
     }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
+        let mut known = self.lock();
+        let result = change(&mut known);
+        if let Some(journal) = &self.journal {
+            journal.keep(ROLES, &*known);
+        }
+        result
+    }
+
+    /// No code panics while it holds the lock, so a poisoned one is still good.
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// No code panics while it holds a lock, so a poisoned one is still good.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Credentials in a journal, which only its owner reads.
+mod kept_credentials {
+    use std::time::SystemTime;
+
+    use aws_credential_types::Credentials;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use super::PROVIDER;
+
+    type Parts = (String, String, Option<String>, Option<SystemTime>);
+
+    pub(super) fn serialize<S: Serializer>(
+        credentials: &Credentials,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let token = credentials.session_token();
+        let (id, secret) = (credentials.access_key_id(), credentials.secret_access_key());
+        (id, secret, token, credentials.expiry()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Credentials, D::Error> {
+        let (id, secret, token, expiry) = Parts::deserialize(deserializer)?;
+        Ok(Credentials::new(id, secret, token, expiry, PROVIDER))
+    }
 }

@@ -6,14 +6,15 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::Account;
+use super::MACHINES;
 use super::machines::Machines;
 
 impl Account {
     /// Lets happen what is due, by the cluster's clock, and brings the cluster's nodes to it, until the simulator stops.
-    pub(crate) async fn run(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut machines = Machines::of_nodes(&self.api);
+    pub(crate) async fn run(self: Arc<Self>, mut machines: Machines, shutdown: CancellationToken) {
         loop {
             let next = self.pass(&mut machines);
+            self.keep(MACHINES, &machines);
             let due = async {
                 match next {
                     Some(at) => self.api.clock().sleep_until(at).await,

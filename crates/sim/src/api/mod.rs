@@ -18,7 +18,8 @@ use tokio::sync::watch::Receiver;
 
 pub use self::delete::{DeleteOptions, Deleted, Preconditions, Propagation};
 pub(crate) use self::update::Part;
-use crate::clock::Clock;
+use crate::clock::{CLOCK, Clock};
+use crate::journal::{Found, Journal, StateError};
 use crate::kinds::{self, Kind};
 use crate::object::{self, Object};
 use crate::status::ApiError;
@@ -87,6 +88,18 @@ impl Api {
     #[must_use]
     pub fn new(history: usize) -> Api {
         Api { store: Store::new(history), clock: Clock::default() }
+    }
+
+    /// The cluster of an earlier process.
+    pub(crate) fn restored(history: usize, found: &mut Found) -> Result<Api, StateError> {
+        let clock = Clock::ahead_by(found.kept(CLOCK)?.unwrap_or_default());
+        Ok(Api { store: Store::restored(history, found), clock })
+    }
+
+    /// Writes everything to a journal, and from now on every change before anybody hears of it.
+    pub(crate) fn persist(&self, journal: &Arc<Journal>) -> Result<(), StateError> {
+        self.clock.persist(Arc::clone(journal));
+        self.store.persist(Arc::clone(journal))
     }
 
     /// The time that the cluster goes by.

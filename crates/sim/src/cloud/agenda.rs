@@ -61,7 +61,7 @@ pub enum EventKind {
 }
 
 /// Something that is due. Whoever does it looks whether there is still a reason to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Due {
     Running(InstanceId),
     Terminated(InstanceId),
@@ -78,8 +78,9 @@ pub(super) enum Due {
 }
 
 /// What is due when. What is due at the same time comes in the order in which it was planned.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Agenda {
+    #[serde(with = "in_order")]
     due: BTreeMap<(Timestamp, u64), Due>,
     planned: u64,
 }
@@ -100,6 +101,29 @@ impl Agenda {
         let entry = self.due.first_entry()?;
         let at = entry.key().0;
         (at <= now).then(|| (at, entry.remove()))
+    }
+}
+
+/// Keys of maps are texts in JSON: what is due is a list there.
+mod in_order {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Vec::deserialize(deserializer).map(BTreeMap::from_iter)
     }
 }
 

@@ -34,7 +34,7 @@ impl Operation {
 }
 
 /// A call that changes something.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "each is the method of its name with its arguments")]
 pub enum Change {
     Launch(Launch),
@@ -114,7 +114,7 @@ pub(super) enum Fate {
 }
 
 /// The faults that are still to strike, in their order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Faults(pub(super) Vec<Fault>);
 
 impl Faults {

@@ -53,14 +53,14 @@ pub struct LaunchTemplate {
 }
 
 /// A group and who is in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Group {
     pub(super) settings: GroupSettings,
     pub(super) members: BTreeMap<InstanceId, Membership>,
 }
 
 /// What a group knows of one of its instances.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Membership {
     pub(super) state: MemberState,
     pub(super) protected: bool,

@@ -7,6 +7,7 @@ use cloud::{
     CloudError, GroupName, Instance, InstanceId, InstanceState, InstanceType, Launch, Lifecycle, Zone,
 };
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::agenda::{Due, EventKind, after};
 use super::capacity::Pool;
@@ -30,7 +31,7 @@ const LONGEST_TAG_VALUE: usize = 256;
 pub(super) const GROUP_TAG: &str = "aws:autoscaling:groupName";
 
 /// An instance and what nobody is told of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Machine {
     pub(super) instance: Instance,
     /// The group by whose template it was launched.

@@ -1,9 +1,10 @@
 //! Numbers that look random and follow from a seed.
 
 use cloud::InstanceId;
+use serde::{Deserialize, Serialize};
 
 /// A generator of numbers (SplitMix64, <https://prng.di.unimi.it/splitmix64.c>).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Random(u64);
 
 impl Random {

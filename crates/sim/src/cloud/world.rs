@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cloud::{ClientToken, CloudError, EksCluster, GroupName, InstanceId, Launch};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::agenda::{Agenda, Due, Event, EventKind, after};
 use super::capacity::Pool;
@@ -17,12 +18,17 @@ use super::timing::Timing;
 ///
 /// Calls answer as AWS does, with [`CloudError::NotFound`] for what does not exist. A time that is earlier than one that was heard
 /// before counts as that one.
-#[derive(Clone, Debug)]
+///
+/// What is serialised changes only when the world does: times and calls that it heard of are not part of it, and how long things take is
+/// said anew by whoever goes on with it ([`World::going_on`]).
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct World {
+    #[serde(skip)]
     pub(super) timing: Timing,
     pub(super) seed: u64,
     pub(super) random: Random,
     /// The latest time that was heard.
+    #[serde(skip)]
     pub(super) now: Timestamp,
     pub(super) instances: BTreeMap<InstanceId, Machine>,
     pub(super) groups: BTreeMap<GroupName, Group>,
@@ -31,8 +37,10 @@ pub struct World {
     pub(super) clusters: BTreeMap<String, EksCluster>,
     pub(super) shortages: Vec<Pool>,
     pub(super) agenda: Agenda,
+    #[serde(skip)]
     events: Vec<Event>,
     faults: Faults,
+    #[serde(skip)]
     calls: BTreeMap<Operation, u64>,
 }
 
@@ -55,6 +63,12 @@ impl World {
             faults: Faults::default(),
             calls: BTreeMap::new(),
         }
+    }
+
+    /// The same world, in which things take so long from now on.
+    #[must_use]
+    pub fn going_on(self, timing: Timing) -> World {
+        World { timing, ..self }
     }
 
     /// Lets everything happen that is due by now, and tells what has happened since this was asked last, in its order.

@@ -275,10 +275,12 @@ fn expires(event: &Value) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
     use crate::api::Api;
     use crate::controllers::Delays;
-    use crate::faults::Faults;
+    use crate::faults::{FaultPlan, Faults};
 
     fn events_after(tell: impl Fn(&mut Recorder, &Cluster<'_>, &Value)) -> Vec<(String, i64)> {
         let api = Api::new(100);
@@ -286,7 +288,7 @@ mod tests {
         let about = json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p", "namespace": "x", "uid": "u" },
         });
-        let faults = Faults::new(tokio_util::sync::CancellationToken::new());
+        let faults = Faults::new(FaultPlan::default(), CancellationToken::new(), None);
         let delays = Delays::none();
         let cluster = Cluster { api: &api, faults: &faults, delays: &delays, now: api.clock().now() };
         tell(&mut Recorder::new("tests"), &cluster, &about);

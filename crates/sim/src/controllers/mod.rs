@@ -276,6 +276,7 @@ mod tests {
 
     use super::*;
     use crate::api::DeleteOptions;
+    use crate::faults::FaultPlan;
     use crate::kinds::NAMESPACES;
     use crate::programs::{Programs, Surroundings};
 
@@ -309,7 +310,7 @@ mod tests {
         let mut controllers = Controllers {
             crew: vec![(Box::new(Witness(Arc::clone(&told))), Queue::default())],
             api: Arc::clone(&api),
-            faults: Arc::new(Faults::new(CancellationToken::new())),
+            faults: Arc::new(Faults::new(FaultPlan::default(), CancellationToken::new(), None)),
             programs: Arc::new(Running::new(Programs::default(), surroundings)),
             delays: Delays::none(),
             revision: 0,

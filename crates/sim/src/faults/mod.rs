@@ -3,7 +3,7 @@
 mod plan;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -12,7 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::plan::MAX_LATENCY;
 pub use self::plan::{Fault, FaultError, FaultPlan};
+use crate::journal::Journal;
 use crate::status::ApiError;
+
+/// What lasts of a plan, in a journal.
+pub(crate) const FAULTS: &str = "faults";
 
 /// What was asked, for the count.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -31,15 +35,18 @@ pub(crate) struct Faults {
     watches: Mutex<CancellationToken>,
     requests: Mutex<BTreeMap<RequestLine, u64>>,
     shutdown: CancellationToken,
+    journal: Option<Arc<Journal>>,
 }
 
 impl Faults {
-    pub(crate) fn new(shutdown: CancellationToken) -> Faults {
+    /// Begins with the faults that an earlier process has left.
+    pub(crate) fn new(plan: FaultPlan, shutdown: CancellationToken, journal: Option<Arc<Journal>>) -> Faults {
         Faults {
-            plan: watch::Sender::default(),
+            plan: watch::Sender::new(plan),
             watches: Mutex::new(shutdown.child_token()),
             requests: Mutex::default(),
             shutdown,
+            journal,
         }
     }
 
@@ -58,6 +65,9 @@ impl Faults {
             let modified = refused.is_ok() && changed != *plan;
             if modified {
                 *plan = changed;
+                if let Some(journal) = &self.journal {
+                    journal.keep(FAULTS, &plan.lasting());
+                }
             }
             modified
         });

@@ -82,6 +82,12 @@ pub enum FaultError {
 }
 
 impl FaultPlan {
+    /// What is wrong with the cluster and not with the answers of a process.
+    pub(super) fn lasting(&self) -> FaultPlan {
+        let (stuck_pods, dead_nodes) = (self.stuck_pods.clone(), self.dead_nodes.clone());
+        FaultPlan { stuck_pods, dead_nodes, ..FaultPlan::default() }
+    }
+
     pub(super) fn check(&self) -> Result<(), FaultError> {
         if self.requests.len().max(self.stuck_pods.len()).max(self.dead_nodes.len()) > MAX_ENTRIES {
             return Err(FaultError::TooMany);

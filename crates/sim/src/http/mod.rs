@@ -28,6 +28,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::middleware::{map_response, map_response_with_state};
 use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -42,6 +43,7 @@ use crate::account::Account;
 use crate::api::Api;
 use crate::auth::{self, Tokens, User};
 use crate::faults::{Faults, RequestLine};
+use crate::journal::Journal;
 use crate::kinds;
 use crate::programs::Running;
 use crate::protobuf;
@@ -59,6 +61,8 @@ pub(crate) struct Server {
     pub(crate) faults: Arc<Faults>,
     pub(crate) programs: Arc<Running>,
     pub(crate) account: Option<Arc<Account>>,
+    /// Where everything is kept, if it is.
+    pub(crate) journal: Option<Arc<Journal>>,
     pub(crate) bookmark_interval: Duration,
     /// How long a client may take for a body.
     pub(crate) read_timeout: Duration,
@@ -73,12 +77,23 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .merge(cloud::router())
         .fallback(handle)
         .layer(DefaultBodyLimit::disable())
-        .layer(axum::middleware::map_response(mark_as_simulated))
+        .layer(map_response_with_state(Arc::clone(&server), only_what_is_kept))
+        .layer(map_response(mark_as_simulated))
         .with_state(server)
 }
 
 async fn mark_as_simulated(mut response: Response) -> Response {
     response.headers_mut().insert(SIMULATED_HEADER, HeaderValue::from_static("true"));
+    response
+}
+
+/// Nobody is told of a change that would be gone after the end of the process.
+async fn only_what_is_kept(State(server): State<Arc<Server>>, response: Response) -> Response {
+    if server.journal.as_ref().is_some_and(|journal| journal.is_behind()) {
+        return answer::error(&ApiError::unexplained(
+            "etcdserver: the state of the cluster cannot be written",
+        ));
+    }
     response
 }
 

@@ -15,6 +15,7 @@ pub use self::history::Change;
 use self::history::Compacted;
 pub use self::page::{ListQuery, Page, Snapshot};
 use self::state::State;
+use crate::journal::{Found, Journal, StateError};
 use crate::kinds::Kind;
 use crate::object::Object;
 use crate::status::ApiError;
@@ -36,6 +37,18 @@ impl Store {
     /// An empty store that keeps the last `history` changes for watches and continued lists.
     pub(crate) fn new(history: usize) -> Store {
         Store { state: Mutex::new(State::new(history)), revision: watch::Sender::new(0) }
+    }
+
+    /// A store with the objects of an earlier process.
+    pub(crate) fn restored(history: usize, found: &mut Found) -> Store {
+        let store = Store { revision: watch::Sender::new(found.revision), ..Store::new(history) };
+        store.lock().restore(found);
+        store
+    }
+
+    /// Writes everything to a journal, and from now on every change before anybody hears of it.
+    pub(crate) fn persist(&self, journal: Arc<Journal>) -> Result<(), StateError> {
+        self.lock().persist(journal)
     }
 
     /// The object with this key, where there is one.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::history::{Change, Compacted, History};
 use super::page::{ContinueToken, LATEST, ListQuery, Page, Snapshot};
+use crate::journal::{Found, Journal, StateError};
 use crate::kinds::Kind;
 use crate::object::{self, Object};
 use crate::status::ApiError;
@@ -25,11 +26,34 @@ pub(super) struct State {
     /// By plural name, which is unique among the kinds.
     objects: BTreeMap<&'static str, Objects>,
     pub(super) history: History,
+    /// Where every change is written.
+    journal: Option<Arc<Journal>>,
 }
 
 impl State {
     pub(super) fn new(history_capacity: usize) -> State {
-        State { revision: 0, objects: BTreeMap::new(), history: History::new(history_capacity) }
+        let history = History::new(history_capacity);
+        State { revision: 0, objects: BTreeMap::new(), history, journal: None }
+    }
+
+    /// Puts the objects of an earlier process there; what they were before nobody knows.
+    pub(super) fn restore(&mut self, found: &mut Found) {
+        self.revision = found.revision;
+        self.history.compact(found.revision);
+        for ((plural, key), object) in std::mem::take(&mut found.objects) {
+            self.objects.entry(plural).or_default().insert(key, Arc::new(Object::new(object)));
+        }
+    }
+
+    /// Writes everything to a journal, and every change from now on.
+    pub(super) fn persist(&mut self, journal: Arc<Journal>) -> Result<(), StateError> {
+        journal.begin(self.revision, self.all())?;
+        self.journal = Some(journal);
+        Ok(())
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Object> {
+        self.objects.values().flat_map(BTreeMap::values).map(|object| &**object)
     }
 
     pub(super) fn get(&self, kind: &Kind, key: &str) -> Option<&Arc<Object>> {
@@ -73,7 +97,11 @@ impl State {
         deleted: bool,
     ) {
         let revision = self.revision;
-        self.history.record(Arc::new(Change { revision, kind, key, before, object, deleted }));
+        let change = Arc::new(Change { revision, kind, key, before, object, deleted });
+        if let Some(journal) = self.journal.as_ref().filter(|journal| journal.note(&change)) {
+            journal.begin_anew(revision, self.all());
+        }
+        self.history.record(change);
     }
 
     /// The objects of a kind, of one namespace or of all, in the order of their keys.

@@ -4,6 +4,7 @@ mod drain;
 mod faults;
 mod quick_start;
 mod real_parts;
+mod restarts;
 mod simulated_cluster;
 mod started;
 mod stored_clusters;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::behaviour::{Image, Plan};
 use super::runtime::pause_to_look_again;
+use super::status::container_id;
 use super::tell::Notice;
 use crate::controllers::later;
 
@@ -16,8 +17,16 @@ const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// After so many failures the pause does not grow any more.
 const MANY: u32 = 10;
-/// Why a container waits that will be tried again.
-pub(super) const RETRIED: [&str; 2] = ["CrashLoopBackOff", "ImagePullBackOff"];
+/// Why a container waits whose turn has come.
+const WAITS: [&str; 5] = [
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+];
+/// Why a container has ended.
+const ENDS: [&str; 3] = ["Completed", "Error", "OOMKilled"];
 /// A container that has run for as long begins with the first pause again.
 const RUNS_WELL: Duration = Duration::from_secs(600);
 /// So many steps are made up for when the clock has jumped; the rest is skipped.
@@ -32,6 +41,18 @@ pub(super) struct Ended {
     pub(super) reason: &'static str,
     pub(super) started: Timestamp,
     pub(super) finished: Timestamp,
+}
+
+impl Ended {
+    /// As a status tells it.
+    fn found(status: &Value, now: Timestamp) -> Ended {
+        Ended {
+            code: status["exitCode"].as_i64().unwrap_or_default(),
+            reason: ENDS.into_iter().find(|reason| status["reason"] == *reason).unwrap_or("Error"),
+            started: time(&status["startedAt"], now),
+            finished: time(&status["finishedAt"], now),
+        }
+    }
 }
 
 /// Where a container stands.
@@ -80,37 +101,58 @@ impl Container {
         }
     }
 
-    /// A container that was there before its kubelet, as its status tells: one that runs, or has failed for long and will
-    /// be tried again. Of others the status stays.
-    pub(super) fn found(plan: Plan, status: &Value, now: Timestamp) -> Option<Container> {
-        let time = |value: &Value| value.as_str().and_then(|text| text.parse().ok()).unwrap_or(now);
-        let waiting = &status["state"]["waiting"];
-        let last = status["lastState"].get("terminated").map(|last| Ended {
-            code: last["exitCode"].as_i64().unwrap_or_default(),
-            reason: plan.exit_reason,
-            started: time(&last["startedAt"]),
-            finished: time(&last["finishedAt"]),
-        });
-        let mut notices = Vec::new();
-        let (state, next) = match RETRIED.into_iter().find(|reason| waiting["reason"] == *reason) {
-            Some(reason) => {
-                let since = last.as_ref().map_or(now, |last| last.finished);
-                let (message, notice) = match reason {
-                    "CrashLoopBackOff" => (restart_message(&plan, LONGEST_PAUSE), Notice::RestartPause),
-                    _ => (pull_message(&plan.image), Notice::PullPause),
-                };
-                notices.push(notice);
-                (State::Waiting { reason, message: Some(message) }, Some(later(since, LONGEST_PAUSE)))
-            }
-            None => {
-                let since = time(status["state"]["running"].get("startedAt")?);
-                (State::Running { since }, plan.run.map(|run| later(since, run)))
-            }
-        };
+    /// A container that was there before its kubelet, as its status tells. `None` where another kubelet has started it: of those the
+    /// status stays.
+    pub(super) fn found(
+        plan: Plan,
+        waits_for_others: bool,
+        status: &Value,
+        uid: &str,
+        now: Timestamp,
+    ) -> Option<Container> {
         let restarts =
             status["restartCount"].as_u64().and_then(|count| count.try_into().ok()).unwrap_or_default();
+        let last = status["lastState"].get("terminated").map(|last| Ended::found(last, now));
+        let since = last.as_ref().map_or(now, |last| last.finished);
+        let message = || status["state"]["waiting"]["message"].as_str().map(str::to_owned);
+        let mut failures = restarts;
+        let mut notices = Vec::new();
+        let (state, next) = match status["state"]["waiting"]["reason"].as_str() {
+            Some(reason @ "CrashLoopBackOff") => {
+                let pause = pause(restarts);
+                failures = restarts.saturating_add(1);
+                notices.push(Notice::RestartPause);
+                let message = Some(restart_message(&plan, pause));
+                (State::Waiting { reason: known(reason)?, message }, Some(later(since, pause)))
+            }
+            Some(reason @ "ImagePullBackOff") => {
+                failures = MANY;
+                notices.push(Notice::PullPause);
+                let message = Some(pull_message(&plan.image));
+                (State::Waiting { reason: known(reason)?, message }, Some(later(since, LONGEST_PAUSE)))
+            }
+            Some(reason @ "InvalidImageName") => {
+                (State::Waiting { reason: known(reason)?, message: message() }, None)
+            }
+            Some(reason) => match known(reason) {
+                Some(reason) => (State::Waiting { reason, message: message() }, Some(now)),
+                None => return Some(Container { restarts, ..Container::new(plan, waits_for_others) }),
+            },
+            None => match status["state"].get("terminated") {
+                Some(ended) => {
+                    let ended = Ended::found(ended, now);
+                    let next = plan.restarts_after(ended.code).then_some(now);
+                    (State::Ended(ended), next)
+                }
+                None if status["containerID"] == container_id(uid, &plan.name, restarts) => {
+                    let since = time(&status["state"]["running"]["startedAt"], now);
+                    (State::Running { since }, plan.run.map(|run| later(since, run)))
+                }
+                None => return None,
+            },
+        };
         let begun =
-            Container { state, last, restarts, failures: MANY, next, notices, ..Container::new(plan, false) };
+            Container { state, last, restarts, failures, next, notices, ..Container::new(plan, false) };
         Some(Container { has_begun: true, ..begun })
     }
 
@@ -284,6 +326,15 @@ impl Container {
         let times = [self.next, self.started_at(), self.ready_at()];
         times.into_iter().flatten().filter(|at| *at > now).min()
     }
+}
+
+/// The same text, where it is a reason why a container waits whose turn has come.
+fn known(reason: &str) -> Option<&'static str> {
+    WAITS.into_iter().find(|known| *known == reason)
+}
+
+fn time(value: &Value, otherwise: Timestamp) -> Timestamp {
+    value.as_str().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
 fn note(notices: &mut Vec<Notice>, notice: Notice) {

@@ -85,7 +85,14 @@ impl Kubelet {
         }
         self.bound.observe(change);
         let key = Key::of(PODS, &change.object);
-        if change.deleted { self.forget(&key) } else { queue.add(key) }
+        let address = change.object["status"]["podIP"].as_str().unwrap_or_default();
+        if change.deleted {
+            self.forget(&key);
+            return self.addresses.give_back(address);
+        }
+        // Also before the kubelet takes the pod: another may get its address first.
+        self.addresses.reserve(address);
+        queue.add(key);
     }
 
     fn forget(&mut self, key: &Key) {
@@ -163,9 +170,6 @@ impl Kubelet {
         self.forget(key);
         let is_known = pod["status"]["containerStatuses"].is_array() || has_ended(pod);
         let address = pod["status"]["podIP"].as_str().map(str::to_owned);
-        if let Some(address) = &address {
-            self.addresses.reserve(address);
-        }
         let runtime = match is_known {
             true => Runtime::found(pod, cluster),
             false => Some(Runtime::new(pod, cluster)),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::behaviour::{Plan, Restart};
-use super::container::{Container, RETRIED, State};
+use super::container::{Container, State};
 use super::mounts::{self, Unmounted};
 use crate::api::Api;
 use crate::controllers::{Cluster, Delays, later};
@@ -42,7 +42,6 @@ impl Runtime {
     pub(super) fn new(pod: &Value, cluster: &Cluster<'_>) -> Runtime {
         let (init, main) = Plan::of_pod(pod, cluster);
         let waits = !init.is_empty();
-        let deadline = pod["spec"]["activeDeadlineSeconds"].as_u64().map(Duration::from_secs);
         Runtime {
             uid: object::field(pod, "metadata.uid"),
             started: cluster.now,
@@ -52,36 +51,35 @@ impl Runtime {
             address: None,
             init: init.into_iter().map(|plan| Container::new(plan, true)).collect(),
             main: main.into_iter().map(|plan| Container::new(plan, waits)).collect(),
-            deadline: deadline.map(|deadline| later(cluster.now, deadline)),
+            deadline: deadline(pod, cluster.now),
             is_past_deadline: false,
         }
     }
 
-    /// What runs of a pod that was there before its kubelet; `None` where that does not change any more.
+    /// What runs of a pod that was there before its kubelet; `None` where that is not this kubelet's and does not change any more.
     pub(super) fn found(pod: &Value, cluster: &Cluster<'_>) -> Option<Runtime> {
-        let statuses = pod["status"]["containerStatuses"].as_array()?;
-        let is_retried = |status: &Value| {
-            status["state"]["waiting"]["reason"].as_str().is_some_and(|reason| RETRIED.contains(&reason))
+        let new = Runtime::new(pod, cluster);
+        let (uid, waits) = (new.uid.clone(), !new.init.is_empty());
+        let found = |containers: Vec<Container>, field: &str| {
+            let statuses = pod["status"][field].as_array();
+            let found = containers.into_iter().map(|Container { plan, .. }| {
+                let status = statuses?.iter().find(|status| status["name"] == plan.name.as_str())?;
+                Container::found(plan, waits, status, &uid, cluster.now)
+            });
+            found.collect::<Option<Vec<_>>>()
         };
-        if !statuses.iter().any(is_retried) {
-            return None;
-        }
-        let (init, main) = Plan::of_pod(pod, cluster);
-        if !init.is_empty() {
-            return None;
-        }
-        let containers = main.into_iter().map(|plan| {
-            let status = statuses.iter().find(|status| status["name"] == plan.name.as_str())?;
-            Container::found(plan, status, cluster.now)
-        });
         let started = pod["status"]["startTime"].as_str().and_then(|time| time.parse().ok());
         let started = started.unwrap_or(cluster.now);
+        let address = pod["status"]["podIP"].as_str().map(str::to_owned);
         Some(Runtime {
             started,
-            mounted: Some(started),
-            address: pod["status"]["podIP"].as_str().map(str::to_owned),
-            main: containers.collect::<Option<_>>()?,
-            ..Runtime::new(pod, cluster)
+            // A pod has its address once its volumes are mounted.
+            mounted: address.is_some().then_some(started),
+            address,
+            init: found(new.init, "initContainerStatuses")?,
+            main: found(new.main, "containerStatuses")?,
+            deadline: deadline(pod, started),
+            ..new
         })
     }
 
@@ -202,6 +200,11 @@ impl Runtime {
             false => "Succeeded",
         }
     }
+}
+
+/// When a pod that was started has been running for as long as it may.
+fn deadline(pod: &Value, started: Timestamp) -> Option<Timestamp> {
+    pod["spec"]["activeDeadlineSeconds"].as_u64().map(|seconds| later(started, Duration::from_secs(seconds)))
 }
 
 /// The pause before something is looked for again that was not there so many times before.

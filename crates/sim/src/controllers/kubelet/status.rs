@@ -139,10 +139,14 @@ fn status(container: &Container, uid: &str, now: Timestamp) -> Value {
     });
     if container.is_running() || last.is_some() || matches!(state, State::Ended(_)) {
         status["imageID"] = format!("{}@sha256:{}", plan.image, digest(&plan.image)).into();
-        let run = format!("{uid}/{}/{restarts}", plan.name);
-        status["containerID"] = format!("containerd://{}", digest(&run)).into();
+        status["containerID"] = container_id(uid, &plan.name, *restarts).into();
     }
     status
+}
+
+/// The id of a container of the pod with this uid.
+pub(super) fn container_id(uid: &str, name: &str, restarts: u32) -> String {
+    format!("containerd://{}", digest(&format!("{uid}/{name}/{restarts}")))
 }
 
 fn waiting(reason: &str, message: Option<&str>) -> Value {

@@ -1,0 +1,145 @@
+//! Processes that are killed, and those that go on in their place.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::{Process, eventually, eventually_within};
+
+use crate::started::{Started, client};
+
+const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const PODS: &str = "/api/v1/namespaces/cart/pods";
+
+/// Whoever has the kubeconfig.
+struct Administrator {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+}
+
+impl Administrator {
+    fn new(kubeconfig: &Path) -> Result<Self> {
+        let kubeconfig: Value = serde_json::from_str(&std::fs::read_to_string(kubeconfig)?)?;
+        let (cluster, user) = (&kubeconfig["clusters"][0]["cluster"], &kubeconfig["users"][0]["user"]);
+        let text = |value: &Value| value.as_str().map(str::to_owned).context("a text");
+        let authority = BASE64_STANDARD.decode(text(&cluster["certificate-authority-data"])?)?;
+        // The process's provider of cryptography is set with the other client.
+        client();
+        let http = reqwest::Client::builder()
+            .tls_certs_only([reqwest::Certificate::from_pem(&authority)?])
+            .build()?;
+        Ok(Self { http, url: text(&cluster["server"])?, token: text(&user["token"])? })
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let request = self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token);
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let answer = request.header("content-type", "application/json").body(body).send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status.is_success(), "{status}: {text}");
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// The names and uids at a path, in their order.
+    async fn ids(&self, path: &str) -> Result<Vec<(String, String)>> {
+        let list = self.ask(Method::GET, path, None).await?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let id = |item: &Value| (text(&item["metadata"]["name"]), text(&item["metadata"]["uid"]));
+        Ok(list["items"].as_array().context("items")?.iter().map(id).collect())
+    }
+}
+
+#[tokio::test]
+async fn the_quick_starts_cluster_outlives_its_process() -> Result<()> {
+    let directory = TempDir::new()?;
+    let kubeconfig = directory.path().join("demo.kubeconfig");
+    let mut first = Started::new(directory.path(), &[]).await?;
+    let administrator = Administrator::new(&kubeconfig)?;
+    let nodes = administrator.ids("/api/v1/nodes").await?;
+    let before = administrator.ids(PODS).await?;
+    ensure!(nodes.len() == 4 && before.len() == 4, "{nodes:?} {before:?}");
+    let deleted = &before[0].0;
+    administrator.ask(Method::DELETE, &format!("/api/v1/namespaces/cart/pods/{deleted}"), None).await?;
+    let replaced = eventually_within(Duration::from_secs(60), "a replacement", async || {
+        let pods = administrator.ids(PODS).await.ok()?;
+        (pods.len() == 4 && pods.iter().all(|(name, _)| name != deleted)).then_some(pods)
+    })
+    .await?;
+    let file = std::fs::read_to_string(&kubeconfig)?;
+    first.process.kill().await?;
+
+    let second = Started::new(directory.path(), &[]).await?;
+    // The kubeconfig is the same, and so the administrator of the first process goes on as well.
+    assert_eq!(std::fs::read_to_string(&kubeconfig)?, file);
+    assert_eq!(administrator.ids("/api/v1/nodes").await?, nodes);
+    assert_eq!(administrator.ids(PODS).await?, replaced);
+    let ready = administrator.ask(Method::GET, "/api/v1/nodes", None).await?;
+    for node in ready["items"].as_array().into_iter().flatten() {
+        let conditions = node["status"]["conditions"].as_array().into_iter().flatten();
+        let is_ready = conditions.filter(|is| is["type"] == "Ready").all(|is| is["status"] == "True");
+        ensure!(is_ready, "{node}");
+    }
+    eventually("the agent's answer", async || {
+        second.namespaces().await.is_ok_and(|answer| answer["success"] == true).then_some(())
+    })
+    .await?;
+    second.stop().await
+}
+
+#[tokio::test]
+async fn every_write_that_was_answered_is_there_after_a_kill() -> Result<()> {
+    let directory = TempDir::new()?;
+    let (state, kubeconfig) = (directory.path().join("state"), directory.path().join("k.yaml"));
+    let start = async || -> Result<Process> {
+        let (state, kubeconfig) = (state.display().to_string(), kubeconfig.display().to_string());
+        let arguments = ["sim", "--seed", "empty", "--state-dir", &state, "--kubeconfig-out", &kubeconfig];
+        let process = Process::start("kubesage", arguments, [])?;
+        process.output_with(|output| output.contains("Stop it with Ctrl-C").then_some(())).await?;
+        Ok(process)
+    };
+    let mut written = Vec::new();
+    for round in 0..3 {
+        let mut process = start().await?;
+        let administrator = Administrator::new(&kubeconfig)?;
+        let present = administrator.ids(CONFIG_MAPS).await?;
+        let missing: Vec<_> = written.iter().filter(|id| !present.contains(id)).collect();
+        ensure!(missing.is_empty(), "{missing:?} were answered before kill {round}");
+        let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let writing = tokio::spawn(async move {
+            for number in 0.. {
+                let name = format!("round-{round}-{number}");
+                let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name } });
+                // The process is gone.
+                let Ok(made) = administrator.ask(Method::POST, CONFIG_MAPS, Some(&object)).await else {
+                    return;
+                };
+                let uid = made["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+                if told.send((name, uid)).is_err() {
+                    return;
+                }
+            }
+        });
+        for _ in 0..50 {
+            written.push(heard.recv().await.context("a write was refused")?);
+        }
+        process.kill().await?;
+        writing.await?;
+        while let Some(id) = heard.recv().await {
+            written.push(id);
+        }
+    }
+    ensure!(written.len() >= 150, "{}", written.len());
+
+    // What is no such file is told, with what to do.
+    std::fs::write(state.join("cluster.log"), "something else\n")?;
+    let arguments = ["sim", "--state-dir", &state.display().to_string()];
+    let mut process = Process::start("kubesage", arguments, [])?;
+    assert!(!process.wait().await?.success());
+    let log = process.log();
+    ensure!(log.contains("delete the directory") && log.contains(&state.display().to_string()), "{log}");
+    Ok(())
+}
