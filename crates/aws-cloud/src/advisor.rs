@@ -134,3 +134,76 @@ impl Bands {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::{Router, routing::get};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// The form of the file, with a type of each range.
+    const FILE: &str = r#"{
+        "global_rate": "<5%",
+        "instance_types": {"m5.large": {"emr": true, "cores": 2, "ram_gb": 8.0}},
+        "ranges": [
+            {"index": 0, "label": "<5%", "dots": 0, "max": 5},
+            {"index": 1, "label": "5-10%", "dots": 1, "max": 11},
+            {"index": 2, "label": "10-15%", "dots": 2, "max": 16},
+            {"index": 3, "label": "15-20%", "dots": 3, "max": 22},
+            {"index": 4, "label": ">20%", "dots": 4, "max": 100}
+        ],
+        "spot_advisor": {"us-east-1": {
+            "Windows": {"m5.large": {"s": 40, "r": 4}},
+            "Linux": {
+                "m5.large": {"s": 70, "r": 0}, "c5.large": {"s": 70, "r": 1}, "r5.large": {"s": 70, "r": 2},
+                "t3.large": {"s": 70, "r": 3}, "m4.large": {"s": 70, "r": 4}, "m3.large": {"s": 70, "r": 9}
+            }
+        }}
+    }"#;
+
+    async fn serving(body: String) -> (SpotAdvisor, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let answer = async move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            body.clone()
+        };
+        let router = Router::new().route("/", get(answer));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (SpotAdvisor::new(Some(url.parse().unwrap())).unwrap(), asked)
+    }
+
+    #[tokio::test]
+    async fn bands_are_read_and_kept() {
+        let (advisor, asked) = serving(FILE.to_owned()).await;
+        let bands = advisor.bands().await.unwrap();
+        for (name, expected) in [
+            ("m5.large", Some(InterruptionBand::Below5)),
+            ("c5.large", Some(InterruptionBand::From5To10)),
+            ("r5.large", Some(InterruptionBand::From10To15)),
+            ("t3.large", Some(InterruptionBand::From15To20)),
+            ("m4.large", Some(InterruptionBand::Above20)),
+            ("m3.large", None),
+            ("x1.large", None),
+        ] {
+            assert_eq!(bands.band("us-east-1", &name.parse().unwrap()), expected, "{name}");
+        }
+        assert_eq!(bands.band("us-west-1", &"m5.large".parse().unwrap()), None);
+        assert!(advisor.bands().await.is_some());
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_not_known_and_not_asked_for_again_at_once() {
+        for body in ["{}".to_owned(), " ".repeat(MOST_BYTES + 1)] {
+            let (advisor, asked) = serving(body).await;
+            assert!(advisor.bands().await.is_none() && advisor.bands().await.is_none());
+            assert_eq!(asked.load(Ordering::Relaxed), 1);
+        }
+    }
+}

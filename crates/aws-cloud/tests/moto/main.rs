@@ -34,7 +34,6 @@ fn main() -> ExitCode {
         }),
         trial("a_launch_is_told_whole", own::a_launch_is_told_whole),
         trial("a_template_may_have_network_interfaces", own::a_template_may_have_network_interfaces),
-        trial("many_instances_come_in_pages", own::many_instances_come_in_pages),
         trial("a_full_group_takes_no_more", own::a_full_group_takes_no_more),
         trial("what_moto_fails_at_is_not_known", own::what_moto_fails_at_is_not_known),
         trial("a_zone_has_offers", own::a_zone_has_offers),

@@ -61,25 +61,6 @@ pub(crate) async fn a_template_may_have_network_interfaces(account: &Account) ->
     Ok(())
 }
 
-/// A page has 1000 reservations; moto's first has 100 when it is not asked for more.
-pub(crate) async fn many_instances_come_in_pages(account: &Account) -> Result<()> {
-    let images = account.ec2.describe_images().owners("amazon").send().await?;
-    let image = images.images()[0].image_id().context("an image")?;
-    let tag = aws_sdk_ec2::types::Tag::builder().key("paged").value("yes").build();
-    let tagged = aws_sdk_ec2::types::TagSpecification::builder()
-        .resource_type(aws_sdk_ec2::types::ResourceType::Instance)
-        .tags(tag)
-        .build();
-    for _ in 0..110 {
-        let call = account.ec2.run_instances().image_id(image).min_count(1).max_count(1);
-        call.tag_specifications(tagged.clone()).send().await?;
-    }
-    let found = account.cloud.instances_tagged("paged").await?;
-    ensure!(found.len() == 110, "{}", found.len());
-    ensure!(account.cloud.instances_tagged("other").await?.is_empty());
-    Ok(())
-}
-
 /// The part of `groups_keep_within_their_bounds` that moto has. AWS says `ValidationError`, which is `Refused`; moto says
 /// `ResourceContention`. It keeps no group at its minimum.
 pub(crate) async fn a_full_group_takes_no_more(account: &Account) -> Result<()> {
