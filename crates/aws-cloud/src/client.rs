@@ -1,4 +1,4 @@
-//! The clients of the three services.
+//! The clients of the services.
 
 use std::time::Duration;
 
@@ -20,11 +20,16 @@ const READ_TRIES: u32 = 2;
 /// The SDK waits for up to 20 seconds between tries by default.
 const MOST_BACKOFF: Duration = Duration::from_secs(1);
 
+/// The price list of all regions is served in a few of them
+/// (<https://docs.aws.amazon.com/general/latest/gr/billing.html>).
+const PRICE_LIST_REGION: &str = "us-east-1";
+
 /// An account in a region, as its role may use it. The role is assumed when that is needed.
 pub struct AwsCloud {
     pub(crate) ec2: aws_sdk_ec2::Client,
     pub(crate) groups: aws_sdk_autoscaling::Client,
     pub(crate) eks: aws_sdk_eks::Client,
+    pub(crate) pricing: aws_sdk_pricing::Client,
     pub(crate) changes: Changes,
     pub(crate) catalog: Catalog,
     pub(crate) advisor: Option<SpotAdvisor>,
@@ -66,12 +71,14 @@ impl AwsCloud {
             )
             .timeout_config(times.clone().operation_attempt_timeout(timeouts.attempt).build())
             .build();
+        let at_price_list = reads.to_builder().region(Region::from_static(PRICE_LIST_REGION)).build();
         let once =
             common.into_builder().retry_config(RetryConfig::disabled()).timeout_config(times.build()).build();
         Self {
             ec2: aws_sdk_ec2::Client::new(&reads),
             groups: aws_sdk_autoscaling::Client::new(&reads),
             eks: aws_sdk_eks::Client::new(&reads),
+            pricing: aws_sdk_pricing::Client::new(&at_price_list),
             changes: Changes {
                 ec2: aws_sdk_ec2::Client::new(&once),
                 groups: aws_sdk_autoscaling::Client::new(&once),

@@ -1,4 +1,4 @@
-//! The cloud on AWS: EC2, EC2 Auto Scaling and EKS, in an account whose role `aws-access` assumes.
+//! The cloud on AWS: EC2, EC2 Auto Scaling, EKS and the price list, in an account whose role `aws-access` assumes.
 //!
 //! The SDK of EC2 alone takes minutes to compile, so nothing but what runs on AWS depends on this crate.
 

@@ -1,6 +1,7 @@
 //! What can be bought in a zone.
 
 mod kinds;
+mod list_prices;
 mod prices;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -11,6 +12,7 @@ use moka::future::Cache;
 
 use crate::{AwsCloud, instances::filter};
 use kinds::Kinds;
+use list_prices::ListPrices;
 
 /// Types come every few weeks, and to a zone every few days.
 const GOOD_FOR: Duration = Duration::from_hours(6);
@@ -20,6 +22,7 @@ const MOST_ZONES: u64 = 64;
 /// What seldom changes, and takes a dozen pages to read.
 pub(crate) struct Catalog {
     kinds: Cache<(), Arc<Kinds>>,
+    list_prices: Cache<(), Arc<ListPrices>>,
     offered: Cache<Zone, Arc<BTreeSet<InstanceType>>>,
 }
 
@@ -27,19 +30,23 @@ impl Catalog {
     pub(crate) fn new() -> Self {
         Self {
             kinds: Cache::builder().max_capacity(1).time_to_live(GOOD_FOR).build(),
+            list_prices: Cache::builder().max_capacity(1).time_to_live(GOOD_FOR).build(),
             offered: Cache::builder().max_capacity(MOST_ZONES).time_to_live(GOOD_FOR).build(),
         }
     }
 }
 
 impl AwsCloud {
-    /// Every type that the zone has, with the spot prices of now. List prices are not EC2's to tell.
+    /// Every type that the zone has, with the spot prices of now. Without list prices, which a role may not be allowed to read, and without
+    /// the advisor there are offers all the same.
     pub(crate) async fn all_offers(&self, zone: &Zone) -> Result<Vec<Offer>, CloudError> {
         let own = |error: Arc<CloudError>| (*error).clone();
         let kinds = self.catalog.kinds.try_get_with((), self.kinds()).await.map_err(own)?;
         let offered =
             self.catalog.offered.try_get_with(zone.clone(), self.offered(zone)).await.map_err(own)?;
         let prices = self.spot_prices(zone).await?;
+        let listed = self.catalog.list_prices.try_get_with((), self.list_prices()).await;
+        let listed = listed.inspect_err(|error| tracing::warn!(%error, "list prices are not known")).ok();
         let bands = match &self.advisor {
             Some(advisor) => Some(advisor.bands().await),
             None => None,
@@ -55,7 +62,7 @@ impl AwsCloud {
                 memory_mib: kind.memory_mib,
                 architecture: kind.architecture,
                 burstable: kind.burstable,
-                on_demand: None,
+                on_demand: listed.as_ref().and_then(|prices| prices.get(instance_type)).copied(),
                 spot: prices.get(instance_type).copied(),
                 interruption,
             })

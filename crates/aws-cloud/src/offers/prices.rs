@@ -43,7 +43,7 @@ fn newest(history: &[SpotPrice]) -> BTreeMap<InstanceType, Price> {
 }
 
 /// Dollars an hour as AWS writes them, such as `0.034500`. Rounded up: nothing is to look cheaper than it is.
-fn price(text: &str) -> Option<Price> {
+pub(super) fn price(text: &str) -> Option<Price> {
     let (dollars, fraction) = text.split_once('.').unwrap_or((text, ""));
     let is_number = |text: &str| text.len() <= 12 && text.bytes().all(|b| b.is_ascii_digit());
     if dollars.is_empty() || !is_number(dollars) || !is_number(fraction) {

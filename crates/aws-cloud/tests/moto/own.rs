@@ -87,7 +87,7 @@ pub(crate) async fn what_moto_fails_at_is_not_known(account: &Account) -> Result
     Ok(())
 }
 
-/// moto has the types and zones of AWS, and one price for all of them: a thousandth of a cent.
+/// moto has the types and zones of AWS, one spot price for all of them (a thousandth of a cent), and no price list.
 pub(crate) async fn a_zone_has_offers(account: &Account) -> Result<()> {
     let offers = account.cloud.offers(&ZONE.parse()?).await?;
     ensure!(offers.len() > 300, "{}", offers.len());
