@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::Result;
 use aws_access::{Sessions, Sts, StsOptions};
 use aws_cloud::{AwsCloud, Settings, Timeouts};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Form, Router, routing::post};
+use axum::{Router, routing::post};
 use testkit::ReplayedSts;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -20,6 +20,7 @@ pub(crate) type Asked = HashMap<String, String>;
 pub(crate) enum Answer {
     /// The elements within that of the answer.
     Told(&'static str),
+    Json(String),
     /// Status, code and words, as EC2 writes them.
     Ec2(u16, &'static str, &'static str),
     /// The same, as EC2 Auto Scaling writes them.
@@ -55,7 +56,8 @@ impl Aws {
         let url = format!("http://{}", listener.local_addr()?);
         let asked = Arc::new(Mutex::new(Vec::<Asked>::new()));
         let (answer, noted) = (Arc::new(answer), Arc::clone(&asked));
-        let handler = move |Form(form): Form<Asked>| async move {
+        let handler = move |headers: HeaderMap, body: String| async move {
+            let form = asked_for(&headers, &body);
             let action = form.get("Action").cloned().unwrap_or_default();
             let before = {
                 let mut noted = noted.lock().expect("nobody has panicked");
@@ -97,6 +99,17 @@ impl Aws {
     }
 }
 
+/// EC2 and Auto Scaling are asked by forms. The price list is asked by JSON, and the action is in a header.
+fn asked_for(headers: &HeaderMap, body: &str) -> Asked {
+    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+    match target.and_then(|target| target.split_once('.')) {
+        Some((_, action)) => [("Action", action), ("Body", body)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        None => serde_urlencoded::from_str(body).unwrap_or_default(),
+    }
+}
+
 fn times(asked: &[Asked], action: &str) -> usize {
     asked.iter().filter(|form| form.get("Action").is_some_and(|name| name == action)).count()
 }
@@ -109,6 +122,7 @@ async fn respond(action: &str, answer: Answer) -> Response {
             &format!("<{action}Response><{action}Result>{inner}</{action}Result></{action}Response>"),
         ),
         Answer::Told(inner) => xml(200, &format!("<{action}Response>{inner}</{action}Response>")),
+        Answer::Json(text) => ([(header::CONTENT_TYPE, "application/x-amz-json-1.1")], text).into_response(),
         Answer::Ec2(status, code, message) => {
             let error = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
             xml(status, &format!("<Response><Errors>{error}</Errors><RequestID>r-1</RequestID></Response>"))

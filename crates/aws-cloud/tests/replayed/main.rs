@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use cloud::{CloudChanges as _, CloudError, CloudReads as _, GroupName, InstanceId, Launch, Lifecycle};
+use cloud::{
+    CloudChanges as _, CloudError, CloudReads as _, GroupName, InstanceId, Launch, Lifecycle, Price,
+};
+use serde_json::json;
 
 use aws::{Answer, Aws};
 
@@ -179,6 +182,41 @@ async fn all_pages_are_read() -> Result<()> {
     ensure!(found.len() == 2 && found[0].lifecycle == Lifecycle::Spot && found[1].id == id(), "{found:?}");
     let asked = aws.last("DescribeInstances").context("a request")?;
     ensure!(asked["NextToken"] == "more" && asked["Filter.1.Value.1"] == "kubesage:saga", "{asked:?}");
+    Ok(())
+}
+
+/// moto has no price list.
+#[tokio::test]
+async fn an_offer_has_its_prices() -> Result<()> {
+    let types = "<instanceTypeSet><item><instanceType>m5.large</instanceType>\
+        <processorInfo><supportedArchitectures><item>x86_64</item></supportedArchitectures></processorInfo>\
+        <vCpuInfo><defaultVCpus>2</defaultVCpus></vCpuInfo><memoryInfo><sizeInMiB>8192</sizeInMiB></memoryInfo>\
+        </item></instanceTypeSet>";
+    let offerings = "<instanceTypeOfferingSet><item><instanceType>m5.large</instanceType></item>\
+        <item><instanceType>m5.unheard</instanceType></item></instanceTypeOfferingSet>";
+    let history = "<spotPriceHistorySet><item><instanceType>m5.large</instanceType><spotPrice>0.034500</spotPrice>\
+        <timestamp>2026-01-02T03:04:05.000Z</timestamp></item></spotPriceHistorySet>";
+    let line = json!({
+        "product": {"attributes": {"instanceType": "m5.large"}},
+        "terms": {"OnDemand": {"S.T": {"priceDimensions": {"S.T.R": {"unit": "Hrs", "pricePerUnit": {"USD": "0.0960000000"}}}}}},
+    });
+    let list = json!({"FormatVersion": "aws_v1", "PriceList": [line.to_string()]}).to_string();
+    let aws = Aws::new(move |action, _| match action {
+        "DescribeInstanceTypes" => Answer::Told(types),
+        "DescribeInstanceTypeOfferings" => Answer::Told(offerings),
+        "DescribeSpotPriceHistory" => Answer::Told(history),
+        _ => Answer::Json(list.clone()),
+    })
+    .await?;
+    for _ in 0..2 {
+        let offers = aws.cloud.offers(&"us-east-1a".parse()?).await?;
+        ensure!(offers.len() == 1 && offers[0].vcpus == 2 && offers[0].memory_mib == 8192, "{offers:?}");
+        ensure!(offers[0].on_demand == Some(Price(960)) && offers[0].spot == Some(Price(345)), "{offers:?}");
+    }
+    // Spot prices are those of now; the rest is kept.
+    ensure!(aws.times("DescribeSpotPriceHistory") == 2 && aws.times("DescribeInstanceTypes") == 1);
+    let asked = aws.last("GetProducts").context("it asks for list prices")?;
+    ensure!(aws.times("GetProducts") == 1 && asked["Body"].contains("us-east-1"), "{asked:?}");
     Ok(())
 }
 
