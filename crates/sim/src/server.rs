@@ -149,8 +149,10 @@ impl Sim {
         let listener = listen(options.listen, found.kept(PORT)?).await?;
         let in_use = |source| SimError::Listen { address: options.listen, source };
         let address = listener.local_addr().map_err(in_use)?;
-        let admin_token =
-            options.admin_token.map_or_else(|| found.kept(ADMIN_TOKEN), |token| Ok(Some(token)))?;
+        let admin_token = match options.admin_token {
+            Some(token) => Some(token),
+            None => found.kept(ADMIN_TOKEN)?,
+        };
         let mut tokens = Tokens::new(admin_token).map_err(CertificateError::Key)?;
         if let Some((account, _)) = &account {
             let roles = Arc::clone(account.roles());

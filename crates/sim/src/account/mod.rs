@@ -50,10 +50,11 @@ impl Account {
         found: &Found,
         journal: Option<Arc<Journal>>,
     ) -> Result<(Account, Machines), StateError> {
-        let random = || hex::encode(rand::random::<[u8; 16]>());
-        let external_id =
-            options.external_id.clone().map_or_else(|| found.kept(EXTERNAL_ID), |id| Ok(Some(id)))?;
-        let external_id = external_id.unwrap_or_else(random);
+        let external_id = match &options.external_id {
+            Some(id) => Some(id.clone()),
+            None => found.kept(EXTERNAL_ID)?,
+        };
+        let external_id = external_id.unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
         let roles =
             Arc::new(Roles::new(options.session, found.kept(ROLES)?.unwrap_or_default(), journal.clone()));
         roles.accept(&options.role_arn, &external_id);

@@ -6,11 +6,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use reqwest::Method;
 use serde_json::json;
 use sim::{Options, Seed, Sim, SimError, StateError};
 use tempfile::TempDir;
 
-use crate::common::{FILE, kept, killed_now};
+use crate::common::{FILE, kept, killed_now, sim};
 
 fn options(directory: &Path) -> Options {
     let state_dir = Some(directory.to_owned());
@@ -69,6 +70,34 @@ async fn what_is_damaged_or_of_another_version_is_refused_and_stays() -> Result<
     }
     fs::write(&path, good)?;
     Sim::start(options(image.path())).await?;
+    Ok(())
+}
+
+/// Nobody is told of what would be gone, and the cluster ends.
+#[tokio::test]
+async fn what_cannot_be_written_is_not_answered() -> Result<()> {
+    let directory = TempDir::new()?;
+    let state = directory.path().join("state");
+    let cluster = kept(&state, options(&state)).await?;
+    // What follows is long enough for the file to be written anew.
+    fs::remove_dir_all(&state)?;
+    let text = "x".repeat(900_000);
+    let mut answers = Vec::new();
+    for number in 0..10 {
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": number.to_string() },
+            "data": { "text": text },
+        });
+        let body = Some(object);
+        match cluster.call(Method::POST, "/api/v1/namespaces/default/configmaps", body).await {
+            Ok((status, _)) => answers.push(status),
+            // It has ended.
+            Err(_) => break,
+        }
+    }
+    let first_bad = answers.iter().position(|status| *status != 201).context("all was answered")?;
+    assert!(first_bad > 0 && answers[first_bad..].iter().all(|status| *status == 500), "{answers:?}");
+    sim(&cluster).ended().await;
     Ok(())
 }
 

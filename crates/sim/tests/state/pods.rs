@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use reqwest::Method;
 use serde_json::{Value, json};
-use sim::{Delays, Options, Seed};
+use sim::{Delays, Options, Programs, Seed};
 use tempfile::TempDir;
 
 use crate::common::{after_kill, kept, killed_now, sim, stay_away, until, until_gone};
@@ -156,6 +156,34 @@ async fn pods_that_were_starting_start() -> Result<()> {
     for name in ["plain", "init"] {
         until(&second, &format!("{path}/{name}"), is_ready).await?;
     }
+    Ok(())
+}
+
+/// A program is gone with the process, and its container goes on in another.
+#[tokio::test]
+async fn programs_begin_anew() -> Result<()> {
+    let directory = TempDir::new()?;
+    let options = || {
+        let programs = Programs::default().with("example.com/program", async |run| {
+            run.set_ready(true);
+            run.stop.cancelled().await;
+        });
+        Options { programs, ..options(Delays::none()) }
+    };
+    let first = kept(directory.path(), options()).await?;
+    let path = first.core("pods");
+    let containers = json!({ "containers": [{ "name": "c", "image": "example.com/program:1" }] });
+    first.post(&path, pod("program", &containers)).await?;
+    let before = until(&first, &format!("{path}/program"), is_ready).await?;
+
+    let (second, _image) = after_kill(directory.path(), options()).await?;
+    let version = &before["metadata"]["resourceVersion"];
+    let after = until(&second, &format!("{path}/program"), |pod| {
+        is_ready(pod) && pod["metadata"]["resourceVersion"] != *version
+    })
+    .await?;
+    assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
+    assert_eq!(after["status"]["containerStatuses"], before["status"]["containerStatuses"]);
     Ok(())
 }
 
