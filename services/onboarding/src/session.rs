@@ -41,7 +41,7 @@ use posed::{Asked, Posed};
 use questions::Questions;
 
 pub(crate) use budget::Budget;
-pub(crate) use pace::Pace;
+pub(crate) use pace::{Pace, Turn};
 pub(crate) use posed::Reader;
 pub(crate) use questions::Question;
 use registry::NotInserted;

@@ -51,17 +51,16 @@ async fn connect(State(state): State<Connect>, request: Request) -> Result<Respo
         Problem::new(ErrorCode::Unavailable, "too many agents are connected here; try again")
             .retry_after(FULL)
     })?;
-    if !state.sessions.turn().await {
-        let detail = "too many agents connect at once; try again";
-        return Err(Problem::new(ErrorCode::Unavailable, detail).retry_after(FULL));
-    }
+    let turn = state.sessions.turn().await.ok_or_else(|| {
+        Problem::new(ErrorCode::Unavailable, "too many agents connect at once; try again").retry_after(FULL)
+    })?;
     let identity = admit(&state, &key, &agent_id).await?;
     let (answer, socket) = upgrade.accept();
     let sessions = Arc::clone(&state.sessions);
     state.sessions.tasks.spawn(async move {
         match socket.await {
             // A task of its own, so that nothing of the upgrade is kept for as long as the session.
-            Ok(socket) => drop(sessions.tasks.clone().spawn(sessions.run(socket, identity, place))),
+            Ok(socket) => drop(sessions.tasks.clone().spawn(sessions.run(socket, identity, place, turn))),
             Err(error) => tracing::debug!(%error, "an agent went away during the upgrade"),
         }
     });

@@ -1,6 +1,6 @@
 //! The task of a session, from `hello` to the end.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use contracts::{
     Timestamp,
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use web::metrics::refused;
 
 use super::{
-    Bounds, NotInserted, Pace, Registry, SessionHandle, SessionSettings, Shared,
+    Bounds, NotInserted, Pace, Registry, SessionHandle, SessionSettings, Shared, Turn,
     end::End,
     frame::{self, Frame},
     serve::Session,
@@ -33,6 +33,8 @@ use crate::{
 
 /// An agent has a capability for each command, of which there are a dozen.
 const MAX_CAPABILITIES: usize = 64;
+/// An agent that has a connection says `hello` at once.
+const HELLO_SOON: Duration = Duration::from_secs(1);
 /// What an agent is told that has taken the place of another process.
 const HAS_REPLACED: &str =
     "another process with this agent's id had a session, which has been ended: if it still runs, stop it";
@@ -66,10 +68,10 @@ impl Sessions {
         Arc::clone(&self.sockets).try_acquire_owned().inspect_err(|_| refused("max_sessions")).ok()
     }
 
-    /// Waits until one more agent may be let in; false when too many wait already, or this process stops.
-    pub(crate) async fn turn(&self) -> bool {
+    /// Waits until one more agent may be let in; `None` when too many wait already, or this process stops.
+    pub(crate) async fn turn(&self) -> Option<Turn> {
         let turn = self.pace.turn(self.directory.replicas());
-        self.shutdown.run_until_cancelled(turn).await.unwrap_or_default()
+        self.shutdown.run_until_cancelled(turn).await.flatten()
     }
 
     /// Runs a session to its end, and keeps its place so long.
@@ -81,11 +83,12 @@ impl Sessions {
         socket: Socket,
         identity: AgentIdentity,
         place: OwnedSemaphorePermit,
+        turn: Turn,
     ) -> impl Future<Output = ()> + Send {
         let (mut socket, identity) = (Box::new(socket), Box::new(identity));
         async move {
             let (agent_id, cluster_id) = (identity.agent_id.clone(), identity.cluster_id.clone());
-            let (end, session) = match Box::pin(self.open(&mut socket, identity)).await {
+            let (end, session) = match Box::pin(self.open(&mut socket, identity, turn)).await {
                 Ok(shared) => {
                     // Whoever waits for an answer learns that none will come before the agent is told why.
                     let end = Session::new(&self, &mut socket, &shared).serve().await;
@@ -126,11 +129,18 @@ impl Sessions {
     }
 
     /// Makes the session this replica's and known, and welcomes the agent.
-    async fn open(&self, socket: &mut Socket, identity: Box<AgentIdentity>) -> Result<Arc<Shared>, End> {
-        let hello = self.greet(socket, &identity).await?;
+    async fn open(
+        &self,
+        socket: &mut Socket,
+        identity: Box<AgentIdentity>,
+        turn: Turn,
+    ) -> Result<Arc<Shared>, End> {
+        let (hello, turn) = self.greet_in_turn(socket, &identity, turn).await?;
         let vitals = opening_vitals(&hello, self.clock.now());
         let opening = self.registry.begin(&identity);
         let (claimed, claimed_as) = self.directory.claim(&identity, &hello).await.map_err(not_claimed)?;
+        // What follows is to wait for others.
+        drop(turn);
         let (to, has_replaced) = (claimed.successor(&hello), claimed.has_replaced(&hello));
         let handle = SessionHandle::new(Uuid::now_v7(), claimed.epoch(), *identity, hello, &self.bounds);
         let shared = Arc::clone(&handle.0);
@@ -178,6 +188,23 @@ impl Sessions {
         shared.mailbox.close();
         metrics::gauge!("agent_sessions").decrement(1);
         metrics::counter!("agent_sessions_ended_total", "reason" => end.label()).increment(1);
+    }
+
+    /// Waits for `hello`; an agent that is slow to say it keeps others from their turn for a moment only.
+    async fn greet_in_turn(
+        &self,
+        socket: &mut Socket,
+        identity: &AgentIdentity,
+        turn: Turn,
+    ) -> Result<(Hello, Option<Turn>), End> {
+        let mut greeting = pin!(self.greet(socket, identity));
+        match timeout(HELLO_SOON, &mut greeting).await {
+            Ok(hello) => Ok((hello?, Some(turn))),
+            Err(_) => {
+                drop(turn);
+                Ok((greeting.await?, None))
+            }
+        }
     }
 
     /// Waits for `hello` and checks it.
