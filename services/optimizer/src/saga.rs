@@ -7,9 +7,13 @@
 mod engine;
 mod entry;
 mod log;
+mod reach;
 mod state;
+mod timing;
 
-pub use engine::{Engine, Reach, Timing};
+pub use engine::Engine;
 pub use entry::{Ending, Entry, Event, NewSaga, RunMode, SagaId};
 pub use log::{Claimed, Lease, Log, LogError, Owner};
+pub use reach::{NotLive, Reach};
 pub use state::{Direction, Next, Stage, State};
+pub use timing::Timing;

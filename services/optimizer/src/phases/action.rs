@@ -1,5 +1,7 @@
 //! What a phase does, as data.
 
+use std::time::Duration;
+
 use cloud::{GroupName, InstanceId, Launch};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -88,9 +90,15 @@ impl Action {
         matches!(self, Self::AwaitNode | Self::AwaitVolumes { .. } | Self::Verify)
     }
 
-    /// Whether there is something to undo. Pods that have left come back by themselves, or do not have to.
+    /// Whether there is something to undo. Pods that have left come back by themselves, or do not have to; what is on the new node by then
+    /// has to leave it.
     pub fn can_be_undone(&self) -> bool {
-        matches!(self, Self::Launch(_) | Self::Attach { .. } | Self::Cordon { .. })
+        matches!(self, Self::Launch(_) | Self::AwaitNode | Self::Attach { .. } | Self::Cordon { .. })
+    }
+
+    /// So long after it was done it is to be seen by everybody.
+    pub fn shows_within(&self) -> Duration {
+        if matches!(self, Self::Launch(_)) { scale_out::SHOWS_WITHIN } else { Duration::ZERO }
     }
 
     /// Does it. Doing it again changes nothing.
@@ -108,7 +116,7 @@ impl Action {
             Self::Attach { group } => attach::act(changes, facts, group).await,
             Self::Cordon { node } => cordon::act(changes, node).await,
             Self::Drain { node } => drain::act(changes, node, cancel).await,
-            Self::Terminate { instance } => terminate::act(changes, instance).await,
+            Self::Terminate { instance } => terminate::act(changes, facts, instance).await,
             Self::AwaitNode | Self::AwaitVolumes { .. } | Self::Verify => Ok(Outcome::Nothing),
         }
     }
@@ -139,11 +147,10 @@ impl Action {
             Self::Launch(_) => scale_out::undo(changes, facts).await,
             Self::Attach { group } => attach::undo(changes, facts, group).await,
             Self::Cordon { node } => cordon::undo(changes, facts, node).await,
-            Self::AwaitNode
-            | Self::Drain { .. }
-            | Self::AwaitVolumes { .. }
-            | Self::Terminate { .. }
-            | Self::Verify => Ok(Seen::done("there is nothing to undo")),
+            Self::AwaitNode => join::undo(changes, facts).await,
+            Self::Drain { .. } | Self::AwaitVolumes { .. } | Self::Terminate { .. } | Self::Verify => {
+                Ok(Seen::done("there is nothing to undo"))
+            }
         }
     }
 }

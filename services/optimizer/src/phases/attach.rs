@@ -27,9 +27,16 @@ pub(super) async fn plan_late(reads: &Reads, facts: &Facts) -> Result<Plan, Plan
     let Some(launched) = &facts.launched else {
         return Ok(Plan { why: "the new instance is in the group by then".to_owned(), ..Plan::default() });
     };
-    let is_in = reads.cloud.group(name).await?.is_some_and(|group| group.member(launched).is_some());
-    Ok(if is_in {
+    let group = group_named(reads, name).await?;
+    Ok(if group.member(launched).is_some() {
         Plan { why: format!("{launched} is in group {name}"), ..Plan::default() }
+    } else if reads.is_over(launched).await? {
+        // Nobody but the user can say now how many the group is to have.
+        let at_first = facts.group.as_ref().map_or(0, |group| group.desired);
+        return Err(PlanError::failed(format!(
+            "{launched} is gone before it was in group {name}, which is to have {} now; at first it was {at_first}",
+            group.desired
+        )));
     } else {
         let why = format!("group {name} has room now: the new instance is put into it");
         Plan { why, action: Some(Action::Attach { group: name.clone() }), ..Plan::default() }

@@ -9,7 +9,7 @@ use super::{ActError, Action, Facts, Outcome, Plan, PlanError, Seen};
 use crate::reach::{Changes, Drained, Forecast, ReachError, Reads};
 
 /// How long the pods may take. The phase itself has a minute more.
-const DEADLINE: Duration = Duration::from_mins(5);
+pub(super) const DEADLINE: Duration = Duration::from_mins(5);
 
 pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError> {
     let node = facts.found_node()?.to_owned();

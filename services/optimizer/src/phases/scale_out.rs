@@ -2,7 +2,7 @@
 
 mod choose;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use cloud::{ClientToken, InstanceId, InstanceState, InstanceType, Launch, Lifecycle};
 use serde_json::json;
@@ -17,6 +17,9 @@ pub use choose::Considered;
 pub const SAGA_TAG: &str = "kubesage:saga";
 /// And this one; its value is the instance that it replaces.
 const REPLACES_TAG: &str = "kubesage:replaces";
+/// What was bought is to be seen by everybody within that time. EC2 is eventually consistent, and says of no time; seconds are usual
+/// (<https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>).
+pub(super) const SHOWS_WITHIN: Duration = Duration::from_mins(1);
 /// So many pools are tried at most.
 const MAX_TRIES: usize = 5;
 /// Of what was considered, the journal has so much.

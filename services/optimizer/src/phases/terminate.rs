@@ -1,6 +1,6 @@
 //! Ending the old instance: what cannot be undone.
 
-use cloud::{CloudError, InstanceId};
+use cloud::{CloudError, InstanceId, MemberState};
 use serde_json::json;
 
 use super::{ActError, Action, Facts, Outcome, Plan, PlanError, Seen, join};
@@ -17,36 +17,73 @@ pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError
         "ready_nodes": ready_nodes,
         "ready_nodes_at_first": facts.ready_nodes,
     });
-    if let Some(trouble) = join::trouble(reads, facts).await? {
+    if let Some(trouble) = trouble(reads, facts, ready_nodes, pods_left).await? {
         return Err(PlanError::Failed(trouble, numbers));
-    }
-    // In shadow mode nothing has been bought, and nothing has left.
-    if facts.launched.is_some() {
-        if pods_left > 0 {
-            return Err(PlanError::Failed(format!("{pods_left} pods are on node {node} again"), numbers));
-        }
-        if ready_nodes <= facts.ready_nodes {
-            let why = format!(
-                "{ready_nodes} nodes are Ready: without the old one there would be fewer than the {} at first",
-                facts.ready_nodes
-            );
-            return Err(PlanError::Failed(why, numbers));
-        }
     }
     let why = format!("{instance} is ended through its group, which is to have one fewer");
     Ok(Plan { why, numbers, action: Some(Action::Terminate { instance }), ..Plan::default() })
 }
 
-pub(super) async fn act(changes: &Changes, instance: &InstanceId) -> Result<Outcome, ActError> {
+/// Why it would do harm to end the old instance; `None` when it does not. In shadow mode nothing has been bought, and nothing has left.
+async fn trouble(
+    reads: &Reads,
+    facts: &Facts,
+    ready_nodes: usize,
+    pods_left: usize,
+) -> Result<Option<String>, ReachError> {
+    if facts.launched.is_none() {
+        return Ok(None);
+    }
+    if let Some(trouble) = join::trouble(reads, facts).await? {
+        return Ok(Some(trouble));
+    }
+    if pods_left > 0 {
+        let node = facts.node.as_deref().unwrap_or_default();
+        return Ok(Some(format!("{pods_left} pods are on node {node} again")));
+    }
+    let at_first = facts.ready_nodes;
+    Ok((ready_nodes <= at_first).then(|| {
+        format!(
+            "{ready_nodes} nodes are Ready: without the old one there would be fewer than the {at_first} at first"
+        )
+    }))
+}
+
+/// Looks again: since it was decided, another process may have carried on, and the new node may be gone.
+pub(super) async fn act(
+    changes: &Changes,
+    facts: &Facts,
+    instance: &InstanceId,
+) -> Result<Outcome, ActError> {
+    let reads = changes.reads();
+    if is_ending(&reads, facts, instance).await? {
+        return Ok(Outcome::Nothing);
+    }
+    let ready_nodes = reads.cluster.ready_nodes().await?;
+    let node = facts.node.as_deref().unwrap_or_default();
+    let pods_left = reads.cluster.forecast(node).await?.to_evict;
+    if let Some(trouble) = trouble(&reads, facts, ready_nodes, pods_left).await? {
+        return Err(ActError::Failed(trouble));
+    }
     match changes.cloud.terminate_in_group(instance).await {
         Ok(()) => Ok(Outcome::Nothing),
         Err(error @ (CloudError::NotFound { .. } | CloudError::Refused { .. })) => {
-            // It is refused also for an instance that is on its way out already.
-            let is_over = changes.reads().is_over(instance).await?;
-            if is_over { Ok(Outcome::Nothing) } else { Err(error.into()) }
+            // It may be refused also for an instance that is on its way out already.
+            if is_ending(&reads, facts, instance).await? { Ok(Outcome::Nothing) } else { Err(error.into()) }
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether it is ended, or its group is about it; a lifecycle hook may hold it while it runs on.
+async fn is_ending(reads: &Reads, facts: &Facts, instance: &InstanceId) -> Result<bool, CloudError> {
+    if reads.is_over(instance).await? {
+        return Ok(true);
+    }
+    let Some(seen) = &facts.group else { return Ok(false) };
+    let group = reads.cloud.group(&seen.name).await?;
+    let state = group.and_then(|group| group.member(instance).map(|member| member.state));
+    Ok(matches!(state, Some(MemberState::Terminating | MemberState::TerminatingWait)))
 }
 
 pub(super) async fn observe(reads: &Reads, instance: &InstanceId) -> Result<Seen, ReachError> {

@@ -1,58 +1,21 @@
 //! Carries sagas on.
 
+mod keep;
+
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use contracts::Timestamp;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Claimed, Ending, Entry, Event, Lease, Log, LogError, Next, Stage, State};
+use super::{
+    Claimed, Ending, Entry, Event, Lease, Log, LogError, Next, NotLive, Reach, Stage, State, Timing,
+};
 use crate::{
     phases::{ActError, Action, Phase, Plan, PlanError, Seen},
-    reach::{Changes, ReachError, Reads},
+    reach::ReachError,
 };
-
-/// How long things take at most, and how often it is looked.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// So long after the last renewal another process may take a saga on. It is renewed six times as often.
-    pub lease: Duration,
-    /// So long a call of a cloud or a cluster may take. What was sent takes effect within that time, or never.
-    pub call: Duration,
-    /// The first pause before something is asked again; each further one is half as long again.
-    pub first_pause: Duration,
-    /// The longest pause.
-    pub longest_pause: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self {
-            lease: Duration::from_secs(30),
-            call: Duration::from_secs(10),
-            first_pause: Duration::from_millis(500),
-            longest_pause: Duration::from_secs(10),
-        }
-    }
-}
-
-/// What a saga is carried on with.
-#[derive(Clone)]
-pub enum Reach {
-    /// Nothing can be changed with it.
-    Shadow(Reads),
-    /// Everything that the pipeline needs.
-    Live(Changes),
-}
-
-impl Reach {
-    fn reads(&self) -> Reads {
-        match self {
-            Self::Shadow(reads) => reads.clone(),
-            Self::Live(changes) => changes.reads(),
-        }
-    }
-}
+use keep::{keep, renew};
 
 /// Carries one saga on, under one lease.
 pub struct Engine {
@@ -75,12 +38,16 @@ pub struct Engine {
 type Stopped = LogError;
 
 impl Engine {
-    /// Of a saga that was just claimed.
-    pub fn new(log: Arc<dyn Log>, timing: Timing, reach: Reach, claimed: &Claimed) -> Self {
+    /// Of a saga that was just claimed. In shadow mode it keeps no more of `reach` than what reads.
+    ///
+    /// # Errors
+    /// [`NotLive`].
+    pub fn new(log: Arc<dyn Log>, timing: Timing, reach: Reach, claimed: &Claimed) -> Result<Self, NotLive> {
+        let reach = reach.of(claimed.saga.mode)?;
         let state = State::of(&claimed.saga, &claimed.journal);
         // Of what the process before has sent, nobody here has heard.
         let unheard_since = (claimed.lease.epoch > 1).then(Instant::now);
-        Self {
+        Ok(Self {
             log,
             timing,
             reach,
@@ -90,7 +57,7 @@ impl Engine {
             waiting_for: String::new(),
             unheard_since,
             cancel: CancellationToken::new(),
-        }
+        })
     }
 
     /// Carries the saga on to its end, or until the lease is lost or `stop` is cancelled. A lease that is not lost is let go.
@@ -100,12 +67,18 @@ impl Engine {
     pub async fn run(mut self, stop: &CancellationToken) -> Result<(), Stopped> {
         let (log, lease, timing) = (self.log.clone(), self.lease, self.timing);
         let cancel = self.cancel.clone();
-        let ended = tokio::select! {
-            biased;
-            ended = self.work() => ended,
-            lost = keep(log.as_ref(), lease, timing, &cancel) => Err(lost),
-            () = stop.cancelled() => Ok(()),
+        let carried = async {
+            // The claim may have been answered late: the lease is whole since now. And it may be cancelled already.
+            let by = Instant::now() + timing.call;
+            let renewed = renew(log.as_ref(), lease, timing, &cancel, by).await?;
+            tokio::select! {
+                biased;
+                ended = self.work() => ended,
+                lost = keep(log.as_ref(), lease, timing, &cancel, renewed) => Err(lost),
+                () = stop.cancelled() => Ok(()),
+            }
         };
+        let ended = carried.await;
         if !matches!(ended, Err(LogError::Fenced)) {
             // If that cannot be written, the lease ends by itself.
             let _ = log.release(lease).await;
@@ -115,7 +88,8 @@ impl Engine {
 
     async fn work(&mut self) -> Result<(), Stopped> {
         if self.lease.epoch > 1 && self.state.next() != Next::Nothing {
-            self.write(Event::TakenOver).await?;
+            // That is no step: what is unheard stays so.
+            self.append(Event::TakenOver).await?;
         }
         while self.step().await?.is_continue() {}
         Ok(())
@@ -125,7 +99,7 @@ impl Engine {
         match self.state.next() {
             Next::Nothing => return Ok(ControlFlow::Break(())),
             Next::End(ending, why) => self.write(Event::Ended { ending, why }).await?,
-            Next::Undo(phase, action, in_doubt_since) => self.undo(phase, &action, in_doubt_since).await?,
+            Next::Undo(phase, action, unseen_since) => self.undo(phase, &action, unseen_since).await?,
             _ if self.cancel.is_cancelled() && self.state.can_be_cancelled() => {
                 let phase = self.state.phase().unwrap_or(Phase::Verify);
                 self.abandon(phase, Ending::Cancelled, "it was cancelled".to_owned()).await?;
@@ -139,7 +113,7 @@ impl Engine {
 
     async fn plan(&mut self, phase: Phase) -> Result<(), Stopped> {
         let reads = self.reach.reads();
-        match within(self.timing.call, phase.plan(&reads, self.state.facts())).await {
+        match within(self.timing.step, phase.plan(&reads, self.state.facts())).await {
             Ok(Plan { why, numbers, action, outcome, subjects }) => {
                 let event = match self.reach {
                     Reach::Live(_) => Event::Planned { phase, why, numbers, action, outcome, subjects },
@@ -168,9 +142,9 @@ impl Engine {
             let why = "in shadow mode nothing is done".to_owned();
             return self.abandon(phase, Ending::Failed, why).await;
         };
-        // A drain takes what its own deadline allows, and every one of its calls less.
-        let patience =
-            if matches!(action, Action::Drain { .. }) { phase.deadline() } else { self.timing.call };
+        let patience = self.patience(matches!(action, Action::Drain { .. }));
+        // What is read or answered now says nothing of a call that arrives after that.
+        let is_unheard = self.is_unheard();
         let acting = action.act(changes, self.state.facts(), &self.cancel);
         match within(patience, acting).await {
             Ok(outcome) => self.write(Event::Acted { phase, outcome }).await,
@@ -178,10 +152,9 @@ impl Engine {
                 self.unheard_since = Some(Instant::now());
                 self.wait(phase, why).await
             }
-            // An earlier call may yet be done, of which nobody has heard: then this answer says nothing. And where there is no way
-            // back, it is tried for as long as the phase may take.
+            // Where there is no way back, it is tried for as long as the phase may take.
             Err(ActError::Refused(why) | ActError::Failed(why))
-                if self.is_unheard() || self.state.is_committed() =>
+                if is_unheard || self.state.is_committed() =>
             {
                 self.wait(phase, why).await
             }
@@ -192,7 +165,7 @@ impl Engine {
 
     async fn observe(&mut self, phase: Phase, action: &Action) -> Result<(), Stopped> {
         let reads = self.reach.reads();
-        match within(self.timing.call, action.observe(&reads, self.state.facts())).await {
+        match within(self.timing.step, action.observe(&reads, self.state.facts())).await {
             Ok(Seen::Done(why, outcome)) => self.write(Event::Done { phase, why, outcome }).await,
             Ok(Seen::Failed(why)) => self.abandon(phase, Ending::Failed, why).await,
             Ok(Seen::NotYet(why)) => self.wait(phase, why).await,
@@ -204,24 +177,30 @@ impl Engine {
         &mut self,
         phase: Phase,
         action: &Action,
-        in_doubt_since: Option<Timestamp>,
+        unseen_since: Option<Timestamp>,
     ) -> Result<(), Stopped> {
         let Reach::Live(changes) = &self.reach else {
             return self
                 .write(Event::Undone { phase, why: "in shadow mode nothing was done".to_owned() })
                 .await;
         };
-        // What is on its way arrives within that time, or never: then it is to be seen what there is.
-        let arrived = in_doubt_since.map(|since| since.plus(self.timing.call));
-        if let Some(left) = arrived.map(|at| at.millis_since(self.log.now())).filter(|left| *left > 0) {
+        // What is on its way arrives within that time, or never, and shows itself a while later: then it is to be seen what there is.
+        let shown = unseen_since.map(|since| since.plus(self.timing.call + action.shows_within()));
+        if let Some(left) = shown.map(|at| at.millis_since(self.log.now())).filter(|left| *left > 0) {
             sleep(Duration::from_millis(left.unsigned_abs())).await;
         }
-        match within(self.timing.call, action.undo(changes, self.state.facts())).await {
+        let patience = self.patience(matches!(action, Action::AwaitNode));
+        match within(patience, action.undo(changes, self.state.facts())).await {
             Ok(Seen::Done(why, _)) => self.write(Event::Undone { phase, why }).await,
             Ok(Seen::NotYet(why) | Seen::Failed(why)) => self.wait(phase, why).await,
             // There is nothing better to do than to try again: what is left undone would cost money, or a node.
             Err(error) => self.wait(phase, error.to_string()).await,
         }
+    }
+
+    /// How long a step may take. A drain takes what its own deadline allows, and every one of its calls less.
+    fn patience(&self, drains: bool) -> Duration {
+        if drains { Phase::Drain.deadline() } else { self.timing.step }
     }
 
     /// Whether a call may be on its way of which nobody has heard.
@@ -233,16 +212,14 @@ impl Engine {
         self.write(Event::Abandoned { phase, ending, why, numbers: serde_json::Value::Null }).await
     }
 
-    /// Waits a little, each time longer, until it is cancelled; unless the phase was begun and has taken too long.
+    /// Waits a little, each time longer, until it is cancelled; unless the phase has taken too long.
     async fn wait(&mut self, phase: Phase, why: String) -> Result<(), Stopped> {
-        let took = match self.state.stage() {
-            Stage::Planned(_, at) | Stage::Acted(_, at) => self.log.now().millis_since(*at),
-            Stage::Fresh => 0,
-        };
+        let took = self.state.waits_since().map_or(0, |since| self.log.now().millis_since(since));
         let deadline = phase.deadline();
         let is_late = u128::try_from(took).unwrap_or_default() > deadline.as_millis();
         // What cannot be undone is waited for as long as it takes: to undo the rest would leave less than there was.
-        if is_late && !phase.is_point_of_no_return() && !self.is_unheard() {
+        let goes_on = phase.is_point_of_no_return() && *self.state.stage() != Stage::Fresh;
+        if is_late && !goes_on && !self.is_unheard() {
             let why = format!("it took longer than {} minutes: {why}", deadline.as_secs() / 60);
             return self.abandon(phase, Ending::Failed, why).await;
         }
@@ -294,25 +271,4 @@ async fn within<T, E: From<ReachError>>(
 ) -> Result<T, E> {
     let late = || Err(ReachError::Unknown("no answer in time".to_owned()).into());
     timeout(patience, call).await.unwrap_or_else(|_| late())
-}
-
-/// Keeps the lease; ends when it is lost, or could not be renewed for so long that a call that begins now might outlive it.
-async fn keep(log: &dyn Log, lease: Lease, timing: Timing, cancel: &CancellationToken) -> LogError {
-    let mut renewed = Instant::now();
-    loop {
-        sleep(timing.lease / 6).await;
-        let asked = Instant::now();
-        match log.renew(lease, timing.lease).await {
-            Ok(is_cancelled) => {
-                renewed = asked;
-                if is_cancelled {
-                    cancel.cancel();
-                }
-            }
-            Err(LogError::Store(error)) if renewed.elapsed() + timing.call < timing.lease => {
-                tracing::warn!(saga = %lease.saga, %error, "the lease cannot be renewed");
-            }
-            Err(error) => return error,
-        }
-    }
 }

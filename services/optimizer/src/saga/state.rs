@@ -12,6 +12,8 @@ pub struct State {
     /// The phase that it is in; after the last, as many as there are.
     index: usize,
     stage: Stage,
+    /// Since when nothing has been decided in it.
+    fresh_since: Option<Timestamp>,
     direction: Direction,
     /// What has been done or begun, and so is undone from the last to the first.
     to_undo: Vec<Begun>,
@@ -26,8 +28,8 @@ pub struct State {
 struct Begun {
     phase: Phase,
     action: Action,
-    /// Since then nobody asks any more whether it was done; `None` when it was.
-    in_doubt_since: Option<Timestamp>,
+    /// Since then it may be so without being seen; `None` when it was seen, or would be.
+    unseen_since: Option<Timestamp>,
 }
 
 /// How far the current phase is.
@@ -61,7 +63,7 @@ pub enum Next {
     Act(Phase, Action),
     /// See whether it has taken effect.
     Observe(Phase, Action),
-    /// Undo what was done in a phase; what may yet be done by a call on its way, since this time, only when that is over.
+    /// Undo what was done in a phase; what may be so unseen, since this time, only when it must have shown itself.
     Undo(Phase, Action, Option<Timestamp>),
     /// Write down the end.
     End(Ending, String),
@@ -76,6 +78,7 @@ impl State {
             phases: saga.phases.clone(),
             index: 0,
             stage: Stage::Fresh,
+            fresh_since: None,
             direction: Direction::Forward,
             to_undo: Vec::new(),
             facts: Facts::new(saga.id, saga.target.clone()),
@@ -96,7 +99,8 @@ impl State {
     pub fn apply(&mut self, entry: &Entry) {
         self.next_seq = entry.seq + 1;
         match &entry.event {
-            Event::Started { .. } | Event::TakenOver | Event::Waiting { .. } => {}
+            Event::Started { .. } => self.fresh_since = Some(entry.at),
+            Event::TakenOver | Event::Waiting { .. } => {}
             Event::Planned { action, outcome, .. } => {
                 self.facts.learn(outcome);
                 match action {
@@ -104,12 +108,12 @@ impl State {
                         self.stage = Stage::Acted(action.clone(), entry.at);
                     }
                     Some(action) => self.stage = Stage::Planned(action.clone(), entry.at),
-                    None => self.go_on(),
+                    None => self.go_on(entry.at),
                 }
             }
             Event::Rehearsed { outcome, .. } => {
                 self.facts.learn(outcome);
-                self.go_on();
+                self.go_on(entry.at);
             }
             Event::Acted { outcome, .. } => {
                 self.facts.learn(outcome);
@@ -121,7 +125,7 @@ impl State {
                 if let Stage::Planned(action, _) = &self.stage {
                     self.facts.refused.push(action.clone());
                 }
-                self.stage = Stage::Fresh;
+                self.begin_afresh(entry.at);
             }
             Event::Done { phase, outcome, .. } => {
                 self.facts.learn(outcome);
@@ -130,7 +134,7 @@ impl State {
                     // From here on it would do harm to undo anything.
                     self.to_undo.clear();
                 }
-                self.go_on();
+                self.go_on(entry.at);
             }
             Event::Abandoned { phase, ending, why, .. } => {
                 self.keep_for_undoing(*phase, entry.at);
@@ -143,9 +147,14 @@ impl State {
         }
     }
 
-    fn go_on(&mut self) {
-        self.stage = Stage::Fresh;
+    fn go_on(&mut self, now: Timestamp) {
+        self.begin_afresh(now);
         self.index += 1;
+    }
+
+    fn begin_afresh(&mut self, now: Timestamp) {
+        self.stage = Stage::Fresh;
+        self.fresh_since = Some(now);
     }
 
     /// What was begun may have been done, and is to be undone like what was.
@@ -153,13 +162,12 @@ impl State {
         let begun = match &self.stage {
             Stage::Fresh => None,
             Stage::Planned(action, _) => Some((action, Some(now))),
-            Stage::Acted(action, _) => Some((action, None)),
+            Stage::Acted(action, at) => Some((action, (!action.shows_within().is_zero()).then_some(*at))),
         };
         // Once the old instance is ended, what has taken its place stays.
         let is_kept = self.is_committed();
-        if let Some((action, in_doubt_since)) = begun.filter(|(action, _)| action.can_be_undone() && !is_kept)
-        {
-            self.to_undo.push(Begun { phase, action: action.clone(), in_doubt_since });
+        if let Some((action, unseen_since)) = begun.filter(|(action, _)| action.can_be_undone() && !is_kept) {
+            self.to_undo.push(Begun { phase, action: action.clone(), unseen_since });
         }
         self.stage = Stage::Fresh;
     }
@@ -169,7 +177,7 @@ impl State {
         match &self.direction {
             Direction::Ended(..) => Next::Nothing,
             Direction::Back(ending, why) => match self.to_undo.last() {
-                Some(begun) => Next::Undo(begun.phase, begun.action.clone(), begun.in_doubt_since),
+                Some(begun) => Next::Undo(begun.phase, begun.action.clone(), begun.unseen_since),
                 None => Next::End(*ending, why.clone()),
             },
             Direction::Forward => match (self.phases.get(self.index), &self.stage) {
@@ -184,6 +192,15 @@ impl State {
     /// The phase that it is in; `None` after the last.
     pub fn phase(&self) -> Option<Phase> {
         self.phases.get(self.index).copied()
+    }
+
+    /// Since when it is waited for what comes next; `None` when what was done is undone, which may take as long as it takes.
+    pub fn waits_since(&self) -> Option<Timestamp> {
+        match (&self.direction, &self.stage) {
+            (Direction::Back(..) | Direction::Ended(..), _) => None,
+            (Direction::Forward, Stage::Planned(_, at) | Stage::Acted(_, at)) => Some(*at),
+            (Direction::Forward, Stage::Fresh) => self.fresh_since,
+        }
     }
 
     /// How far the phase is.

@@ -1,7 +1,7 @@
 //! Journals in memory, for the simulation.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard},
     time::Duration,
 };
@@ -9,8 +9,8 @@ use std::{
 use async_trait::async_trait;
 use contracts::Timestamp;
 use optimizer::{
-    phases::Subject,
-    saga::{Claimed, Entry, Event, Lease, Log, LogError, NewSaga, Owner, SagaId},
+    phases::{Action, Subject},
+    saga::{Claimed, Entry, Event, Lease, Log, LogError, NewSaga, Owner, RunMode, SagaId},
 };
 use tokio::time::Instant;
 
@@ -20,6 +20,18 @@ pub(crate) const BEGINNING: i64 = 1_790_000_000_000;
 pub(crate) struct MemoryLog {
     began: Instant,
     sagas: Mutex<BTreeMap<SagaId, Row>>,
+    /// Whether two sagas may have the same.
+    is_lax: bool,
+}
+
+/// What a lease says of whoever has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) mode: RunMode,
+    /// Nobody else has taken the saga on.
+    pub(crate) is_held: bool,
+    /// It was let go: what was on its way then may still come.
+    pub(crate) was_released: bool,
 }
 
 struct Row {
@@ -27,14 +39,26 @@ struct Row {
     journal: Vec<Entry>,
     subjects: Vec<Subject>,
     epoch: i64,
+    released: BTreeSet<i64>,
     lease_until: Timestamp,
     is_cancelled: bool,
     is_over: bool,
 }
 
+impl Row {
+    fn is_free(&self, now: Timestamp) -> bool {
+        !self.is_over && self.lease_until <= now
+    }
+}
+
 impl MemoryLog {
     pub(crate) fn new() -> Self {
-        Self { began: Instant::now(), sagas: Mutex::default() }
+        Self { began: Instant::now(), sagas: Mutex::default(), is_lax: false }
+    }
+
+    /// One in which two sagas may have the same.
+    pub(crate) fn lax() -> Self {
+        Self { is_lax: true, ..Self::new() }
     }
 
     fn rows(&self) -> MutexGuard<'_, BTreeMap<SagaId, Row>> {
@@ -45,8 +69,45 @@ impl MemoryLog {
         self.rows()[&id].journal.clone()
     }
 
-    pub(crate) fn is_over(&self, id: SagaId) -> bool {
-        self.rows()[&id].is_over
+    pub(crate) fn entries(&self, id: SagaId) -> usize {
+        self.rows()[&id].journal.len()
+    }
+
+    /// Whether there is a saga to take on.
+    pub(crate) fn has_free(&self) -> bool {
+        let now = self.now();
+        self.rows().values().any(|row| row.is_free(now))
+    }
+
+    pub(crate) fn are_over(&self) -> bool {
+        self.rows().values().all(|row| row.is_over)
+    }
+
+    /// The saga with the first id.
+    pub(crate) fn first(&self) -> Option<SagaId> {
+        self.rows().keys().next().copied()
+    }
+
+    pub(crate) fn holds(&self, lease: Lease) -> Held {
+        let row = &self.rows()[&lease.saga];
+        Held {
+            mode: row.saga.mode,
+            is_held: row.epoch == lease.epoch,
+            was_released: row.released.contains(&lease.epoch),
+        }
+    }
+
+    /// Whether what was done is undone.
+    pub(crate) fn goes_back(&self, id: SagaId) -> bool {
+        self.rows()[&id].journal.iter().any(|entry| matches!(entry.event, Event::Abandoned { .. }))
+    }
+
+    /// Whether it was decided to end the old instance.
+    pub(crate) fn ends_old(&self, id: SagaId) -> bool {
+        let is_end = |entry: &Entry| {
+            matches!(entry.event, Event::Planned { action: Some(Action::Terminate { .. }), .. })
+        };
+        self.rows()[&id].journal.iter().any(is_end)
     }
 
     pub(crate) fn cancel(&self, id: SagaId) {
@@ -54,18 +115,25 @@ impl MemoryLog {
     }
 }
 
-fn take(rows: &mut BTreeMap<SagaId, Row>, saga: SagaId, subjects: &[Subject]) -> Result<(), LogError> {
-    for subject in subjects {
-        let other =
-            rows.iter().find(|(id, row)| **id != saga && !row.is_over && row.subjects.contains(subject));
-        if let Some((by, _)) = other {
-            return Err(LogError::Taken { subject: subject.clone(), by: *by });
+impl MemoryLog {
+    fn take(
+        &self,
+        rows: &mut BTreeMap<SagaId, Row>,
+        saga: SagaId,
+        subjects: &[Subject],
+    ) -> Result<(), LogError> {
+        for subject in subjects.iter().filter(|_| !self.is_lax) {
+            let other =
+                rows.iter().find(|(id, row)| **id != saga && !row.is_over && row.subjects.contains(subject));
+            if let Some((by, _)) = other {
+                return Err(LogError::Taken { subject: subject.clone(), by: *by });
+            }
         }
+        if let Some(row) = rows.get_mut(&saga) {
+            row.subjects.extend_from_slice(subjects);
+        }
+        Ok(())
     }
-    if let Some(row) = rows.get_mut(&saga) {
-        row.subjects.extend_from_slice(subjects);
-    }
-    Ok(())
 }
 
 #[async_trait]
@@ -80,13 +148,14 @@ impl Log for MemoryLog {
         if rows.contains_key(&saga.id) {
             return Ok(());
         }
-        take(&mut rows, saga.id, subjects)?;
+        self.take(&mut rows, saga.id, subjects)?;
         let entry = Entry { seq: 0, at: now, epoch: 0, event: Event::Started { mode: saga.mode } };
         let row = Row {
             saga: saga.clone(),
             journal: vec![entry],
             subjects: subjects.to_vec(),
             epoch: 0,
+            released: BTreeSet::new(),
             lease_until: now,
             is_cancelled: false,
             is_over: false,
@@ -98,7 +167,7 @@ impl Log for MemoryLog {
     async fn claim(&self, _owner: &Owner, lease: Duration) -> Result<Option<Claimed>, LogError> {
         let now = self.now();
         let mut rows = self.rows();
-        let free = rows.values_mut().find(|row| !row.is_over && row.lease_until <= now);
+        let free = rows.values_mut().find(|row| row.is_free(now));
         Ok(free.map(|row| {
             row.epoch += 1;
             row.lease_until = now.plus(lease);
@@ -125,7 +194,7 @@ impl Log for MemoryLog {
             return Err(LogError::Fenced);
         }
         if let Event::Planned { subjects, .. } = &entry.event {
-            take(&mut rows, lease.saga, subjects)?;
+            self.take(&mut rows, lease.saga, subjects)?;
         }
         let row = rows.get_mut(&lease.saga).unwrap();
         row.journal.push(entry.clone());
@@ -137,6 +206,7 @@ impl Log for MemoryLog {
         let now = self.now();
         if let Some(row) = self.rows().get_mut(&lease.saga).filter(|row| row.epoch == lease.epoch) {
             row.lease_until = now;
+            row.released.insert(lease.epoch);
         }
         Ok(())
     }

@@ -1,16 +1,10 @@
 //! What goes wrong, and when.
 
-use std::{
-    future::pending,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use tokio::{sync::Notify, time::sleep};
 
-/// Below this seed, the process dies once, at the place with the seed's number, and nothing else goes wrong.
-pub(super) const ONE_DEATH: u64 = 300;
+use super::case::Case;
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +17,8 @@ pub(super) enum Fate {
     RequestLost,
     /// It is done; the answer is lost.
     AnswerLost,
+    /// It never arrives, and that is never said.
+    Silence,
     /// Nothing is heard, and it is done so much later.
     Late(Duration),
 }
@@ -36,44 +32,32 @@ pub(super) struct Chaos {
 
 struct Dice {
     random: StdRng,
-    /// How many places there were at which a process can die.
+    case: Case,
+    /// How many places there were at which a process could die.
     places: u64,
-    /// The place at which it does; by chance when absent.
-    dies_at: Option<u64>,
-    /// In 1/1000, at each place.
-    deaths: u32,
-    /// In 1/1000, of all calls.
-    faults: u32,
-    slow: bool,
     deaths_left: u32,
+    restarts_left: u32,
     is_over: bool,
+    counted: BTreeMap<String, Counted>,
 }
 
-/// A process, as far as it can die.
-#[derive(Clone)]
-pub(super) struct Process {
-    pub(super) name: &'static str,
-    pub(super) chaos: Arc<Chaos>,
-    pub(super) dies: Arc<Notify>,
-    pub(super) story: super::run::Story,
+/// How often something can have happened, and has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counted {
+    pub(super) visits: u64,
+    pub(super) deaths: u64,
 }
 
 impl Chaos {
-    pub(super) fn new(seed: u64, call: Duration) -> Self {
-        let mut random = StdRng::seed_from_u64(seed);
-        let one = seed < ONE_DEATH;
-        let deaths = if one { 0 } else { [0, 5, 20, 60][random.random_range(0..4)] };
-        let faults = if one { 0 } else { [0, 20, 100, 250][random.random_range(0..4)] };
-        let slow = !one && random.random_bool(0.5);
+    pub(super) fn new(case: &Case, call: Duration) -> Self {
         let dice = Dice {
-            random,
+            random: StdRng::seed_from_u64(case.dice),
+            case: case.clone(),
             places: 0,
-            dies_at: one.then_some(seed),
-            deaths,
-            faults,
-            slow,
             deaths_left: 12,
+            restarts_left: 6,
             is_over: false,
+            counted: BTreeMap::new(),
         };
         Self { dice: Mutex::new(dice), call }
     }
@@ -92,14 +76,10 @@ impl Chaos {
         Duration::from_millis(self.dice.lock().unwrap().random.random_range(from..=to))
     }
 
-    pub(super) fn pick(&self, of: usize) -> usize {
-        self.dice.lock().unwrap().random.random_range(0..of)
-    }
-
     /// Whether something that can fail does.
     pub(super) fn fails(&self) -> bool {
         let dice = &mut *self.dice.lock().unwrap();
-        !dice.is_over && dice.random.random_range(0..1000) < dice.faults
+        !dice.is_over && dice.random.random_range(0..1000) < dice.case.faults
     }
 
     pub(super) fn fate(&self) -> Fate {
@@ -107,49 +87,55 @@ impl Chaos {
             return Fate::Answered;
         }
         let longest = u64::try_from(self.call.as_millis()).unwrap() - 100;
-        match self.pick(4) {
-            0 => Fate::Twice,
-            1 => Fate::RequestLost,
-            2 => Fate::AnswerLost,
+        match self.millis(0, 9).as_millis() {
+            0 | 1 => Fate::Twice,
+            2 | 3 => Fate::RequestLost,
+            4 | 5 => Fate::AnswerLost,
+            6 => Fate::Silence,
             _ => Fate::Late(self.millis(1, longest)),
         }
     }
 
     /// How long a call is on its way.
-    fn delay(&self) -> Duration {
+    pub(super) fn delay(&self) -> Duration {
         let dice = &mut *self.dice.lock().unwrap();
-        let most = if dice.slow && !dice.is_over { 4000 } else { 20 };
+        let most = if dice.case.is_slow && !dice.is_over { 4000 } else { 20 };
         Duration::from_millis(dice.random.random_range(1..=most))
     }
 
-    fn dies(&self) -> bool {
+    /// How long a process runs until it is stopped and started again; `None` when it is not.
+    pub(super) fn restarts_after(&self) -> Option<Duration> {
         let dice = &mut *self.dice.lock().unwrap();
-        let place = dice.places;
-        dice.places += 1;
-        if dice.is_over || dice.deaths_left == 0 {
-            return false;
+        if !dice.case.restarts || dice.is_over || dice.restarts_left == 0 {
+            return None;
         }
-        let dies = match dice.dies_at {
-            Some(at) => at == place,
-            None => dice.random.random_range(0..1000) < dice.deaths,
-        };
+        dice.restarts_left -= 1;
+        Some(Duration::from_millis(dice.random.random_range(100..60_000)))
+    }
+
+    /// Whether the process dies at this place.
+    pub(super) fn dies(&self, place: &str) -> bool {
+        let dice = &mut *self.dice.lock().unwrap();
+        let number = dice.places;
+        dice.places += 1;
+        let may = !dice.is_over && dice.deaths_left > 0;
+        let dies = may
+            && match dice.case.dies_at {
+                Some(at) => at == number,
+                None => dice.random.random_range(0..1000) < dice.case.deaths,
+            };
         dice.deaths_left -= u32::from(dies);
+        if !dice.counted.contains_key(place) {
+            dice.counted.insert(place.to_owned(), Counted::default());
+        }
+        let counted = dice.counted.get_mut(place).unwrap();
+        counted.visits += 1;
+        counted.deaths += u64::from(dies);
         dies
     }
-}
 
-impl Process {
-    /// A place at which the process can die. Then it does nothing more, and is taken away.
-    pub(super) async fn can_die(&self, place: &str) {
-        if self.chaos.dies() {
-            self.story.tell(format!("{} dies {place}", self.name));
-            self.dies.notify_one();
-            pending::<()>().await;
-        }
-    }
-
-    /// A call is on its way.
-    pub(super) async fn travels(&self) {
-        sleep(self.chaos.delay()).await;
+    /// The places at which processes could die, and how often they did.
+    pub(super) fn counted(&self) -> BTreeMap<String, Counted> {
+        self.dice.lock().unwrap().counted.clone()
     }
 }

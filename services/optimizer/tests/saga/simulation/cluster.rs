@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cloud::InstanceId;
 
 /// A cluster of nodes and pods.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Cluster {
     pub(super) nodes: BTreeMap<String, ModelNode>,
     pub(super) pods: BTreeMap<String, ModelPod>,
@@ -14,6 +14,7 @@ pub(super) struct Cluster {
     next_pod: u32,
 }
 
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct ModelNode {
     pub(super) instance: InstanceId,
     pub(super) is_ready: bool,
@@ -25,6 +26,7 @@ pub(super) struct ModelNode {
     pub(super) volumes: usize,
 }
 
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct ModelPod {
     pub(super) app: &'static str,
     pub(super) node: String,
@@ -34,6 +36,10 @@ pub(super) struct ModelPod {
 impl ModelNode {
     pub(super) fn new(instance: InstanceId) -> Self {
         Self { instance, is_ready: false, has_daemons: false, is_cordoned: false, version: 0, volumes: 0 }
+    }
+
+    pub(super) fn takes_work(&self) -> bool {
+        self.is_ready && self.has_daemons && !self.is_cordoned
     }
 }
 
@@ -48,6 +54,11 @@ impl Cluster {
 
     pub(super) fn ready_nodes(&self) -> usize {
         self.nodes.values().filter(|node| node.is_ready).count()
+    }
+
+    /// How many nodes take work.
+    pub(super) fn working_nodes(&self) -> usize {
+        self.nodes.values().filter(|node| node.takes_work()).count()
     }
 
     pub(super) fn pods_on(&self, node: &str) -> Vec<String> {
@@ -70,11 +81,11 @@ impl Cluster {
     }
 
     /// Evicts a pod if its budget allows it, and tells which pod takes its place.
-    pub(super) fn evict(&mut self, name: &str) -> Option<String> {
+    pub(super) fn evict(&mut self, name: &str, has_budgets: bool) -> Option<String> {
         let pod = self.pods.get(name)?;
         let (app, node) = (pod.app, pod.node.clone());
         let left = self.ready_of(app) - usize::from(pod.is_ready);
-        if left < self.budgets.get(app).copied().unwrap_or_default() {
+        if has_budgets && left < self.budgets.get(app).copied().unwrap_or_default() {
             return None;
         }
         self.pods.remove(name);

@@ -1,0 +1,152 @@
+//! What a seed is about: everything that is decided before it begins.
+
+use std::time::Duration;
+
+use optimizer::saga::RunMode;
+use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+
+use super::lies::Lie;
+
+/// Below this seed nothing is left to chance: see [`Case::systematic`]. From here on everything is.
+pub(super) const SYSTEMATIC: u64 = 4 * PLACES;
+/// More places than a saga has at which its process can die, and more entries than it writes.
+const PLACES: u64 = 200;
+
+/// What a seed is about.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    pub(super) seed: u64,
+    /// What its dice are thrown with.
+    pub(super) dice: u64,
+    pub(super) mode: RunMode,
+    /// The least and the greatest size of the group, which is to have three instances.
+    pub(super) sizes: (u32, u32),
+    /// Which of them is to be replaced.
+    pub(super) old: usize,
+    /// Whether somebody has cordoned it before.
+    pub(super) is_cordoned: bool,
+    /// How long a lifecycle hook holds the end of each instance of the group.
+    pub(super) hook: Option<Duration>,
+    /// From a launch until the instance is to be seen.
+    pub(super) visible: Duration,
+    /// So many per cent of the spot pools have nothing.
+    pub(super) shortage: u32,
+    /// Another saga at the same time.
+    pub(super) companion: Option<Companion>,
+    pub(super) cancel: Cancel,
+    /// The only place at which a process dies; by chance when absent.
+    pub(super) dies_at: Option<u64>,
+    /// In 1/1000, at each place at which a process can die.
+    pub(super) deaths: u32,
+    /// In 1/1000, of all calls.
+    pub(super) faults: u32,
+    /// Whether calls take seconds.
+    pub(super) is_slow: bool,
+    /// Whether processes are stopped, which is said to them before, and started again.
+    pub(super) restarts: bool,
+    /// What the world tells that is not so. Only to see that the laws notice.
+    pub(super) lie: Option<Lie>,
+}
+
+/// Another saga that is begun a little later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Companion {
+    /// On the same instance, as its user asks for it twice.
+    SameInstance,
+    /// On another instance of the group.
+    SameGroup,
+    /// In shadow mode, on the same instance.
+    Shadow,
+}
+
+/// When the user cancels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cancel {
+    Never,
+    After(Duration),
+    /// While this entry of the journal is written, so that it is heard before the next one.
+    AtEntry(usize),
+}
+
+impl Case {
+    pub(super) fn of(seed: u64) -> Self {
+        if seed < SYSTEMATIC { Self::systematic(seed) } else { Self::by_chance(seed) }
+    }
+
+    /// A quiet world. One death at each place: of a saga whose group has room, of one whose group has none, and of one that is cancelled when
+    /// everything is done that can be undone. And a request to cancel at each entry of the journal.
+    fn systematic(seed: u64) -> Self {
+        let (way, place) = (seed % 4, seed / 4);
+        let has_room = way == 0 || way == 2 || (way == 3 && place.is_multiple_of(2));
+        let entry = usize::try_from(place).unwrap();
+        Self {
+            seed,
+            dice: way,
+            mode: RunMode::Live,
+            sizes: if has_room { (1, 4) } else { (2, 3) },
+            old: 1,
+            is_cordoned: false,
+            hook: None,
+            visible: Duration::ZERO,
+            shortage: 0,
+            companion: None,
+            cancel: match way {
+                // The drain is done then.
+                2 => Cancel::AtEntry(19),
+                3 => Cancel::AtEntry(entry / 2),
+                _ => Cancel::Never,
+            },
+            dies_at: (way < 3).then_some(place),
+            deaths: 0,
+            faults: 0,
+            is_slow: false,
+            restarts: false,
+            lie: None,
+        }
+    }
+
+    pub(super) fn by_chance(seed: u64) -> Self {
+        let random = &mut StdRng::seed_from_u64(seed);
+        // In the last one there is no room for a change.
+        let sizes = *pick(random, &[(1, 4), (3, 4), (2, 3), (1, 4), (3, 4), (2, 3), (1, 4), (2, 3), (3, 3)]);
+        let mode = if random.random_bool(0.1) { RunMode::Shadow } else { RunMode::Live };
+        let companions = [None, None, None, None, Some(Companion::SameInstance), Some(Companion::SameGroup)];
+        let hooks = [None, None, None, None, Some(30), Some(15 * 60), Some(150 * 60)];
+        Self {
+            seed,
+            dice: random.next_u64(),
+            mode,
+            sizes,
+            old: random.random_range(0..3),
+            is_cordoned: random.random_bool(0.05),
+            hook: pick(random, &hooks).map(Duration::from_secs),
+            visible: Duration::from_secs(*pick(random, &[0, 0, 2, 20])),
+            shortage: *pick(random, &[0, 0, 0, 30, 30, 100]),
+            companion: if random.random_bool(0.1) {
+                Some(Companion::Shadow)
+            } else {
+                *pick(random, &companions)
+            },
+            cancel: match random.random_range(0..10) {
+                0 => Cancel::After(Duration::from_millis(random.random_range(0..60_000))),
+                1 | 2 => Cancel::AtEntry(random.random_range(0..30)),
+                _ => Cancel::Never,
+            },
+            dies_at: None,
+            deaths: *pick(random, &[0, 5, 20, 60]),
+            faults: *pick(random, &[0, 20, 100, 250]),
+            is_slow: random.random_bool(0.5),
+            restarts: random.random_bool(0.2),
+            lie: None,
+        }
+    }
+
+    /// Whether more than one death or one cancellation goes wrong.
+    pub(super) fn is_wild(&self) -> bool {
+        self.seed >= SYSTEMATIC
+    }
+}
+
+fn pick<'a, T>(random: &mut impl Rng, of: &'a [T]) -> &'a T {
+    &of[random.random_range(0..of.len())]
+}

@@ -1,0 +1,175 @@
+//! What must hold when everything is over.
+
+use std::collections::BTreeSet;
+
+use cloud::{InstanceId, InstanceState, MemberState};
+use optimizer::{
+    phases::{KUBERNETES, Phase},
+    saga::{Ending, Entry, Event, NewSaga, RunMode},
+};
+
+use crate::simulation::{
+    cluster::Cluster,
+    world::{Everything, Setting},
+};
+
+/// A saga and its journal.
+pub(in crate::simulation) type Written = (NewSaga, Vec<Entry>);
+
+/// What is to hold when the sagas are over.
+pub(in crate::simulation) fn in_the_end(
+    all: &Everything,
+    setting: &Setting,
+    sagas: &[Written],
+) -> Vec<String> {
+    let mut broken = Vec::new();
+    // What there is to be: what there was, but for what was replaced.
+    let mut expected: BTreeSet<InstanceId> = setting.instances.iter().cloned().collect();
+    for (saga, journal) in sagas {
+        let Some(ending) = ending(journal) else { return vec!["the saga does not end".to_owned()] };
+        if saga.mode == RunMode::Shadow {
+            shadow(&mut broken, ending, journal);
+            continue;
+        }
+        let has_ended_old = journal
+            .iter()
+            .any(|entry| matches!(entry.event, Event::Done { phase, .. } if phase.is_point_of_no_return()));
+        let bought = all.bought.iter().filter(|(_, by)| **by == saga.id.to_string()).map(|(id, _)| id);
+        if has_ended_old {
+            expected.remove(&saga.target.instance_id);
+            expected.extend(bought.cloned());
+            replaced(&mut broken, all, saga, ending);
+        } else if ending == Ending::Succeeded {
+            broken.push("a saga has succeeded without ending the old instance".to_owned());
+        }
+    }
+    let alive: BTreeSet<InstanceId> = all
+        .cloud
+        .instances()
+        .filter(|instance| instance.state == InstanceState::Running)
+        .map(|instance| instance.id.clone())
+        .collect();
+    everything_is_as_expected(&mut broken, all, setting, &alive, &expected);
+    taken_in_turns(&mut broken, sagas);
+    broken
+}
+
+fn ending(journal: &[Entry]) -> Option<Ending> {
+    match journal.last()?.event {
+        Event::Ended { ending, .. } => Some(ending),
+        _ => None,
+    }
+}
+
+/// Instances, nodes and the group are what they were, but for what was replaced.
+fn everything_is_as_expected(
+    broken: &mut Vec<String>,
+    all: &Everything,
+    setting: &Setting,
+    alive: &BTreeSet<InstanceId>,
+    expected: &BTreeSet<InstanceId>,
+) {
+    for id in setting.instances.iter().filter(|id| expected.contains(id) && !alive.contains(id)) {
+        broken.push(format!("{id} is gone and was not replaced"));
+    }
+    for id in setting.instances.iter().filter(|id| !expected.contains(id) && alive.contains(id)) {
+        broken.push(format!("{id}: the old instance runs on"));
+    }
+    for id in all.bought.keys().filter(|id| alive.contains(id) && !expected.contains(id)) {
+        broken.push(format!("left behind: {id}"));
+    }
+    for (name, node) in &all.cluster.nodes {
+        let was = setting.cordoned.contains(name);
+        if node.is_cordoned != was {
+            let (is, was) = if was { ("not cordoned", "it was") } else { ("cordoned", "it was not") };
+            broken.push(format!("{name} is {is}, at first {was}"));
+        }
+    }
+    let group = all.cloud.groups().next().unwrap();
+    let (is, was) = ((group.min, group.max), (setting.group.min, setting.group.max));
+    if is != was {
+        broken.push(format!("the group's bounds are {is:?}, at first they were {was:?}"));
+    }
+    // When what was bought is taken away, its group buys another; what nobody has taken away is ours.
+    if !all.taken.is_empty() {
+        return;
+    }
+    if group.desired != setting.group.desired {
+        broken.push(format!(
+            "the group is to have {}, at first it was {}",
+            group.desired, setting.group.desired
+        ));
+    }
+    for id in alive {
+        if !expected.contains(id) && !all.bought.contains_key(id) {
+            broken.push(format!("{id} was launched by its group"));
+        }
+        if group.member(id).is_none_or(|member| member.state != MemberState::InService) {
+            broken.push(format!("{id} is not in service in the group"));
+        }
+        if all.cluster.nodes.get(&Cluster::name_of(id)).is_none_or(|node| !node.is_ready) {
+            broken.push(format!("{id} is no Ready node"));
+        }
+    }
+}
+
+/// What is to hold of a saga that has ended the old instance.
+fn replaced(broken: &mut Vec<String>, all: &Everything, saga: &NewSaga, ending: Ending) {
+    if ending != Ending::Succeeded && all.taken.is_empty() {
+        broken.push(format!("a saga has ended the old instance and then {ending:?}"));
+    }
+    if all.cluster.node_of(&saga.target.instance_id).is_some() {
+        broken.push("the old node is still in the cluster".to_owned());
+    }
+}
+
+/// A saga in shadow mode has planned nothing, and when it ends well every phase is rehearsed, with the numbers of those that decide.
+fn shadow(broken: &mut Vec<String>, ending: Ending, journal: &[Entry]) {
+    let mut rehearsed = Vec::new();
+    for entry in journal {
+        match &entry.event {
+            Event::Rehearsed { phase, numbers, .. } => {
+                let decides = !matches!(
+                    phase,
+                    Phase::Join | Phase::Cordon | Phase::Volumes | Phase::AttachLate | Phase::Verify
+                );
+                if decides && numbers.is_null() {
+                    broken.push(format!("{phase:?} is rehearsed without numbers"));
+                }
+                rehearsed.push(*phase);
+            }
+            Event::Planned { .. }
+            | Event::Acted { .. }
+            | Event::Refused { .. }
+            | Event::Done { .. }
+            | Event::Undone { .. } => broken.push(format!("a saga in shadow mode writes {:?}", entry.event)),
+            Event::Started { .. }
+            | Event::TakenOver
+            | Event::Waiting { .. }
+            | Event::Abandoned { .. }
+            | Event::Ended { .. } => {}
+        }
+    }
+    if ending == Ending::Succeeded && rehearsed != KUBERNETES {
+        broken.push(format!("in shadow mode only these were rehearsed: {rehearsed:?}"));
+    }
+}
+
+/// Two sagas have the group one after the other.
+fn taken_in_turns(broken: &mut Vec<String>, sagas: &[Written]) {
+    let held: Vec<_> = sagas
+        .iter()
+        .filter_map(|(_, journal)| {
+            let found = |entry: &&Entry| {
+                matches!(&entry.event, Event::Planned { phase: Phase::Access, subjects, .. } if !subjects.is_empty())
+            };
+            Some((journal.iter().find(found)?.at, journal.last()?.at))
+        })
+        .collect();
+    if let [(from, to), (other_from, other_to)] = held[..]
+        && from < other_to
+        && other_from < to
+    {
+        broken.push("two sagas had the group at the same time".to_owned());
+    }
+}
