@@ -96,6 +96,26 @@ pub enum EventType {
     AgentKeyRevoked,
     /// `{cluster_id, agent_id}`: two processes were connected as one agent. The newer one stays.
     AgentDuplicated,
+    /// `{account_id, name, aws_account, region}`: operations may work in an account of AWS.
+    AccountAdded,
+    /// `{account_id, name, aws_account, region}`
+    AccountRemoved,
+    /// `{lab_instance_id, account_id, instance_id, pipeline_mode, is_shadow_mode}`: operations may work on an instance.
+    LabInstanceAdded,
+    /// `{lab_instance_id, account_id, instance_id, pipeline_mode, is_shadow_mode}`
+    LabInstanceUpdated,
+    /// `{lab_instance_id, account_id, instance_id, pipeline_mode, is_shadow_mode}`: it is left alone from now on.
+    LabInstanceRemoved,
+    /// `{operation_id, account_id, instance_id, is_shadow_mode}`
+    OperationStarted,
+    /// `{operation_id, account_id, instance_id, is_shadow_mode}`: somebody wants it cancelled.
+    OperationCancelled,
+    /// `{operation_id, account_id, instance_id, is_shadow_mode, ending, why}`: `ending` is `succeeded`, `kept`, `cancelled` or `failed`.
+    OperationEnded,
+    /// `{account_id, instance_id, operation_id, is_removed_after}`: an operation has bought an instance that nobody owns any more.
+    InstanceOrphaned,
+    /// `{account_id, instance_id, operation_id}`: such an instance is ended.
+    InstanceReaped,
     /// An event of a newer version, or of another service.
     #[serde(untagged)]
     Other(String),

@@ -22,6 +22,8 @@ use cloud::CloudReads;
 use cluster_access::drain::DrainOptions;
 use reads::EksReads;
 
+#[cfg(feature = "aws")]
+pub(crate) use credentials::reach_error;
 pub use credentials::{AccountCredentials, AssumedRole};
 pub use rights::{ACCESS_GROUP, cluster_role_rules};
 

@@ -58,7 +58,7 @@ impl AccountCredentials for AssumedRole {
     }
 }
 
-fn reach_error(error: &AwsError) -> ReachError {
+pub(crate) fn reach_error(error: &AwsError) -> ReachError {
     let text = error.to_string();
     match error {
         AwsError::Denied

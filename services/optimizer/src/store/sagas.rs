@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use contracts::Timestamp;
+use contracts::{
+    Timestamp,
+    events::{Event as Told, EventType},
+};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 use sqlx::AnyConnection;
 use store::StoreError;
 
 use super::Database;
 use crate::{
     phases::Subject,
-    saga::{Claimed, Entry, Event, Lease, Log, LogError, NewSaga, Owner, SagaId},
+    saga::{Claimed, Entry, Event, Lease, Log, LogError, NewSaga, Owner, RunMode, SagaId},
 };
 
 #[async_trait]
@@ -41,6 +45,8 @@ impl Log for Database {
         take(&mut transaction, saga.id, subjects).await?;
         let entry = Entry { seq: 0, at: now, epoch: 0, event: Event::Started { mode: saga.mode } };
         insert(&mut transaction, saga.id, &entry).await?;
+        let told = told(EventType::OperationStarted, saga, now, json!({}));
+        transaction.emit(&told).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -89,7 +95,11 @@ impl Log for Database {
         }
         match &entry.event {
             Event::Planned { subjects, .. } => take(&mut transaction, lease.saga, subjects).await?,
-            Event::Ended { .. } => end(&mut transaction, lease.saga, entry.at).await?,
+            Event::Ended { ending, why } => {
+                let saga = end(&mut transaction, lease.saga, entry.at).await?;
+                let more = json!({"ending": ending, "why": why});
+                transaction.emit(&told(EventType::OperationEnded, &saga, entry.at, more)).await?;
+            }
             _ => {}
         }
         Ok(transaction.commit().await?)
@@ -164,23 +174,39 @@ async fn take(connection: &mut AnyConnection, saga: SagaId, subjects: &[Subject]
     Ok(())
 }
 
-async fn end(connection: &mut AnyConnection, saga: SagaId, at: Timestamp) -> Result<(), StoreError> {
+async fn end(connection: &mut AnyConnection, saga: SagaId, at: Timestamp) -> Result<NewSaga, StoreError> {
     sqlx::query("DELETE FROM subjects WHERE saga_id = $1")
         .bind(saga.to_string())
         .execute(&mut *connection)
         .await?;
-    sqlx::query("UPDATE sagas SET ended_at = $1, lease_until = 0 WHERE id = $2")
-        .bind(at.as_millis())
-        .bind(saga.to_string())
-        .execute(connection)
-        .await?;
-    Ok(())
+    let saga = sqlx::query_scalar::<_, String>(
+        "UPDATE sagas SET ended_at = $1, lease_until = 0 WHERE id = $2 RETURNING saga",
+    )
+    .bind(at.as_millis())
+    .bind(saga.to_string())
+    .fetch_one(connection)
+    .await?;
+    read(&saga)
+}
+
+/// What others are told of a saga, with `more` of its type.
+fn told(event_type: EventType, saga: &NewSaga, at: Timestamp, more: Value) -> Told {
+    let mut data = json!({
+        "operation_id": saga.id,
+        "account_id": saga.target.account_id,
+        "instance_id": saga.target.instance_id,
+        "is_shadow_mode": saga.mode == RunMode::Shadow,
+    });
+    if let (Some(data), Value::Object(more)) = (data.as_object_mut(), more) {
+        data.extend(more);
+    }
+    Told::new(event_type, &saga.user_id, "", at, data)
 }
 
 fn written(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("it has no map whose keys are not text")
 }
 
-fn read<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|source| StoreError::Corrupt { what: "saga", source })
 }

@@ -1,0 +1,115 @@
+//! Looks for instances that operations have bought and left behind.
+//!
+//! An operation that fails gives back what it bought, so there should be none; they cost money all the same if there are. An instance is
+//! an orphan when it carries our tag, is in no group, and the operation that the tag names is over. It is told of at once, and
+//! ended after a grace time. One whose operation is not known here may be that of another installation: it is left alone, and told of
+//! in the log.
+
+use std::time::Duration;
+
+use cloud::Instance;
+use contracts::events::{Event, EventType};
+use serde_json::json;
+use store::StoreError;
+use thiserror::Error;
+use tokio::time::{MissedTickBehavior, interval};
+use uuid::Uuid;
+
+use crate::{
+    clouds::{Clouds, NoSuchCloud},
+    phases::SAGA_TAG,
+    saga::SagaId,
+    store::{Account, Database},
+};
+
+/// Looks through all accounts.
+pub(crate) struct Reaper {
+    pub(crate) database: Database,
+    pub(crate) clouds: Clouds,
+    pub(crate) every: Duration,
+    pub(crate) grace: Duration,
+}
+
+#[derive(Debug, Error)]
+enum ReapError {
+    #[error(transparent)]
+    Cloud(#[from] cloud::CloudError),
+    #[error(transparent)]
+    NoSuchCloud(#[from] NoSuchCloud),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Reaper {
+    /// Looks again and again, for ever.
+    pub(crate) async fn run(self) -> std::convert::Infallible {
+        let mut ticks = interval(self.every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match self.database.accounts().await {
+                Ok(accounts) => {
+                    for account in accounts {
+                        if let Err(error) = self.look(&account).await {
+                            tracing::warn!(%error, account = account.id, "an account cannot be looked through for orphans");
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "accounts cannot be looked through for orphans"),
+            }
+        }
+    }
+
+    async fn look(&self, account: &Account) -> Result<(), ReapError> {
+        let cloud = self.clouds.enter(account)?.cloud;
+        for instance in cloud.instances_tagged(SAGA_TAG).await? {
+            if instance.state.is_over() || instance.group.is_some() {
+                continue;
+            }
+            let Some(saga) = self.owner(account, &instance).await? else { continue };
+            if self.has_had_its_time(account, &instance, saga).await? {
+                let event = Event::new(
+                    EventType::InstanceReaped,
+                    &account.user_id,
+                    "",
+                    self.database.now(),
+                    json!({"account_id": account.id, "instance_id": instance.id, "operation_id": saga}),
+                );
+                self.database.note_removal(&account.id, instance.id.as_str(), &event).await?;
+                cloud.terminate(&instance.id).await?;
+                metrics::counter!("orphans_removed_total").increment(1);
+                tracing::warn!(account = account.id, instance = %instance.id, operation = %saga, "an orphan was ended");
+            }
+        }
+        Ok(())
+    }
+
+    /// The operation that has left the instance behind; `None` when it is not over, or not ours.
+    async fn owner(&self, account: &Account, instance: &Instance) -> Result<Option<SagaId>, ReapError> {
+        let tag = instance.tags.get(SAGA_TAG).map(String::as_str).unwrap_or_default();
+        let Ok(saga) = Uuid::try_parse(tag) else { return Ok(None) };
+        match self.database.is_over(saga).await? {
+            Some(true) => Ok(Some(saga)),
+            Some(false) => Ok(None),
+            None => {
+                tracing::info!(account = account.id, instance = %instance.id, operation = %saga, "an instance of an operation that is not known here");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Tells of an orphan when it is seen first; answers whether its grace time is over.
+    async fn has_had_its_time(
+        &self,
+        account: &Account,
+        instance: &Instance,
+        saga: SagaId,
+    ) -> Result<bool, ReapError> {
+        let now = self.database.now();
+        let data = json!({"account_id": account.id, "instance_id": instance.id, "operation_id": saga,
+            "is_removed_after": now.plus(self.grace)});
+        let event = Event::new(EventType::InstanceOrphaned, &account.user_id, "", now, data);
+        let found_at = self.database.note_orphan(&account.id, instance.id.as_str(), saga, &event).await?;
+        Ok(now >= found_at.plus(self.grace))
+    }
+}

@@ -1,0 +1,94 @@
+//! Rows of `accounts`.
+
+use contracts::events::Event;
+use sqlx::FromRow;
+use store::StoreError;
+
+use super::{Database, is_id};
+
+/// An account of AWS, or the simulated one.
+#[derive(Clone, Debug, FromRow)]
+pub(crate) struct Account {
+    pub(crate) id: String,
+    pub(crate) user_id: String,
+    pub(crate) name: String,
+    pub(crate) aws_account: String,
+    pub(crate) role_arn: String,
+    pub(crate) external_id: String,
+    pub(crate) region: String,
+    pub(crate) created_at: i64,
+}
+
+const COLUMNS: &str = "id, user_id, name, aws_account, role_arn, external_id, region, created_at";
+
+impl Database {
+    /// Adds an account; false when the user has one of that name, or somebody has one there.
+    pub(crate) async fn add_account(&self, account: &Account, event: &Event) -> Result<bool, StoreError> {
+        let added = async {
+            let mut transaction = self.store.begin().await?;
+            let inserted = sqlx::query(
+                "INSERT INTO accounts (id, user_id, name, aws_account, role_arn, external_id, region, created_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+            )
+            .bind(&account.id)
+            .bind(&account.user_id)
+            .bind(&account.name)
+            .bind(&account.aws_account)
+            .bind(&account.role_arn)
+            .bind(&account.external_id)
+            .bind(&account.region)
+            .bind(account.created_at)
+            .execute(&mut *transaction)
+            .await?;
+            if inserted.rows_affected() == 0 {
+                return Ok(false);
+            }
+            transaction.emit(event).await?;
+            transaction.commit().await?;
+            Ok(true)
+        };
+        self.store.bounded(added).await
+    }
+
+    /// The accounts of a user, by name.
+    pub(crate) async fn accounts_of(&self, user_id: &str) -> Result<Vec<Account>, StoreError> {
+        let query =
+            sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM accounts WHERE user_id = $1 ORDER BY name"));
+        self.store.read(sqlx::query_as(query).bind(user_id).fetch_all(self.store.pool())).await
+    }
+
+    /// All accounts.
+    pub(crate) async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        let query = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM accounts ORDER BY id"));
+        self.store.read(sqlx::query_as(query).fetch_all(self.store.pool())).await
+    }
+
+    /// An account, whosever it is.
+    pub(crate) async fn account(&self, id: &str) -> Result<Option<Account>, StoreError> {
+        if !is_id(id) {
+            return Ok(None);
+        }
+        let query = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM accounts WHERE id = $1"));
+        self.store.read(sqlx::query_as(query).bind(id).fetch_optional(self.store.pool())).await
+    }
+
+    /// An account of this user.
+    pub(crate) async fn account_of(&self, user_id: &str, id: &str) -> Result<Option<Account>, StoreError> {
+        Ok(self.account(id).await?.filter(|account| account.user_id == user_id))
+    }
+
+    /// Forgets an account and its instances.
+    pub(crate) async fn remove_account(&self, id: &str, event: &Event) -> Result<(), StoreError> {
+        let removed = async {
+            let mut transaction = self.store.begin().await?;
+            sqlx::query("DELETE FROM lab_instances WHERE account_id = $1")
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query("DELETE FROM accounts WHERE id = $1").bind(id).execute(&mut *transaction).await?;
+            transaction.emit(event).await?;
+            transaction.commit().await
+        };
+        self.store.bounded(removed).await
+    }
+}

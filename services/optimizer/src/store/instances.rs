@@ -1,0 +1,142 @@
+//! Rows of `lab_instances`.
+
+use contracts::events::Event;
+use sqlx::FromRow;
+use store::StoreError;
+
+use super::{Database, is_id};
+
+/// An instance that may be replaced.
+#[derive(Clone, Debug, FromRow)]
+pub(crate) struct LabInstance {
+    pub(crate) id: String,
+    pub(crate) user_id: String,
+    pub(crate) account_id: String,
+    pub(crate) instance_id: String,
+    pub(crate) instance_type: String,
+    pub(crate) availability_zone: String,
+    pub(crate) pipeline_mode: String,
+    /// 1 when operations on it only tell what they would do.
+    pub(crate) is_shadow_mode: i64,
+    pub(crate) asg_name: Option<String>,
+    pub(crate) cluster_name: Option<String>,
+    pub(crate) node_group: Option<String>,
+    pub(crate) role: Option<String>,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
+}
+
+const COLUMNS: &str = "id, user_id, account_id, instance_id, instance_type, availability_zone, pipeline_mode, \
+     is_shadow_mode, asg_name, cluster_name, node_group, role, created_at, updated_at";
+
+impl Database {
+    /// Adds an instance; false when the account has it already.
+    pub(crate) async fn add_instance(
+        &self,
+        instance: &LabInstance,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let added = async {
+            let mut transaction = self.store.begin().await?;
+            let query = sqlx::AssertSqlSafe(format!(
+                "INSERT INTO lab_instances ({COLUMNS}) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+                 ON CONFLICT (account_id, instance_id) DO NOTHING"
+            ));
+            let inserted = sqlx::query(query)
+                .bind(&instance.id)
+                .bind(&instance.user_id)
+                .bind(&instance.account_id)
+                .bind(&instance.instance_id)
+                .bind(&instance.instance_type)
+                .bind(&instance.availability_zone)
+                .bind(&instance.pipeline_mode)
+                .bind(instance.is_shadow_mode)
+                .bind(&instance.asg_name)
+                .bind(&instance.cluster_name)
+                .bind(&instance.node_group)
+                .bind(&instance.role)
+                .bind(instance.created_at)
+                .bind(instance.updated_at)
+                .execute(&mut *transaction)
+                .await?;
+            if inserted.rows_affected() == 0 {
+                return Ok(false);
+            }
+            transaction.emit(event).await?;
+            transaction.commit().await?;
+            Ok(true)
+        };
+        self.store.bounded(added).await
+    }
+
+    /// The instances of a user, the oldest first.
+    pub(crate) async fn instances_of(&self, user_id: &str) -> Result<Vec<LabInstance>, StoreError> {
+        let query = sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM lab_instances WHERE user_id = $1 ORDER BY created_at, id"
+        ));
+        self.store.read(sqlx::query_as(query).bind(user_id).fetch_all(self.store.pool())).await
+    }
+
+    /// An instance of this user.
+    pub(crate) async fn instance_of(
+        &self,
+        user_id: &str,
+        id: &str,
+    ) -> Result<Option<LabInstance>, StoreError> {
+        if !is_id(id) {
+            return Ok(None);
+        }
+        let query = sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM lab_instances WHERE user_id = $1 AND id = $2"
+        ));
+        let found = sqlx::query_as(query).bind(user_id).bind(id).fetch_optional(self.store.pool());
+        self.store.read(found).await
+    }
+
+    /// Writes what can be changed of an instance; false when it is gone.
+    pub(crate) async fn change_instance(
+        &self,
+        instance: &LabInstance,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let changed = async {
+            let mut transaction = self.store.begin().await?;
+            let updated = sqlx::query(
+                "UPDATE lab_instances SET pipeline_mode = $2, is_shadow_mode = $3, asg_name = $4, cluster_name = $5, \
+                 node_group = $6, role = $7, updated_at = $8 WHERE id = $1",
+            )
+            .bind(&instance.id)
+            .bind(&instance.pipeline_mode)
+            .bind(instance.is_shadow_mode)
+            .bind(&instance.asg_name)
+            .bind(&instance.cluster_name)
+            .bind(&instance.node_group)
+            .bind(&instance.role)
+            .bind(instance.updated_at)
+            .execute(&mut *transaction)
+            .await?;
+            if updated.rows_affected() == 0 {
+                return Ok(false);
+            }
+            transaction.emit(event).await?;
+            transaction.commit().await?;
+            Ok(true)
+        };
+        self.store.bounded(changed).await
+    }
+
+    /// Forgets an instance. It goes on running.
+    pub(crate) async fn remove_instance(&self, id: &str, event: &Event) -> Result<(), StoreError> {
+        let removed = async {
+            let mut transaction = self.store.begin().await?;
+            sqlx::query("DELETE FROM lab_instances WHERE id = $1")
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
+            transaction.emit(event).await?;
+            transaction.commit().await
+        };
+        self.store.bounded(removed).await
+    }
+}

@@ -1,0 +1,82 @@
+//! Instances that operations have left behind.
+
+use contracts::{Timestamp, events::Event};
+use store::StoreError;
+
+use super::Database;
+use crate::saga::SagaId;
+
+impl Database {
+    /// Whether an operation of this id is over; `None` when none is known here.
+    pub(crate) async fn is_over(&self, id: SagaId) -> Result<Option<bool>, StoreError> {
+        let over = sqlx::query_scalar::<_, i64>(
+            "SELECT CAST(CASE WHEN ended_at IS NULL THEN 0 ELSE 1 END AS BIGINT) FROM sagas WHERE id = $1",
+        )
+        .bind(id.to_string())
+        .fetch_optional(self.store.pool());
+        Ok(self.store.read(over).await?.map(|over| over == 1))
+    }
+
+    /// Notes an instance that nobody owns, with the event that tells of it when it is a new one; answers since when it is known.
+    pub(crate) async fn note_orphan(
+        &self,
+        account_id: &str,
+        instance_id: &str,
+        saga: SagaId,
+        event: &Event,
+    ) -> Result<Timestamp, StoreError> {
+        let now = self.now();
+        let noted = async {
+            let mut transaction = self.store.begin().await?;
+            let inserted = sqlx::query(
+                "INSERT INTO orphans (account_id, instance_id, saga_id, found_at) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (account_id, instance_id) DO NOTHING",
+            )
+            .bind(account_id)
+            .bind(instance_id)
+            .bind(saga.to_string())
+            .bind(now.as_millis())
+            .execute(&mut *transaction)
+            .await?;
+            if inserted.rows_affected() == 1 {
+                transaction.emit(event).await?;
+            }
+            let found_at = sqlx::query_scalar::<_, i64>(
+                "SELECT found_at FROM orphans WHERE account_id = $1 AND instance_id = $2",
+            )
+            .bind(account_id)
+            .bind(instance_id)
+            .fetch_one(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(Timestamp::from_millis(found_at).unwrap_or(now))
+        };
+        self.store.bounded(noted).await
+    }
+
+    /// Notes that an orphan is about to be ended, with the event that tells of it, once.
+    pub(crate) async fn note_removal(
+        &self,
+        account_id: &str,
+        instance_id: &str,
+        event: &Event,
+    ) -> Result<(), StoreError> {
+        let noted = async {
+            let mut transaction = self.store.begin().await?;
+            let updated = sqlx::query(
+                "UPDATE orphans SET removed_at = $3 \
+                 WHERE account_id = $1 AND instance_id = $2 AND removed_at IS NULL",
+            )
+            .bind(account_id)
+            .bind(instance_id)
+            .bind(self.now().as_millis())
+            .execute(&mut *transaction)
+            .await?;
+            if updated.rows_affected() == 1 {
+                transaction.emit(event).await?;
+            }
+            transaction.commit().await
+        };
+        self.store.bounded(noted).await
+    }
+}
