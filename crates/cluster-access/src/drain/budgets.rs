@@ -38,6 +38,8 @@ pub(super) struct Budget {
     pub(super) allowed: i32,
     /// So many it would allow if all of its pods were well. None: not known.
     at_best: Option<i32>,
+    /// So many pods it is of, when it was counted last.
+    expected: i32,
     /// Whether it is a number of pods that it wants, so that its pods are counted as they are, and not as their controllers want them
     /// (<https://kubernetes.io/docs/tasks/run-application/configure-pdb/#arbitrary-controllers-and-selectors>).
     counts_pods: bool,
@@ -63,6 +65,7 @@ impl Budget {
             selector: spec.selector.and_then(|selector| Selector::try_from(selector).ok()),
             allowed: if is_seen { status.disruptions_allowed.unwrap_or_default() } else { 0 },
             at_best: (is_seen && expected > 0).then_some(expected - wanted),
+            expected,
             counts_pods: matches!(spec.min_available, Some(IntOrString::Int(_))),
             healthy: status.current_healthy.unwrap_or_default(),
             wanted,
@@ -75,9 +78,11 @@ impl Budget {
         self.counts_pods && self.wants_all()
     }
 
-    /// Whether it can never allow a disruption. `is_complete`: whether none of its pods is missing.
-    pub(super) fn never_allows(&self, is_complete: bool) -> bool {
-        self.wants_all() && (is_complete || !self.counts_pods)
+    /// Whether it can never allow a disruption. `complete`: how many pods its controller has, if none is missing; one that has just come
+    /// may not be counted yet.
+    pub(super) fn never_allows(&self, complete: Option<i64>) -> bool {
+        let all_are_counted = complete.is_some_and(|there| i64::from(self.expected) >= there);
+        self.wants_all() && (all_are_counted || !self.counts_pods)
     }
 
     fn wants_all(&self) -> bool {
@@ -143,5 +148,31 @@ impl Budgets {
             [budget] if budget.lets_go(pod) => Vec::new(),
             _ => of,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A controller's third pod has come, and the budget does not know of it yet.
+    #[test]
+    fn a_budget_that_has_not_counted_all_pods_may_come_to_allow_one() {
+        let counted = |pods: i32| {
+            let budget = json!({
+                "metadata": {"namespace": "shop", "name": "web", "generation": 1},
+                "spec": {"minAvailable": 2},
+                "status": {
+                    "observedGeneration": 1, "expectedPods": pods, "desiredHealthy": 2, "currentHealthy": 2,
+                    "disruptionsAllowed": 0,
+                },
+            });
+            Budget::of(&serde_json::from_value(budget).unwrap())
+        };
+        assert!(counted(2).never_allows(Some(2)));
+        assert!(!counted(2).never_allows(Some(3)) && !counted(2).never_allows(None));
+        assert!(!counted(3).never_allows(Some(3)));
     }
 }

@@ -12,8 +12,8 @@ use kube::{
 
 use super::{budgets::Budgets, filter::controller, listing::answered};
 
-/// By the UIDs of controllers: whether they are known to have all their pods.
-pub(super) type Complete = HashMap<String, bool>;
+/// By the UIDs of controllers: how many pods they have, if these are known to be all that they want.
+pub(super) type Complete = HashMap<String, Option<i64>>;
 
 /// Asks the controllers of those pods whose budget wants as many as there are. What cannot be read is not complete.
 pub(super) async fn complete(client: &Client, pods: &[Pod], budgets: &Budgets) -> Complete {
@@ -28,12 +28,11 @@ pub(super) async fn complete(client: &Client, pods: &[Pod], budgets: &Budgets) -
     complete
 }
 
-async fn has_all(client: &Client, namespace: &str, owner: &OwnerReference) -> bool {
+async fn has_all(client: &Client, namespace: &str, owner: &OwnerReference) -> Option<i64> {
     let (group, version) = owner.api_version.split_once('/').unwrap_or(("", &owner.api_version));
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &owner.kind));
     let all: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-    answered(all.get(&owner.name)).await.is_ok_and(|found| {
-        let (wanted, there) = (&found.data["spec"]["replicas"], &found.data["status"]["replicas"]);
-        wanted.is_number() && wanted == there
-    })
+    let found = answered(all.get(&owner.name)).await.ok()?;
+    let (wanted, there) = (&found.data["spec"]["replicas"], &found.data["status"]["replicas"]);
+    wanted.as_i64().filter(|wanted| there.as_i64() == Some(*wanted))
 }

@@ -144,10 +144,10 @@ fn notes(pod: &Pod, seen: &Seen, options: &DrainOptions) -> Vec<Note> {
 }
 
 fn of_budgets(pod: &Pod, seen: &Seen) -> Option<Note> {
-    let is_complete = controller(pod).is_some_and(|owner| seen.complete.get(&owner.uid) == Some(&true));
+    let complete = controller(pod).and_then(|owner| seen.complete.get(&owner.uid).copied().flatten());
     match seen.budgets.of(pod).as_slice() {
         [] => None,
-        [budget] if budget.never_allows(is_complete) => {
+        [budget] if budget.never_allows(complete) => {
             Some(Note::BudgetNeverAllows { budget: budget.name.clone() })
         }
         [budget] if budget.allowed <= 0 => {

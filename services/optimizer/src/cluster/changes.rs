@@ -50,7 +50,9 @@ impl EksChanges {
     ) -> Result<Report, Trouble> {
         let until = Instant::now() + deadline;
         let work = self.access.ask_for(deadline, |drainer| async move {
-            let options = options(until.saturating_duration_since(Instant::now()));
+            // In whole seconds, as it is told.
+            let left = until.saturating_duration_since(Instant::now()).as_secs() + 1;
+            let options = options(Duration::from_secs(left));
             let drainer = drainer.on_behalf_of(&self.whom);
             let report = drainer.drain(node, &options, cancel, |_| {}).await?;
             // It ends so, too, when the cluster does not know the token any more: then it goes on with another.
