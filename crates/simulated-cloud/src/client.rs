@@ -48,11 +48,13 @@ pub struct Simulated {
 }
 
 impl Simulated {
-    /// A client that has not asked anything yet. The process needs a provider of cryptography for rustls.
+    /// A client that has not asked anything yet.
     ///
     /// # Errors
     /// [`SetupError`] when the certificate is none.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
+        // The first one to need it chooses it for the process.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let authority = reqwest::Certificate::from_pem(settings.ca_pem.as_bytes())?;
         let http = reqwest::Client::builder()
             .tls_certs_only([authority])

@@ -20,7 +20,7 @@ pub(crate) struct Banner {
 
 /// What the agent runs on.
 pub(crate) enum ClusterKind {
-    Simulated { kubeconfig: PathBuf },
+    Simulated { kubeconfig: PathBuf, account_id: Option<String> },
     Real { name: String },
 }
 
@@ -38,10 +38,16 @@ impl Banner {
         let key = self.api_key.secret().expose_secret();
         let agent_id = &self.agent_id;
         let cluster = match &self.cluster {
-            ClusterKind::Simulated { kubeconfig } => {
+            ClusterKind::Simulated { kubeconfig, .. } => {
                 format!("simulated, with the kubeconfig {}", kubeconfig.display())
             }
             ClusterKind::Real { name } => name.clone(),
+        };
+        let account = match &self.cluster {
+            ClusterKind::Simulated { account_id: Some(id), .. } => {
+                format!("  account     simulated, {id}\n")
+            }
+            _ => String::new(),
         };
         let dev_env = self.dev_env.display();
         let trouble = if connected { "" } else { "The agent has not connected yet; its log says why.\n\n" };
@@ -51,7 +57,7 @@ impl Banner {
   API key     {key}
   agent id    {agent_id}
   cluster     {cluster}
-  API page    {url}/docs
+{account}  API page    {url}/docs
   for shells  . {dev_env}
 
 {trouble}Ask the cluster for its namespaces:

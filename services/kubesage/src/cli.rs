@@ -104,6 +104,9 @@ pub(crate) struct UpArgs {
     pub(crate) aws: onboarding::AwsArgs,
 
     #[command(flatten)]
+    pub(crate) operations: optimizer::OperationArgs,
+
+    #[command(flatten)]
     pub(crate) rate_limit: RateLimitArgs,
 
     #[command(flatten)]

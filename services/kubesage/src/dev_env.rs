@@ -42,6 +42,8 @@ pub(crate) struct DevEnv<'a> {
     pub(crate) keys: &'a Keys,
     pub(crate) agent_id: &'a str,
     pub(crate) cluster_id: &'a str,
+    /// Of the simulated account, if there is one.
+    pub(crate) account_id: Option<&'a str>,
 }
 
 impl DevEnv<'_> {
@@ -54,7 +56,9 @@ impl DevEnv<'_> {
             (AGENT_KEY, self.keys.agent_key.secret().expose_secret()),
             ("KUBESAGE_CLUSTER_ID", self.cluster_id),
         ];
-        let text: String = lines.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        let account = self.account_id.map(|id| ("KUBESAGE_ACCOUNT_ID", id));
+        let text: String =
+            lines.into_iter().chain(account).map(|(name, value)| format!("{name}={value}\n")).collect();
         data_dir.write(FILE, &text).map(drop)
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use bus::{Bus, BusOptions};
 use contracts::{Timestamp, TokenKind, auth::UserData, queues::Service};
 use onboarding::{Onboarding, SessionTiming};
+use optimizer::{Clouds, Optimizer};
 use secrecy::{ExposeSecret, SecretString};
 use store::{Sealer, Store};
 use url::Url;
@@ -29,6 +30,7 @@ pub(crate) struct Services {
     pub(crate) user_auth: UserAuth,
     pub(crate) onboarding: Onboarding,
     pub(crate) cluster: OpenApiRouter,
+    pub(crate) optimizer: Optimizer,
     pub(crate) readiness: Readiness,
 }
 
@@ -37,6 +39,7 @@ impl Services {
         args: &UpArgs,
         data_dir: &DataDir,
         addresses: &Addresses,
+        clouds: Clouds,
         shutdown: &Shutdown,
     ) -> Result<Self, Failure> {
         let bus = connect(args)?;
@@ -44,6 +47,7 @@ impl Services {
         let accounts_store = Store::open(&database, user_auth::NAME).await?;
         let clusters_store = Store::open(&database, onboarding::NAME).await?;
         let stored_store = Store::open(&database, cluster::NAME).await?;
+        let lab_store = Store::open(&database, optimizer::NAME).await?;
         // What the services show each other when the broker is away; nobody else needs it.
         let service_token = new_key(TokenKind::ServiceToken).secret().clone();
         let auth = auth_args(&addresses.inside, &service_token);
@@ -73,7 +77,7 @@ impl Services {
             store: stored_store.clone(),
             bus: bus.clone(),
             verifier: RemoteVerifier::start(&bus, Service::Cluster, &auth)?,
-            rate_limit,
+            rate_limit: rate_limit.clone(),
             queries: args.queries.clone(),
             stored: args.stored.clone(),
             kubectl: args.kubectl.clone(),
@@ -81,11 +85,21 @@ impl Services {
         };
         cluster::clear_leftovers();
         let cluster = cluster::start(parts, shutdown).await?;
+        let parts = optimizer::Parts {
+            store: lab_store.clone(),
+            bus: bus.clone(),
+            verifier: RemoteVerifier::start(&bus, Service::Optimizer, &auth)?,
+            rate_limit,
+            clouds,
+            operations: args.operations.clone(),
+        };
+        let optimizer = optimizer::start(parts, shutdown).await?;
         let readiness = process::broker_check(Readiness::new(), &bus)
             .check("users database", move || accounts_store.clone().readiness())
             .check("clusters database", move || clusters_store.clone().readiness())
-            .check("stored clusters database", move || stored_store.clone().readiness());
-        Ok(Self { user_auth, onboarding, cluster, readiness })
+            .check("stored clusters database", move || stored_store.clone().readiness())
+            .check("operations database", move || lab_store.clone().readiness());
+        Ok(Self { user_auth, onboarding, cluster, optimizer, readiness })
     }
 
     /// The administrator whose key this is. A kept key that was revoked is replaced by a new one.

@@ -31,11 +31,16 @@ pub(crate) async fn run(args: UpArgs) -> Result<Outcome, Failure> {
     let mut keys = Keys::load(&data_dir)?;
     let shutdown = Shutdown::on_signals()?;
 
-    let services = Services::start(&args, &data_dir, &addresses, &shutdown).await?;
-    let admin = services.admin(&mut keys).await?;
     let simulated = match args.kubeconfig {
         None => Some(simulated::start(&data_dir).await?),
         Some(_) => None,
+    };
+    let clouds = simulated.as_ref().map(SimulatedCluster::clouds).transpose()?.unwrap_or_default();
+    let services = Services::start(&args, &data_dir, &addresses, clouds, &shutdown).await?;
+    let admin = services.admin(&mut keys).await?;
+    let account_id = match simulated.as_ref().and_then(SimulatedCluster::account) {
+        Some(account) => Some(services.optimizer.ensure_account(&admin, account).await?),
+        None => None,
     };
     let (name, kubeconfig) = target(&args, simulated.as_ref());
     let cluster = services.onboarding.ensure_cluster(&admin, &name, &keys.agent_key).await?;
@@ -44,6 +49,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<Outcome, Failure> {
         keys: &keys,
         agent_id: &cluster.agent_id,
         cluster_id: &cluster.cluster_id,
+        account_id: account_id.as_deref(),
     }
     .save(&data_dir)?;
 
@@ -51,6 +57,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<Outcome, Failure> {
         .routes(services.user_auth.routes)
         .routes(services.onboarding.routes.clone())
         .routes(services.cluster)
+        .routes(services.optimizer.routes)
         .readiness(services.readiness);
     tracing::info!(address = %server.local_addr(), "serving");
     let router = app.into_router();
@@ -65,7 +72,9 @@ pub(crate) async fn run(args: UpArgs) -> Result<Outcome, Failure> {
         api_key: keys.api_key,
         agent_id: cluster.agent_id,
         cluster: match &simulated {
-            Some(simulated) => ClusterKind::Simulated { kubeconfig: simulated.kubeconfig.clone() },
+            Some(simulated) => {
+                ClusterKind::Simulated { kubeconfig: simulated.kubeconfig.clone(), account_id }
+            }
             None => ClusterKind::Real { name },
         },
         dev_env: data_dir.path().join("dev.env"),

@@ -95,6 +95,12 @@ impl Account {
         &self.external_id
     }
 
+    /// The region that its instances are in.
+    #[must_use]
+    pub fn region(&self) -> &'static str {
+        crate::cloud::REGION
+    }
+
     /// The name of the cluster in EKS.
     #[must_use]
     pub fn eks_cluster(&self) -> &str {

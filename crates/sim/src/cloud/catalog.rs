@@ -28,6 +28,8 @@ impl Kind {
 }
 
 /// The zones that the region has.
+/// The region that everything is in.
+pub(crate) const REGION: &str = "us-east-1";
 pub(crate) const ZONES: [&str; 3] = ["us-east-1a", "us-east-1b", "us-east-1c"];
 
 /// Prices in us-east-1 (<https://aws.amazon.com/ec2/pricing/on-demand/>), savings and interruptions there as the Spot Instance Advisor

@@ -30,3 +30,4 @@ pub use self::group::{GroupSettings, LaunchTemplate, Sizes};
 pub use self::hooks::{HookResult, LifecycleHook, Transition};
 pub use self::timing::Timing;
 pub use self::world::World;
+pub(crate) use catalog::REGION;
