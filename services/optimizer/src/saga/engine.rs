@@ -99,7 +99,7 @@ impl Engine {
         match self.state.next() {
             Next::Nothing => return Ok(ControlFlow::Break(())),
             Next::End(ending, why) => self.write(Event::Ended { ending, why }).await?,
-            Next::Undo(phase, action, unseen_since) => self.undo(phase, &action, unseen_since).await?,
+            Next::Undo(phase, action, since) => self.undo(phase, &action, since).await?,
             _ if self.cancel.is_cancelled() && self.state.can_be_cancelled() => {
                 let phase = self.state.phase().unwrap_or(Phase::Verify);
                 self.abandon(phase, Ending::Cancelled, "it was cancelled".to_owned()).await?;
@@ -173,22 +173,16 @@ impl Engine {
         }
     }
 
-    async fn undo(
-        &mut self,
-        phase: Phase,
-        action: &Action,
-        unseen_since: Option<Timestamp>,
-    ) -> Result<(), Stopped> {
+    async fn undo(&mut self, phase: Phase, action: &Action, since: Timestamp) -> Result<(), Stopped> {
         let Reach::Live(changes) = &self.reach else {
             return self
                 .write(Event::Undone { phase, why: "in shadow mode nothing was done".to_owned() })
                 .await;
         };
         // What is on its way arrives within that time, or never, and shows itself a while later: then it is to be seen what there is.
-        let shown = unseen_since.map(|since| since.plus(self.timing.call + action.shows_within()));
-        if let Some(left) = shown.map(|at| at.millis_since(self.log.now())).filter(|left| *left > 0) {
-            sleep(Duration::from_millis(left.unsigned_abs())).await;
-        }
+        let shown = since.plus(self.timing.call + action.shows_within());
+        let left = u64::try_from(shown.millis_since(self.log.now())).unwrap_or_default();
+        sleep(Duration::from_millis(left)).await;
         let patience = self.patience(matches!(action, Action::AwaitNode));
         match within(patience, action.undo(changes, self.state.facts())).await {
             Ok(Seen::Done(why, _)) => self.write(Event::Undone { phase, why }).await,

@@ -28,8 +28,8 @@ pub struct State {
 struct Begun {
     phase: Phase,
     action: Action,
-    /// Since then it may be so without being seen; `None` when it was seen, or would be.
-    unseen_since: Option<Timestamp>,
+    /// Since then nobody does it any more: what of it was on its way then is to come.
+    since: Timestamp,
 }
 
 /// How far the current phase is.
@@ -63,8 +63,8 @@ pub enum Next {
     Act(Phase, Action),
     /// See whether it has taken effect.
     Observe(Phase, Action),
-    /// Undo what was done in a phase; what may be so unseen, since this time, only when it must have shown itself.
-    Undo(Phase, Action, Option<Timestamp>),
+    /// Undo what was done in a phase, when all has come that was on its way at this time.
+    Undo(Phase, Action, Timestamp),
     /// Write down the end.
     End(Ending, String),
     /// Nothing.
@@ -161,13 +161,14 @@ impl State {
     fn keep_for_undoing(&mut self, phase: Phase, now: Timestamp) {
         let begun = match &self.stage {
             Stage::Fresh => None,
-            Stage::Planned(action, _) => Some((action, Some(now))),
-            Stage::Acted(action, at) => Some((action, (!action.shows_within().is_zero()).then_some(*at))),
+            Stage::Planned(action, _) => Some((action, now)),
+            // It was heard that it is done; an earlier call of which nobody has heard may still come and do it again.
+            Stage::Acted(action, at) => Some((action, *at)),
         };
         // Once the old instance is ended, what has taken its place stays.
         let is_kept = self.is_committed();
-        if let Some((action, unseen_since)) = begun.filter(|(action, _)| action.can_be_undone() && !is_kept) {
-            self.to_undo.push(Begun { phase, action: action.clone(), unseen_since });
+        if let Some((action, since)) = begun.filter(|(action, _)| action.can_be_undone() && !is_kept) {
+            self.to_undo.push(Begun { phase, action: action.clone(), since });
         }
         self.stage = Stage::Fresh;
     }
@@ -177,7 +178,7 @@ impl State {
         match &self.direction {
             Direction::Ended(..) => Next::Nothing,
             Direction::Back(ending, why) => match self.to_undo.last() {
-                Some(begun) => Next::Undo(begun.phase, begun.action.clone(), begun.unseen_since),
+                Some(begun) => Next::Undo(begun.phase, begun.action.clone(), begun.since),
                 None => Next::End(*ending, why.clone()),
             },
             Direction::Forward => match (self.phases.get(self.index), &self.stage) {

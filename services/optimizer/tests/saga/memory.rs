@@ -43,6 +43,8 @@ struct Row {
     lease_until: Timestamp,
     is_cancelled: bool,
     is_over: bool,
+    /// When it has taken something for itself alone, and when it has let it go.
+    held: (Option<Instant>, Option<Instant>),
 }
 
 impl Row {
@@ -95,6 +97,12 @@ impl MemoryLog {
             is_held: row.epoch == lease.epoch,
             was_released: row.released.contains(&lease.epoch),
         }
+    }
+
+    /// From when until when a saga that is over had something for itself alone; `None` when it never had.
+    pub(crate) fn held(&self, id: SagaId) -> Option<(Instant, Instant)> {
+        let (from, to) = self.rows()[&id].held;
+        from.zip(to)
     }
 
     /// Whether what was done is undone.
@@ -159,6 +167,7 @@ impl Log for MemoryLog {
             lease_until: now,
             is_cancelled: false,
             is_over: false,
+            held: (None, None),
         };
         rows.insert(saga.id, row);
         Ok(())
@@ -199,6 +208,11 @@ impl Log for MemoryLog {
         let row = rows.get_mut(&lease.saga).unwrap();
         row.journal.push(entry.clone());
         row.is_over = matches!(entry.event, Event::Ended { .. });
+        match &entry.event {
+            Event::Planned { subjects, .. } if !subjects.is_empty() => row.held.0 = Some(Instant::now()),
+            Event::Ended { .. } => row.held.1 = Some(Instant::now()),
+            _ => {}
+        }
         Ok(())
     }
 

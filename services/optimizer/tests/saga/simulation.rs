@@ -11,6 +11,7 @@ mod laws;
 mod lies;
 mod nature;
 mod process;
+mod reach;
 mod run;
 mod seams;
 mod story;
@@ -74,7 +75,9 @@ fn whatever_happens_the_laws_hold() {
         }
     });
     println!("{count} seeds from {first} in {} s", began.elapsed().as_secs());
-    println!("{}", tally.text());
+    if count > 1 {
+        println!("{}", tally.text());
+    }
     let mut text = String::new();
     failed.sort_by_key(|(seed, _)| *seed);
     for (seed, told) in failed.iter().take(STORIES) {
@@ -87,6 +90,19 @@ fn whatever_happens_the_laws_hold() {
     assert!(failed.is_empty(), "{text}");
     if count >= MANY {
         assert_eq!(tally.gaps(), Vec::<String>::new());
+    }
+}
+
+/// Seeds that were broken, and what by.
+const FOUND: &[(u64, &str)] = &[(
+    7099,
+    "a call of which nobody had heard came after what it did was undone, though another try had been answered",
+)];
+
+#[test]
+fn what_was_found_stays_mended() {
+    for (seed, what) in FOUND {
+        assert_eq!(run(Case::of(*seed)).broken, Vec::<String>::new(), "seed {seed}: {what}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::world::{Everything, Setting};
 
-pub(super) use end::in_the_end;
+pub(super) use end::{in_the_end, in_turns};
 
 /// What is to hold whenever something has changed.
 pub(super) fn always(all: &Everything, setting: &Setting) -> Option<String> {

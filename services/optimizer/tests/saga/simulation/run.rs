@@ -119,9 +119,11 @@ async fn simulate(case: Arc<Case>) -> Told {
 /// What has become of it.
 fn tell(world: &World, log: &MemoryLog, begun: &[NewSaga], refused: Vec<String>, before: &Seen) -> Told {
     let sagas: Vec<_> = begun.iter().map(|saga| (saga.clone(), log.journal(saga.id))).collect();
+    let held: Vec<_> = begun.iter().filter_map(|saga| log.held(saga.id)).collect();
     let mut broken = world.broken();
     if broken.is_empty() {
         broken = world.read(|all, _| laws::in_the_end(all, &world.setting, &sagas));
+        broken.extend(laws::in_turns(&held));
         let is_shadow = begun.iter().all(|saga| saga.mode == RunMode::Shadow);
         if is_shadow && *before != world.read(|all, _| seen(all)) {
             broken.push("something has changed though there were only sagas in shadow mode".to_owned());

@@ -50,7 +50,6 @@ impl Tally {
             "refused",
             "shadow succeeded",
             "shadow failed",
-            "shadow kept",
             "shadow cancelled",
         ];
         let never = endings.iter().filter(|ending| !self.endings.contains_key(**ending));

@@ -7,6 +7,7 @@ use optimizer::{
     phases::{KUBERNETES, Phase},
     saga::{Ending, Entry, Event, NewSaga, RunMode},
 };
+use tokio::time::Instant;
 
 use crate::simulation::{
     cluster::Cluster,
@@ -50,7 +51,6 @@ pub(in crate::simulation) fn in_the_end(
         .map(|instance| instance.id.clone())
         .collect();
     everything_is_as_expected(&mut broken, all, setting, &alive, &expected);
-    taken_in_turns(&mut broken, sagas);
     broken
 }
 
@@ -155,21 +155,8 @@ fn shadow(broken: &mut Vec<String>, ending: Ending, journal: &[Entry]) {
     }
 }
 
-/// Two sagas have the group one after the other.
-fn taken_in_turns(broken: &mut Vec<String>, sagas: &[Written]) {
-    let held: Vec<_> = sagas
-        .iter()
-        .filter_map(|(_, journal)| {
-            let found = |entry: &&Entry| {
-                matches!(&entry.event, Event::Planned { phase: Phase::Access, subjects, .. } if !subjects.is_empty())
-            };
-            Some((journal.iter().find(found)?.at, journal.last()?.at))
-        })
-        .collect();
-    if let [(from, to), (other_from, other_to)] = held[..]
-        && from < other_to
-        && other_from < to
-    {
-        broken.push("two sagas had the group at the same time".to_owned());
-    }
+/// Two sagas have the group one after the other: what they had, from when until when.
+pub(in crate::simulation) fn in_turns(held: &[(Instant, Instant)]) -> Option<String> {
+    let [(from, to), (other_from, other_to)] = held else { return None };
+    (from < other_to && other_from < to).then(|| "two sagas had the group at the same time".to_owned())
 }
