@@ -1,9 +1,9 @@
 //! Looks for instances that operations have bought and left behind.
 //!
 //! An operation that fails gives back what it bought, so there should be none; they cost money all the same if there are. An instance is
-//! an orphan when it carries our tag, is in no group, and the operation that the tag names is over. It is told of at once, and
-//! ended after a grace time. One whose operation is not known here may be that of another installation: it is left alone, and told of
-//! in the log.
+//! an orphan when it carries our tag, is in no group, and the operation that the tag names is over and has not put it to use: what became
+//! of a replacement later is its user's decision. It is told of at once, and ended after a grace time. One whose operation is not known
+//! here may be that of another installation: it is left alone, and told of in the log.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     clouds::{Clouds, NoSuchCloud},
     phases::SAGA_TAG,
-    saga::SagaId,
+    saga::{Ending, Event as Entry, SagaId, State},
     store::{Account, Database},
 };
 
@@ -88,9 +88,16 @@ impl Reaper {
     async fn owner(&self, account: &Account, instance: &Instance) -> Result<Option<SagaId>, ReapError> {
         let tag = instance.tags.get(SAGA_TAG).map(String::as_str).unwrap_or_default();
         let Ok(saga) = Uuid::try_parse(tag) else { return Ok(None) };
-        match self.database.is_over(saga).await? {
-            Some(true) => Ok(Some(saga)),
-            Some(false) => Ok(None),
+        match self.database.operation(saga).await? {
+            Some((operation, journal)) => {
+                let ended = journal.last().is_some_and(|entry| is_end(&entry.event));
+                let is_in_use = || {
+                    let state = State::of(&operation, &journal);
+                    journal.iter().any(|entry| has_succeeded(&entry.event))
+                        && state.facts().launched.as_ref() == Some(&instance.id)
+                };
+                Ok((ended && !is_in_use()).then_some(saga))
+            }
             None => {
                 tracing::info!(account = account.id, instance = %instance.id, operation = %saga, "an instance of an operation that is not known here");
                 Ok(None)
@@ -112,4 +119,12 @@ impl Reaper {
         let found_at = self.database.note_orphan(&account.id, instance.id.as_str(), saga, &event).await?;
         Ok(now >= found_at.plus(self.grace))
     }
+}
+
+fn is_end(entry: &Entry) -> bool {
+    matches!(entry, Entry::Ended { .. })
+}
+
+fn has_succeeded(entry: &Entry) -> bool {
+    matches!(entry, Entry::Ended { ending: Ending::Succeeded, .. })
 }

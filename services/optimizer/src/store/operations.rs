@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use store::StoreError;
 
 use super::{Database, sagas::read};
-use crate::saga::{NewSaga, SagaId};
+use crate::saga::{Entry, NewSaga, SagaId};
 
 /// So many operations are listed.
 const MAX_LISTED: i64 = 100;
@@ -40,6 +40,15 @@ impl Database {
         let found =
             sqlx::query_as(query).bind(user_id).bind(id.to_string()).fetch_optional(self.store.pool());
         self.store.read(found).await
+    }
+
+    /// What an operation began with, whosever it is, and its journal.
+    pub(crate) async fn operation(&self, id: SagaId) -> Result<Option<(NewSaga, Vec<Entry>)>, StoreError> {
+        let found = sqlx::query_scalar::<_, String>("SELECT saga FROM sagas WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(self.store.pool());
+        let Some(saga) = self.store.read(found).await? else { return Ok(None) };
+        Ok(Some((read(&saga)?, self.journal_of(id, 0).await?)))
     }
 
     /// The newest operations of a user, the newest first.
