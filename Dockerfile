@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# One image for each target: user-auth, cluster, onboarding, agent, kubesage (all of them in one process).
+# One image for each target: user-auth, cluster, onboarding, optimizer, agent, kubesage (all of them in one process).
 #   docker build --target onboarding --tag kubesage/onboarding:1.0.0 .
 
 ARG RUST_VERSION=1.95
@@ -14,9 +14,9 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     cargo build --locked --release --bins \
-        --package user-auth --package cluster --package onboarding --package agent --package kubesage \
+        --package user-auth --package cluster --package onboarding --package optimizer --package agent --package kubesage \
     && cd target/release \
-    && install -D --target-directory=/out user-auth cluster onboarding agent kubesage \
+    && install -D --target-directory=/out user-auth cluster onboarding optimizer agent kubesage \
     && install --directory --mode=0700 /data
 
 # Kubernetes' own image, of which the program alone is taken: /bin/kubectl
@@ -56,6 +56,13 @@ LABEL org.opencontainers.image.title="kubesage/onboarding" \
 COPY --from=build /out/onboarding /usr/local/bin/onboarding
 EXPOSE 8009
 ENTRYPOINT ["/usr/local/bin/onboarding"]
+
+FROM base AS optimizer
+LABEL org.opencontainers.image.title="kubesage/optimizer" \
+      org.opencontainers.image.description="Replaces instances by cheaper ones, and is not noticed"
+COPY --from=build /out/optimizer /usr/local/bin/optimizer
+EXPOSE 8010
+ENTRYPOINT ["/usr/local/bin/optimizer"]
 
 FROM base AS agent
 LABEL org.opencontainers.image.title="kubesage/agent" \

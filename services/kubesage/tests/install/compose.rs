@@ -34,12 +34,15 @@ async fn the_load_balancer_has_the_published_ports_and_finds_the_services() -> R
         lines.filter_map(move |line| line.strip_prefix(start))
     };
     let bound: BTreeSet<&str> = after("bind :").collect();
-    assert_eq!(bound, BTreeSet::from(["8001", "8008", "8009"]));
+    assert_eq!(bound, BTreeSet::from(["8001", "8008", "8009", "8010"]));
     for port in &bound {
         assert!(compose.contains(&format!("- \"{port}:{port}\"\n")), "{port} is not published");
     }
     let found: BTreeSet<&str> = after("server-template replica 10 ").collect();
-    assert_eq!(found, BTreeSet::from(["cluster:8008", "onboarding:8009", "user-auth:8001"]));
+    assert_eq!(
+        found,
+        BTreeSet::from(["cluster:8008", "onboarding:8009", "optimizer:8010", "user-auth:8001"])
+    );
     for address in found {
         let (service, _) = address.split_once(':').context("a port")?;
         let start = format!("\n  {service}:\n");
@@ -87,7 +90,7 @@ async fn what_runs_kubectl_has_one() -> Result<()> {
 
 async fn what_has_a_database_is_told_where() -> Result<()> {
     let compose = read("docker-compose.yml")?;
-    for service in ["user-auth", "cluster", "onboarding"] {
+    for service in ["user-auth", "cluster", "onboarding", "optimizer"] {
         let (_, section) = compose.split_once(&format!("\n  {service}:\n")).context(service)?;
         let section = section.split("\n\n").next().unwrap_or_default();
         assert!(section.contains("<<: [*settings, *database]"), "{service}");

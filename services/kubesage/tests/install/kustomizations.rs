@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use optimizer::cluster::{ACCESS_GROUP, cluster_role_rules};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -17,6 +18,7 @@ use crate::{
 
 tests! {
     every_kustomization_is_what_the_schemas_say needs ["kubectl", "kubernetes-validate"],
+    the_optimizers_access_is_what_it_asks_for needs ["kubectl"],
 }
 
 /// Whose schemas are asked. The simulated cluster is of this version, too.
@@ -128,5 +130,17 @@ async fn every_kustomization_is_what_the_schemas_say() -> Result<()> {
     let passed = said.lines().filter(|line| line.starts_with("INFO ") && line.ends_with(&passed)).count();
     assert_eq!(passed, expected, "{said}");
     assert_eq!(custom, BTreeSet::from(CUSTOM), "what is excused is what is there");
+    Ok(())
+}
+
+async fn the_optimizers_access_is_what_it_asks_for() -> Result<()> {
+    const NAME: &str = "kubesage-optimizer";
+    let all = render("optimizer-access").await?;
+    let [one] = all.as_slice() else { anyhow::bail!("one kustomization is expected") };
+    assert_eq!(one.find("ClusterRole", NAME)?["rules"], cluster_role_rules());
+    let binding = one.find("ClusterRoleBinding", NAME)?;
+    assert_eq!(binding["roleRef"]["name"], NAME);
+    let group = json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": ACCESS_GROUP}]);
+    assert_eq!(binding["subjects"], group);
     Ok(())
 }

@@ -21,7 +21,7 @@ tests! {
     pods_that_run_kubectl_do_so_in_memory needs ["kubectl"],
 }
 
-/// Read by AWS's libraries in onboarding, and so no settings of its own.
+/// Read by AWS's libraries in onboarding and the optimizer, and so no settings of theirs.
 const OF_AWS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_SECRET_ACCESS_KEY"];
 
 /// For how long a service may take to stop, in seconds (`web::Shutdown`).
@@ -34,6 +34,7 @@ fn command_line(service: &str) -> Result<Command> {
     Ok(match service {
         "cluster" => cluster::Config::command(),
         "onboarding" => onboarding::Config::command(),
+        "optimizer" => optimizer::Config::command(),
         "user-auth" => user_auth::Config::command(),
         other => bail!("{other} is no service"),
     })
@@ -79,7 +80,7 @@ async fn variables_are_settings_that_the_service_takes() -> Result<()> {
             let command = command_line(service)?;
             let mut arguments = vec![service.to_owned()];
             for Variable { name, value } in variables(&one, deployment).with_context(what)? {
-                if service == "onboarding" && OF_AWS.contains(&name.as_str()) {
+                if ["onboarding", "optimizer"].contains(&service) && OF_AWS.contains(&name.as_str()) {
                     continue;
                 }
                 let flag = setting(&command, &name).and_then(Arg::get_long);

@@ -24,7 +24,7 @@ tests! {
 
 const NAMESPACE: &str = "kubesage";
 const SECRET: &str = "kubesage";
-const SERVICES: [&str; 3] = ["cluster", "onboarding", "user-auth"];
+const SERVICES: [&str; 4] = ["cluster", "onboarding", "optimizer", "user-auth"];
 
 /// All that can be applied: the base, what is made of it, and the base with each component.
 pub(crate) async fn installations() -> Result<Vec<Rendered>> {
