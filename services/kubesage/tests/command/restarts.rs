@@ -1,57 +1,20 @@
 //! Processes that are killed, and those that go on in their place.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use base64::{Engine, prelude::BASE64_STANDARD};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 use testkit::{Process, eventually, eventually_within};
 
-use crate::started::{Started, client};
+use crate::{
+    administrator::{Administrator, is_ready},
+    started::Started,
+};
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const PODS: &str = "/api/v1/namespaces/cart/pods";
-
-/// Whoever has the kubeconfig.
-struct Administrator {
-    http: reqwest::Client,
-    url: String,
-    token: String,
-}
-
-impl Administrator {
-    fn new(kubeconfig: &Path) -> Result<Self> {
-        let kubeconfig: Value = serde_json::from_str(&std::fs::read_to_string(kubeconfig)?)?;
-        let (cluster, user) = (&kubeconfig["clusters"][0]["cluster"], &kubeconfig["users"][0]["user"]);
-        let text = |value: &Value| value.as_str().map(str::to_owned).context("a text");
-        let authority = BASE64_STANDARD.decode(text(&cluster["certificate-authority-data"])?)?;
-        // The process's provider of cryptography is set with the other client.
-        client();
-        let http = reqwest::Client::builder()
-            .tls_certs_only([reqwest::Certificate::from_pem(&authority)?])
-            .build()?;
-        Ok(Self { http, url: text(&cluster["server"])?, token: text(&user["token"])? })
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        let request = self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token);
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let answer = request.header("content-type", "application/json").body(body).send().await?;
-        let (status, text) = (answer.status(), answer.text().await?);
-        ensure!(status.is_success(), "{status}: {text}");
-        Ok(serde_json::from_str(&text)?)
-    }
-
-    /// The names and uids at a path, in their order.
-    async fn ids(&self, path: &str) -> Result<Vec<(String, String)>> {
-        let list = self.ask(Method::GET, path, None).await?;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let id = |item: &Value| (text(&item["metadata"]["name"]), text(&item["metadata"]["uid"]));
-        Ok(list["items"].as_array().context("items")?.iter().map(id).collect())
-    }
-}
 
 #[tokio::test]
 async fn the_quick_starts_cluster_outlives_its_process() -> Result<()> {
@@ -77,11 +40,8 @@ async fn the_quick_starts_cluster_outlives_its_process() -> Result<()> {
     assert_eq!(std::fs::read_to_string(&kubeconfig)?, file);
     assert_eq!(administrator.ids("/api/v1/nodes").await?, nodes);
     assert_eq!(administrator.ids(PODS).await?, replaced);
-    let ready = administrator.ask(Method::GET, "/api/v1/nodes", None).await?;
-    for node in ready["items"].as_array().into_iter().flatten() {
-        let conditions = node["status"]["conditions"].as_array().into_iter().flatten();
-        let is_ready = conditions.filter(|is| is["type"] == "Ready").all(|is| is["status"] == "True");
-        ensure!(is_ready, "{node}");
+    for node in administrator.items("/api/v1/nodes").await? {
+        ensure!(is_ready(&node), "{node}");
     }
     eventually("the agent's answer", async || {
         second.namespaces().await.is_ok_and(|answer| answer["success"] == true).then_some(())
