@@ -1,0 +1,207 @@
+use std::collections::BTreeMap;
+
+use ::store::{Options, testing::TestDatabase};
+use cloud::{Instance, InstanceId, Launch, Lifecycle};
+use sim::{Account as Simulated, CloudOptions, Seed, cloud::Change};
+use simulated_cloud::Settings;
+use testkit::{Cluster, eventually};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::{
+    NAME,
+    phases::{KUBERNETES, Outcome, Phase, Target},
+    saga::{self, Ending, Log as _, NewSaga, Owner, RunMode},
+};
+
+/// An account of the shop's, and what its user is told.
+struct Stage {
+    cluster: Cluster,
+    database: Database,
+    clouds: Clouds,
+    account: Account,
+    _place: TestDatabase,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let options =
+            sim::Options { seed: Seed::Shop, cloud: CloudOptions::at_once(), ..sim::Options::default() };
+        let cluster = Cluster::simulated(options).await.unwrap();
+        let sim = cluster.sim().unwrap();
+        let simulated = sim.account().unwrap();
+        let settings = Settings {
+            url: sim.url(),
+            ca_pem: sim.ca_pem(),
+            role_arn: simulated.role_arn().to_owned(),
+            external_id: simulated.external_id().to_owned(),
+            timeout: None,
+        };
+        let clouds = Clouds::default().and_simulated(settings).unwrap();
+        let place = TestDatabase::sqlite();
+        let store = place.open(NAME, Options::default()).await.unwrap();
+        let database = Database::open(store).await.unwrap();
+        let account = Account {
+            id: Uuid::now_v7().to_string(),
+            user_id: "ada".to_owned(),
+            name: "shop".to_owned(),
+            aws_account: "000000000000".to_owned(),
+            role_arn: simulated.role_arn().to_owned(),
+            external_id: simulated.external_id().to_owned(),
+            region: simulated.region().to_owned(),
+            created_at: 0,
+        };
+        let added = Event::new(EventType::AccountAdded, "ada", "ada", database.now(), json!({}));
+        assert!(database.add_account(&account, &added).await.unwrap());
+        Self { cluster, database, clouds, account, _place: place }
+    }
+
+    fn simulated(&self) -> &Simulated {
+        self.cluster.sim().unwrap().account().unwrap()
+    }
+
+    fn reaper(&self, grace: Duration) -> Reaper {
+        let every = Duration::from_millis(20);
+        Reaper { database: self.database.clone(), clouds: self.clouds.clone(), every, grace }
+    }
+
+    /// Buys one of the shop's instances once more, as an operation does.
+    fn bought(&self, token: &str, tag: Option<&str>) -> InstanceId {
+        self.simulated().with(|world, now| {
+            let is_like = |it: &&Instance| it.group.is_some() && it.lifecycle == Lifecycle::OnDemand;
+            let like = world.instances().find(is_like).unwrap().clone();
+            let launch = Launch {
+                token: token.parse().unwrap(),
+                group: like.group.unwrap(),
+                instance_type: like.instance_type,
+                zone: like.zone,
+                lifecycle: like.lifecycle,
+                tags: tag
+                    .map(|tag| (SAGA_TAG.to_owned(), tag.to_owned()))
+                    .into_iter()
+                    .collect::<BTreeMap<_, _>>(),
+            };
+            world.change(now, Change::Launch(launch)).unwrap()
+        })
+    }
+
+    fn instance(&self, id: &InstanceId) -> Instance {
+        self.simulated().with(|world, now| {
+            world.advance(now);
+            world.instances().find(|it| it.id == *id).unwrap().clone()
+        })
+    }
+
+    /// An operation that has bought this and is under way, or has ended.
+    async fn operation(&self, id: SagaId, launched: &InstanceId, ending: Option<Ending>) {
+        let old = self.simulated().with(|world, _| world.instances().next().unwrap().clone());
+        let saga = NewSaga {
+            id,
+            user_id: "ada".to_owned(),
+            mode: RunMode::Live,
+            phases: KUBERNETES.to_vec(),
+            target: Target {
+                account_id: self.account.id.clone(),
+                instance_id: old.id,
+                instance_type: old.instance_type,
+                zone: old.zone,
+                group: None,
+                cluster: "shop".to_owned(),
+            },
+        };
+        self.database.begin(&saga, &[]).await.unwrap();
+        let lease = self.database.claim(&Owner("it".to_owned()), Duration::from_mins(10)).await;
+        let lease = lease.unwrap().unwrap().lease;
+        assert_eq!(lease.saga, id);
+        let decided = |phase: Phase| saga::Event::Planned {
+            phase,
+            why: "a test".to_owned(),
+            numbers: json!(null),
+            action: None,
+            outcome: match phase {
+                Phase::ScaleOut => Outcome::Launched { instance: launched.clone() },
+                _ => Outcome::Nothing,
+            },
+            subjects: Vec::new(),
+        };
+        let is_whole = ending == Some(Ending::Succeeded);
+        let phases = if is_whole { KUBERNETES } else { &KUBERNETES[..2] };
+        let ended = ending.map(|ending| saga::Event::Ended { ending, why: "a test".to_owned() });
+        for (seq, event) in (1..).zip(phases.iter().map(|phase| decided(*phase)).chain(ended)) {
+            let entry = Entry { seq, at: self.database.now(), epoch: lease.epoch, event };
+            self.database.append(lease, &entry).await.unwrap();
+        }
+    }
+}
+
+/// What is told of instances, from now on.
+fn told(database: &Database) -> mpsc::UnboundedReceiver<Event> {
+    let (tell, told) = mpsc::unbounded_channel();
+    let store = database.store().clone();
+    tokio::spawn(async move {
+        store
+            .relay_events(|event: Event| {
+                let is_of_instance =
+                    matches!(event.event_type, EventType::InstanceOrphaned | EventType::InstanceReaped);
+                let sent =
+                    if is_of_instance { tell.send(event).map_err(|_| "nobody listens") } else { Ok(()) };
+                async move { sent }
+            })
+            .await
+    });
+    told
+}
+
+#[tokio::test]
+async fn only_what_an_operation_has_left_behind_is_ended_and_not_at_once() {
+    let stage = Stage::new().await;
+    let ids = [1, 2, 3, 4, 5].map(Uuid::from_u128);
+    let [failed, succeeded, live, attached, unknown] = ids;
+    let buy = |id: Uuid| stage.bought(&id.to_string(), Some(&id.to_string()));
+    let orphan = buy(failed);
+    let in_use = buy(succeeded);
+    let of_live = buy(live);
+    let in_group = buy(attached);
+    let others = [buy(unknown), stage.bought("untagged", None), stage.bought("tagged", Some("no-operation"))];
+    stage.operation(failed, &orphan, Some(Ending::Failed)).await;
+    stage.operation(succeeded, &in_use, Some(Ending::Succeeded)).await;
+    stage.operation(live, &of_live, None).await;
+    stage.operation(attached, &in_group, Some(Ending::Failed)).await;
+    stage.simulated().with(|world, now| {
+        world.advance(now);
+        let group = world.template_of(&in_group).unwrap().clone();
+        world.change(now, Change::Attach { group, id: in_group.clone() }).unwrap();
+        world.advance(now);
+    });
+    assert!(stage.instance(&in_group).group.is_some());
+    let mut told = told(&stage.database);
+
+    // However often it is looked, it is told of once, and its time is not over.
+    let patient = stage.reaper(Duration::from_hours(1));
+    for _ in 0..3 {
+        patient.look(&stage.account).await.unwrap();
+    }
+    let event = told.recv().await.unwrap();
+    assert_eq!(event.event_type, EventType::InstanceOrphaned);
+    let about = |event: &Event| {
+        assert_eq!(event.user_id, "ada");
+        assert_eq!(event.data["account_id"], stage.account.id);
+        (event.data["instance_id"].clone(), event.data["operation_id"].clone())
+    };
+    assert_eq!(about(&event), (json!(orphan), json!(failed)));
+    assert!(!stage.instance(&orphan).state.is_over());
+
+    let reaping = tokio::spawn(stage.reaper(Duration::ZERO).run());
+    eventually("the orphan to be ended", async || stage.instance(&orphan).state.is_over().then_some(()))
+        .await
+        .unwrap();
+    let event = told.recv().await.unwrap();
+    assert_eq!(event.event_type, EventType::InstanceReaped);
+    assert_eq!(about(&event), (json!(orphan), json!(failed)));
+    reaping.abort();
+    patient.look(&stage.account).await.unwrap();
+    assert!(told.try_recv().is_err(), "nothing else is told");
+    for kept in others.iter().chain([&in_use, &of_live, &in_group]) {
+        assert!(!stage.instance(kept).state.is_over(), "{kept}");
+    }
+}
