@@ -4,3 +4,6 @@ mod client;
 mod session;
 
 pub use client::{Settings, SetupError, Simulated};
+
+/// The region of the simulated account.
+pub const REGION: &str = "us-east-1";

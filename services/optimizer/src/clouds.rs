@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_access::RoleArn;
 use cloud::CloudChanges;
-use simulated_cloud::{Settings, SetupError, Simulated};
+use simulated_cloud::{REGION, Settings, SetupError, Simulated};
 use thiserror::Error;
 
 use crate::{
@@ -17,9 +17,15 @@ use crate::{
 /// The clouds that accounts can be in. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Clouds {
-    simulated: Option<(String, Arc<Simulated>)>,
+    simulated: Option<Arc<SimulatedAccount>>,
     #[cfg(feature = "aws")]
     aws: Option<Arc<Aws>>,
+}
+
+struct SimulatedAccount {
+    role_arn: String,
+    external_id: String,
+    cloud: Arc<Simulated>,
 }
 
 /// How AWS is asked.
@@ -39,6 +45,12 @@ pub(crate) enum NoSuchCloud {
     /// What was stored is none.
     #[error("{0}")]
     Role(#[from] aws_access::InvalidArn),
+    /// The simulated account asks for another one.
+    #[error("the role cannot be assumed with this external id")]
+    ExternalId,
+    /// The simulated account is in one region only.
+    #[error("the simulated account has nothing but {REGION}")]
+    Region,
     /// This process knows no AWS.
     #[error("this process reaches no accounts of AWS")]
     NoAws,
@@ -56,8 +68,11 @@ impl Clouds {
     /// # Errors
     /// [`SetupError`].
     pub fn and_simulated(mut self, settings: Settings) -> Result<Self, SetupError> {
-        let role_arn = settings.role_arn.clone();
-        self.simulated = Some((role_arn, Arc::new(Simulated::new(settings)?)));
+        self.simulated = Some(Arc::new(SimulatedAccount {
+            role_arn: settings.role_arn.clone(),
+            external_id: settings.external_id.clone(),
+            cloud: Arc::new(Simulated::new(settings)?),
+        }));
         Ok(self)
     }
 
@@ -71,7 +86,7 @@ impl Clouds {
 
     /// Whether this is the role of the simulated account.
     pub(crate) fn is_simulated(&self, role_arn: &str) -> bool {
-        self.simulated.as_ref().is_some_and(|(simulated, _)| simulated == role_arn)
+        self.simulated.as_ref().is_some_and(|simulated| simulated.role_arn == role_arn)
     }
 
     /// Whether the role can be assumed with the external id, and, in AWS, not without it.
@@ -97,8 +112,15 @@ impl Clouds {
     /// The account, entered by its role when that is first needed.
     pub(crate) fn enter(&self, account: &Account) -> Result<Entered, NoSuchCloud> {
         let role: RoleArn = account.role_arn.parse()?;
-        if let Some((_, simulated)) = self.simulated.as_ref().filter(|(arn, _)| arn == role.as_str()) {
-            return Ok(Entered { cloud: simulated.clone(), credentials: simulated.clone() });
+        if let Some(simulated) = self.simulated.as_ref().filter(|one| one.role_arn == role.as_str()) {
+            // The client has an external id of its own: whoever has not been told it does not get in by that.
+            if account.external_id != simulated.external_id {
+                return Err(NoSuchCloud::ExternalId);
+            }
+            if account.region != REGION {
+                return Err(NoSuchCloud::Region);
+            }
+            return Ok(Entered { cloud: simulated.cloud.clone(), credentials: simulated.cloud.clone() });
         }
         #[cfg(feature = "aws")]
         if let Some(aws) = &self.aws {

@@ -59,19 +59,24 @@ pub struct AwsArgs {
     /// Another place than AWS's own, for a stand-in
     #[arg(long, env = "AWS_ENDPOINT_URL")]
     pub aws_endpoint_url: Option<url::Url>,
+
+    /// Where it is read how often spot instances are interrupted; without it: AWS's own file
+    #[arg(long, env = "SPOT_ADVISOR_URL")]
+    pub spot_advisor_url: Option<url::Url>,
 }
 
 #[cfg(feature = "aws")]
 impl AwsArgs {
     /// The clouds of a process that works in AWS.
-    pub(crate) async fn clouds(&self) -> crate::Clouds {
+    pub(crate) async fn clouds(&self) -> Result<crate::Clouds, aws_cloud::AdvisorError> {
         let options =
             aws_access::StsOptions { endpoint_url: self.aws_endpoint_url.clone(), credentials: None };
-        crate::Clouds::default().and_aws(crate::clouds::Aws {
+        let aws = crate::Aws {
             sessions: aws_access::Sessions::new(aws_access::Sts::new(&options).await),
             endpoint_url: self.aws_endpoint_url.clone(),
-            advisor: None,
-        })
+            advisor: Some(aws_cloud::SpotAdvisor::new(self.spot_advisor_url.clone())?),
+        };
+        Ok(crate::Clouds::default().and_aws(aws))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What users do: name accounts and instances, and have operations evaluate these.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use aws_access::RoleArn;
 use cloud::{GroupName, InstanceId, InstanceType, Zone};
@@ -22,12 +22,14 @@ use crate::{
     clouds::Clouds,
     phases::{KUBERNETES, Subject, Target},
     reach::ReachError,
-    saga::{Entry, Log, LogError, NewSaga, RunMode, SagaId, State},
-    store::{Account, Database, LabInstance, Operation},
+    saga::{Entry, LogError, NewSaga, RunMode, SagaId, State},
+    store::{Account, Database, LabInstance, NotBegun, Operation, Removed},
 };
 
 /// So many accounts, and so many instances, one user may have.
 const MAX_EACH: usize = 1000;
+/// After so long, too many operations under way may be fewer.
+const BUSY: Duration = Duration::from_secs(30);
 
 /// The accounts, instances and operations of all users. Cheap to clone.
 #[derive(Clone)]
@@ -119,7 +121,7 @@ impl From<LabError> for Problem {
         match error {
             LabError::NotFound(_) => Self::not_found(error.to_string()),
             LabError::Conflict(why) => Self::conflict(why),
-            LabError::TooMany(why) => Self::new(ErrorCode::RateLimited, why),
+            LabError::TooMany(why) => Self::new(ErrorCode::RateLimited, why).retry_after(BUSY),
             LabError::Invalid { field, message } => Self::invalid(field, message),
             LabError::Cloud(_) => Self::new(ErrorCode::Unavailable, error.to_string()),
             LabError::Store(StoreError::Unavailable(cause)) => {
@@ -153,14 +155,15 @@ impl Lab {
         )))
     }
 
-    /// The user's account of this name, made when there is none. Where its role has changed, it is another one.
+    /// The user's account of this name, made when there is none. Its role and external id may have changed.
     pub(crate) async fn ensure_account(&self, user: &UserData, new: NewAccount) -> Result<String, LabError> {
         let known = self.database.accounts_of(&user.id).await?;
         if let Some(account) = known.into_iter().find(|account| account.name == new.name) {
-            if account.role_arn == new.role_arn && account.external_id == new.external_id {
-                return Ok(account.id);
+            if account.role_arn != new.role_arn || account.external_id != new.external_id {
+                let role: RoleArn = parsed("role_arn", &new.role_arn)?;
+                self.database.change_role(&account.id, role.as_str(), &new.external_id).await?;
             }
-            self.remove_account(user, &account.id).await?;
+            return Ok(account.id);
         }
         Ok(self.add_account(user, new).await?.id)
     }
@@ -195,12 +198,14 @@ impl Lab {
     /// Forgets an account in which no operation is under way, and its instances.
     pub(crate) async fn remove_account(&self, user: &UserData, id: &str) -> Result<(), LabError> {
         let account = self.account(user, id).await?;
-        let live = self.database.live_operations_of(&user.id).await?;
-        if let Some(saga) = live.iter().find(|saga| saga.target.account_id == id) {
-            return Err(LabError::Conflict(format!("operation {} is under way in this account", saga.id)));
-        }
         let event = account_event(EventType::AccountRemoved, user, &account, self.database.now());
-        Ok(self.database.remove_account(id, &event).await?)
+        match self.database.remove_account(&account, &event).await? {
+            Removed::Now => Ok(()),
+            Removed::Gone => Err(LabError::NotFound("account")),
+            Removed::InUse(saga) => {
+                Err(LabError::Conflict(format!("operation {saga} is under way in this account")))
+            }
+        }
     }
 
     /// One of the user's accounts.
@@ -267,13 +272,18 @@ impl Lab {
         instance: LabInstance,
         details: Details,
     ) -> Result<LabInstance, LabError> {
-        let now = self.database.now();
-        let instance = with(instance, details, now)?;
+        let (now, read_at) = (self.database.now(), instance.updated_at);
+        let mut instance = with(instance, details, now)?;
+        // Two changes never have the same time, by which they know of each other.
+        instance.updated_at = instance.updated_at.max(read_at + 1);
         let event = instance_event(EventType::LabInstanceUpdated, user, &instance, now);
-        if self.database.change_instance(&instance, &event).await? {
+        if self.database.change_instance(&instance, read_at, &event).await? {
             return Ok(instance);
         }
-        Err(LabError::NotFound("instance"))
+        self.instance(user, &instance.id).await?;
+        Err(LabError::Conflict(
+            "somebody else has changed the instance meanwhile; look at it again".to_owned(),
+        ))
     }
 
     /// Takes an instance out of the lab. An operation that is under way goes on.
@@ -281,26 +291,23 @@ impl Lab {
         let instance = self.instance(user, id).await?;
         let now = self.database.now();
         let event = instance_event(EventType::LabInstanceRemoved, user, &instance, now);
-        Ok(self.database.remove_instance(&instance.id, &event).await?)
+        if self.database.remove_instance(&instance.id, &event).await? {
+            return Ok(());
+        }
+        Err(LabError::NotFound("instance"))
     }
 
     /// Begins an operation on an instance.
     pub(crate) async fn evaluate(&self, user: &UserData, id: &str) -> Result<SagaId, LabError> {
         let instance = self.instance(user, id).await?;
-        let (PipelineMode::Kubernetes, Some(cluster)) = (instance.mode(), instance.cluster_name.clone())
+        let (Some(PipelineMode::Kubernetes), Some(cluster)) =
+            (instance.mode(), instance.cluster_name.clone())
         else {
             return Err(LabError::Conflict(format!(
                 "the pipeline of {} is {}: this version has that of KUBERNETES only",
                 instance.instance_id, instance.pipeline_mode
             )));
         };
-        let live = self.database.live_operations_of(&user.id).await?;
-        if live.len() >= self.max_live {
-            return Err(LabError::TooMany(format!(
-                "{} of your operations are under way already",
-                live.len()
-            )));
-        }
         let target = Target {
             account_id: instance.account_id,
             instance_id: parsed("instance_id", &instance.instance_id)?,
@@ -321,9 +328,12 @@ impl Lab {
             phases: KUBERNETES.to_vec(),
             target,
         };
-        self.database.begin(&saga, &subjects).await.map_err(|error| match error {
-            LogError::Taken { .. } | LogError::Fenced => LabError::Conflict(error.to_string()),
-            LogError::Store(error) => LabError::Store(error),
+        let begun = self.database.begin_operation(&saga, &subjects, self.max_live).await;
+        begun.map_err(|error| match error {
+            NotBegun::NoAccount => LabError::NotFound("instance"),
+            NotBegun::TooMany(_) => LabError::TooMany(error.to_string()),
+            NotBegun::Log(LogError::Store(error)) => LabError::Store(error),
+            NotBegun::Log(error) => LabError::Conflict(error.to_string()),
         })?;
         self.begun.notify_one();
         Ok(saga.id)
@@ -348,24 +358,32 @@ impl Lab {
         if operation.ended_at.is_some() {
             return Err(LabError::Conflict("the operation is over".to_owned()));
         }
-        if State::of(&saga, &journal).is_past_return() {
+        let past_return = || {
             let why = "the old instance is being ended, or is: from here on the operation only goes forward";
-            return Err(LabError::Conflict(why.to_owned()));
+            LabError::Conflict(why.to_owned())
+        };
+        if State::of(&saga, &journal).is_past_return() {
+            return Err(past_return());
         }
         let data = json!({"operation_id": saga.id, "account_id": saga.target.account_id,
             "instance_id": saga.target.instance_id, "is_shadow_mode": saga.mode == RunMode::Shadow});
         let now = self.database.now();
         let event = Event::new(EventType::OperationCancelled, &user.id, &user.username, now, data);
-        Ok(self.database.request_cancel(saga.id, &event).await?)
+        self.database.request_cancel(saga.id, &event).await?;
+        // It has gone on meanwhile, perhaps too far.
+        let journal = self.database.journal_of(saga.id, 0).await?;
+        if State::of(&saga, &journal).is_past_return() { Err(past_return()) } else { Ok(()) }
     }
 }
 
 impl LabInstance {
-    pub(crate) fn mode(&self) -> PipelineMode {
+    /// `None` for one that a newer version has stored.
+    pub(crate) fn mode(&self) -> Option<PipelineMode> {
         match self.pipeline_mode.as_str() {
-            "LINEAR" => PipelineMode::Linear,
-            "CLUSTER" => PipelineMode::Cluster,
-            _ => PipelineMode::Kubernetes,
+            "LINEAR" => Some(PipelineMode::Linear),
+            "CLUSTER" => Some(PipelineMode::Cluster),
+            "KUBERNETES" => Some(PipelineMode::Kubernetes),
+            _ => None,
         }
     }
 }

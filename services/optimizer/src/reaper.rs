@@ -1,13 +1,13 @@
 //! Looks for instances that operations have bought and left behind.
 //!
 //! An operation that fails gives back what it bought, so there should be none; they cost money all the same if there are. An instance is
-//! an orphan when it carries our tag, is in no group, and the operation that the tag names is over and has not put it to use: what became
-//! of a replacement later is its user's decision. It is told of at once, and ended after a grace time. One whose operation is not known
+//! an orphan when it carries our tag, is in no group, and was launched while the operation went on that the tag names, which is over and
+//! has not put it to use: what became of a replacement later is its user's decision. It is told of at once, and ended after a grace time. One whose operation is not known
 //! here may be that of another installation: it is left alone, and told of in the log.
 
 use std::time::Duration;
 
-use cloud::Instance;
+use cloud::{CloudChanges, Instance};
 use contracts::events::{Event, EventType};
 use serde_json::json;
 use store::StoreError;
@@ -18,9 +18,15 @@ use uuid::Uuid;
 use crate::{
     clouds::{Clouds, NoSuchCloud},
     phases::SAGA_TAG,
-    saga::{Ending, Event as Entry, SagaId, State},
+    saga::{Direction, Ending, Entry, Event as Written, SagaId, State},
     store::{Account, Database},
 };
+
+#[cfg(test)]
+mod tests;
+
+/// By so much clocks may differ, and a call may come late.
+const LATE: Duration = Duration::from_secs(60);
 
 /// Looks through all accounts.
 pub(crate) struct Reaper {
@@ -63,23 +69,36 @@ impl Reaper {
     async fn look(&self, account: &Account) -> Result<(), ReapError> {
         let cloud = self.clouds.enter(account)?.cloud;
         for instance in cloud.instances_tagged(SAGA_TAG).await? {
-            if instance.state.is_over() || instance.group.is_some() {
-                continue;
+            // One that cannot be ended keeps no other from it.
+            if let Err(error) = self.look_at(account, cloud.as_ref(), &instance).await {
+                tracing::warn!(%error, account = account.id, instance = %instance.id, "cannot see to what may be an orphan");
             }
-            let Some(saga) = self.owner(account, &instance).await? else { continue };
-            if self.has_had_its_time(account, &instance, saga).await? {
-                let event = Event::new(
-                    EventType::InstanceReaped,
-                    &account.user_id,
-                    "",
-                    self.database.now(),
-                    json!({"account_id": account.id, "instance_id": instance.id, "operation_id": saga}),
-                );
-                self.database.note_removal(&account.id, instance.id.as_str(), &event).await?;
-                cloud.terminate(&instance.id).await?;
-                metrics::counter!("orphans_removed_total").increment(1);
-                tracing::warn!(account = account.id, instance = %instance.id, operation = %saga, "an orphan was ended");
-            }
+        }
+        Ok(())
+    }
+
+    async fn look_at(
+        &self,
+        account: &Account,
+        cloud: &dyn CloudChanges,
+        instance: &Instance,
+    ) -> Result<(), ReapError> {
+        if instance.state.is_over() {
+            return Ok(());
+        }
+        let owner = if instance.group.is_some() { None } else { self.owner(account, instance).await? };
+        let Some(saga) = owner else {
+            // Should it be left behind later, its time begins anew.
+            return Ok(self.database.forget_orphan(&account.id, instance.id.as_str()).await?);
+        };
+        if self.has_had_its_time(account, instance, saga).await? {
+            cloud.terminate(&instance.id).await?;
+            metrics::counter!("orphans_removed_total").increment(1);
+            tracing::warn!(account = account.id, instance = %instance.id, operation = %saga, "an orphan was ended");
+            let data = json!({"account_id": account.id, "instance_id": instance.id, "operation_id": saga});
+            let now = self.database.now();
+            let event = Event::new(EventType::InstanceReaped, &account.user_id, "", now, data);
+            self.database.note_removal(&account.id, instance.id.as_str(), &event).await?;
         }
         Ok(())
     }
@@ -90,13 +109,14 @@ impl Reaper {
         let Ok(saga) = Uuid::try_parse(tag) else { return Ok(None) };
         match self.database.operation(saga).await? {
             Some((operation, journal)) => {
-                let ended = journal.last().is_some_and(|entry| is_end(&entry.event));
-                let is_in_use = || {
-                    let state = State::of(&operation, &journal);
-                    journal.iter().any(|entry| has_succeeded(&entry.event))
-                        && state.facts().launched.as_ref() == Some(&instance.id)
-                };
-                Ok((ended && !is_in_use()).then_some(saga))
+                let is_its_own =
+                    operation.target.account_id == account.id && was_launched_during(instance, &journal);
+                let state = State::of(&operation, &journal);
+                // Once the old instance is gone, the new one is all that is left of it, whatever has failed since.
+                let has_succeeded = matches!(state.direction(), Direction::Ended(Ending::Succeeded, _));
+                let is_in_use = (has_succeeded || state.is_committed())
+                    && state.facts().launched.as_ref() == Some(&instance.id);
+                Ok((is_its_own && !is_in_use).then_some(saga))
             }
             None => {
                 tracing::info!(account = account.id, instance = %instance.id, operation = %saga, "an instance of an operation that is not known here");
@@ -121,10 +141,11 @@ impl Reaper {
     }
 }
 
-fn is_end(entry: &Entry) -> bool {
-    matches!(entry, Entry::Ended { .. })
-}
-
-fn has_succeeded(entry: &Entry) -> bool {
-    matches!(entry, Entry::Ended { ending: Ending::Succeeded, .. })
+/// Whether it was bought while the operation went on, or by a call of it that came late. Tags are copied by people and by programs.
+fn was_launched_during(instance: &Instance, journal: &[Entry]) -> bool {
+    let (Some(first), Some(last)) = (journal.first(), journal.last()) else { return false };
+    let launched = instance.launched_at.as_millisecond();
+    matches!(last.event, Written::Ended { .. })
+        && launched >= first.at.minus(LATE).as_millis()
+        && launched <= last.at.plus(LATE).as_millis()
 }

@@ -22,7 +22,7 @@ pub async fn run(config: Config) -> Result<Outcome, Failure> {
     let parts = Parts {
         verifier: RemoteVerifier::start(&bus, Service::Optimizer, &config.auth)?,
         rate_limit: RateLimit::new(&config.rate_limit),
-        clouds: clouds(&config).await,
+        clouds: clouds(&config).await?,
         store: store.clone(),
         bus: bus.clone(),
         operations: config.operations,
@@ -37,11 +37,11 @@ pub async fn run(config: Config) -> Result<Outcome, Failure> {
 }
 
 #[cfg(feature = "aws")]
-async fn clouds(config: &Config) -> Clouds {
-    config.aws.clouds().await
+async fn clouds(config: &Config) -> Result<Clouds, Failure> {
+    Ok(config.aws.clouds().await?)
 }
 
 #[cfg(not(feature = "aws"))]
-async fn clouds(_: &Config) -> Clouds {
-    Clouds::default()
+async fn clouds(_: &Config) -> Result<Clouds, Failure> {
+    Ok(Clouds::default())
 }

@@ -12,8 +12,9 @@ use store::{Store, StoreError};
 use uuid::Uuid;
 
 pub(crate) use accounts::Account;
+pub(crate) use accounts::Removed;
 pub(crate) use instances::LabInstance;
-pub(crate) use operations::Operation;
+pub(crate) use operations::{NotBegun, Operation};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 

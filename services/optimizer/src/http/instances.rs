@@ -82,7 +82,8 @@ struct InstanceView {
     instance_id: String,
     instance_type: String,
     availability_zone: String,
-    pipeline_mode: PipelineMode,
+    /// Null where this version does not know it.
+    pipeline_mode: Option<PipelineMode>,
     is_shadow_mode: bool,
     metadata: Metadata,
     cluster_membership: ClusterMembership,
@@ -167,8 +168,11 @@ async fn change(
     caller.require(&Scope::Operate)?;
     let instance = api.lab.instance(&caller.user, &id).await?;
     let now = InstanceView::from(instance.clone());
+    let mode = request.pipeline_mode.or(now.pipeline_mode);
+    let mode =
+        mode.ok_or_else(|| Problem::invalid("pipeline_mode", "is one that this version does not know"))?;
     let details = details(
-        request.pipeline_mode.unwrap_or(now.pipeline_mode),
+        mode,
         request.is_shadow_mode.unwrap_or(now.is_shadow_mode),
         request.metadata.unwrap_or(now.metadata),
         request.cluster_membership.unwrap_or(now.cluster_membership),

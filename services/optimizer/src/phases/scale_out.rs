@@ -50,6 +50,11 @@ pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError
         "types": offers.len(),
         "cheapest_first": considered,
     });
+    if offers.iter().all(|offer| offer.interruption.is_none()) {
+        let why =
+            format!("how often spot instances are interrupted in {} is not known just now", target.zone);
+        return Err(PlanError::Failed(why, numbers));
+    }
     let Some(best) = choice.best else {
         let why = format!(
             "no spot type in {} is at least {} % cheaper than {}: it stays",

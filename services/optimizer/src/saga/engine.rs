@@ -158,6 +158,10 @@ impl Engine {
             {
                 self.wait(phase, why).await
             }
+            // It was told to stop, and has stopped.
+            Err(ActError::Refused(why) | ActError::Failed(why)) if self.cancel.is_cancelled() => {
+                self.abandon(phase, Ending::Cancelled, format!("it was cancelled: {why}")).await
+            }
             Err(ActError::Refused(why)) => self.write(Event::Refused { phase, why }).await,
             Err(ActError::Failed(why)) => self.abandon(phase, Ending::Failed, why).await,
         }

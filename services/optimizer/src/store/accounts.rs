@@ -4,7 +4,11 @@ use contracts::events::Event;
 use sqlx::FromRow;
 use store::StoreError;
 
-use super::{Database, is_id};
+use super::{
+    Database, is_id,
+    operations::{live, turns_of},
+};
+use crate::saga::SagaId;
 
 /// An account of AWS, or the simulated one.
 #[derive(Clone, Debug, FromRow)]
@@ -77,18 +81,54 @@ impl Database {
         Ok(self.account(id).await?.filter(|account| account.user_id == user_id))
     }
 
-    /// Forgets an account and its instances.
-    pub(crate) async fn remove_account(&self, id: &str, event: &Event) -> Result<(), StoreError> {
+    /// Another role by which an account is entered.
+    pub(crate) async fn change_role(
+        &self,
+        id: &str,
+        role_arn: &str,
+        external_id: &str,
+    ) -> Result<(), StoreError> {
+        let changed = sqlx::query("UPDATE accounts SET role_arn = $2, external_id = $3 WHERE id = $1")
+            .bind(id)
+            .bind(role_arn)
+            .bind(external_id)
+            .execute(self.store.pool());
+        self.store.read(changed).await.map(drop)
+    }
+
+    /// Forgets an account in which no operation is under way, and its instances.
+    pub(crate) async fn remove_account(
+        &self,
+        account: &Account,
+        event: &Event,
+    ) -> Result<Removed, StoreError> {
         let removed = async {
-            let mut transaction = self.store.begin().await?;
+            let mut transaction = self.store.begin_exclusive(&turns_of(&account.user_id)).await?;
+            let live = live(&mut transaction, &account.user_id).await?;
+            if let Some(saga) = live.iter().find(|saga| saga.target.account_id == account.id) {
+                return Ok(Removed::InUse(saga.id));
+            }
             sqlx::query("DELETE FROM lab_instances WHERE account_id = $1")
-                .bind(id)
+                .bind(&account.id)
                 .execute(&mut *transaction)
                 .await?;
-            sqlx::query("DELETE FROM accounts WHERE id = $1").bind(id).execute(&mut *transaction).await?;
+            let removed = sqlx::query("DELETE FROM accounts WHERE id = $1").bind(&account.id);
+            if removed.execute(&mut *transaction).await?.rows_affected() == 0 {
+                return Ok(Removed::Gone);
+            }
             transaction.emit(event).await?;
-            transaction.commit().await
+            transaction.commit().await?;
+            Ok(Removed::Now)
         };
         self.store.bounded(removed).await
     }
+}
+
+/// What has become of an account that was to be removed.
+pub(crate) enum Removed {
+    Now,
+    /// It was removed before.
+    Gone,
+    /// This operation is under way in it.
+    InUse(SagaId),
 }

@@ -94,17 +94,18 @@ impl Database {
         self.store.read(found).await
     }
 
-    /// Writes what can be changed of an instance; false when it is gone.
+    /// Writes what can be changed of an instance; false when it is gone, or was changed by somebody since it was read, at `read_at`.
     pub(crate) async fn change_instance(
         &self,
         instance: &LabInstance,
+        read_at: i64,
         event: &Event,
     ) -> Result<bool, StoreError> {
         let changed = async {
             let mut transaction = self.store.begin().await?;
             let updated = sqlx::query(
                 "UPDATE lab_instances SET pipeline_mode = $2, is_shadow_mode = $3, asg_name = $4, cluster_name = $5, \
-                 node_group = $6, role = $7, updated_at = $8 WHERE id = $1",
+                 node_group = $6, role = $7, updated_at = $8 WHERE id = $1 AND updated_at = $9",
             )
             .bind(&instance.id)
             .bind(&instance.pipeline_mode)
@@ -114,6 +115,7 @@ impl Database {
             .bind(&instance.node_group)
             .bind(&instance.role)
             .bind(instance.updated_at)
+            .bind(read_at)
             .execute(&mut *transaction)
             .await?;
             if updated.rows_affected() == 0 {
@@ -126,16 +128,17 @@ impl Database {
         self.store.bounded(changed).await
     }
 
-    /// Forgets an instance. It goes on running.
-    pub(crate) async fn remove_instance(&self, id: &str, event: &Event) -> Result<(), StoreError> {
+    /// Forgets an instance, which goes on running; false when it is gone already.
+    pub(crate) async fn remove_instance(&self, id: &str, event: &Event) -> Result<bool, StoreError> {
         let removed = async {
             let mut transaction = self.store.begin().await?;
-            sqlx::query("DELETE FROM lab_instances WHERE id = $1")
-                .bind(id)
-                .execute(&mut *transaction)
-                .await?;
+            let removed = sqlx::query("DELETE FROM lab_instances WHERE id = $1").bind(id);
+            if removed.execute(&mut *transaction).await?.rows_affected() == 0 {
+                return Ok(false);
+            }
             transaction.emit(event).await?;
-            transaction.commit().await
+            transaction.commit().await?;
+            Ok(true)
         };
         self.store.bounded(removed).await
     }

@@ -2,13 +2,34 @@
 
 use contracts::events::Event;
 use sqlx::FromRow;
-use store::StoreError;
+use store::{StoreError, Transaction};
+use thiserror::Error;
 
 use super::{Database, sagas::read};
-use crate::saga::{Entry, NewSaga, SagaId};
+use crate::{
+    phases::Subject,
+    saga::{Entry, LogError, NewSaga, SagaId},
+};
 
 /// So many operations are listed.
 const MAX_LISTED: i64 = 100;
+
+/// Why an operation was not begun.
+#[derive(Debug, Error)]
+pub(crate) enum NotBegun {
+    #[error("its account is gone")]
+    NoAccount,
+    #[error("{0} of your operations are under way already")]
+    TooMany(usize),
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+impl From<StoreError> for NotBegun {
+    fn from(error: StoreError) -> Self {
+        Self::Log(LogError::Store(error))
+    }
+}
 
 /// What is kept of a saga besides its journal.
 #[derive(FromRow)]
@@ -61,13 +82,32 @@ impl Database {
             .await
     }
 
-    /// The operations of a user that are not over.
-    pub(crate) async fn live_operations_of(&self, user_id: &str) -> Result<Vec<NewSaga>, StoreError> {
-        let sagas =
-            sqlx::query_scalar::<_, String>("SELECT saga FROM sagas WHERE user_id = $1 AND ended_at IS NULL")
-                .bind(user_id)
-                .fetch_all(self.store.pool());
-        self.store.read(sagas).await?.iter().map(|saga| read(saga)).collect()
+    /// Begins an operation in one of its user's accounts, who has fewer than so many under way.
+    pub(crate) async fn begin_operation(
+        &self,
+        saga: &NewSaga,
+        subjects: &[Subject],
+        max_live: usize,
+    ) -> Result<(), NotBegun> {
+        let begun = async {
+            // So that neither the account goes meanwhile, nor another operation comes.
+            let mut transaction = self.store.begin_exclusive(&turns_of(&saga.user_id)).await?;
+            let live = live(&mut transaction, &saga.user_id).await?;
+            if live.len() >= max_live {
+                return Err(NotBegun::TooMany(live.len()));
+            }
+            let account = sqlx::query_scalar::<_, String>("SELECT id FROM accounts WHERE id = $1")
+                .bind(&saga.target.account_id)
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(StoreError::from)?;
+            if account.is_none() {
+                return Err(NotBegun::NoAccount);
+            }
+            self.begin_in(&mut transaction, saga, subjects).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.store.bounded(begun).await
     }
 
     /// Has an operation cancelled between two of its steps, if it is not over, and tells of it once.
@@ -89,4 +129,19 @@ impl Database {
         };
         self.store.bounded(requested).await
     }
+}
+
+/// Who works on what of a user, one after the other.
+pub(super) fn turns_of(user_id: &str) -> String {
+    format!("operations of {user_id}")
+}
+
+/// The operations of a user that are not over.
+pub(super) async fn live(transaction: &mut Transaction, user_id: &str) -> Result<Vec<NewSaga>, StoreError> {
+    let sagas =
+        sqlx::query_scalar::<_, String>("SELECT saga FROM sagas WHERE user_id = $1 AND ended_at IS NULL")
+            .bind(user_id)
+            .fetch_all(&mut **transaction)
+            .await?;
+    sagas.iter().map(|saga| read(saga)).collect()
 }

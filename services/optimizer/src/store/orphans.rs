@@ -54,7 +54,18 @@ impl Database {
         self.store.bounded(noted).await
     }
 
-    /// Notes that an orphan is about to be ended, with the event that tells of it, once.
+    /// An instance is no orphan, or none any more.
+    pub(crate) async fn forget_orphan(&self, account_id: &str, instance_id: &str) -> Result<(), StoreError> {
+        let forgotten = sqlx::query(
+            "DELETE FROM orphans WHERE account_id = $1 AND instance_id = $2 AND removed_at IS NULL",
+        )
+        .bind(account_id)
+        .bind(instance_id)
+        .execute(self.store.pool());
+        self.store.read(forgotten).await.map(drop)
+    }
+
+    /// Notes that an orphan was ended, with the event that tells of it, once.
     pub(crate) async fn note_removal(
         &self,
         account_id: &str,

@@ -10,7 +10,7 @@ use contracts::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
-use store::StoreError;
+use store::{StoreError, Transaction};
 
 use super::Database;
 use crate::{
@@ -25,29 +25,12 @@ impl Log for Database {
     }
 
     async fn begin(&self, saga: &NewSaga, subjects: &[Subject]) -> Result<(), LogError> {
-        let now = self.now();
-        let mut transaction = self.store.begin().await?;
-        let inserted = sqlx::query(
-            "INSERT INTO sagas (id, user_id, saga, created_at, epoch, lease_until) VALUES ($1, $2, $3, $4, 0, 0) \
-             ON CONFLICT (id) DO NOTHING",
-        )
-        .bind(saga.id.to_string())
-        .bind(&saga.user_id)
-        .bind(written(saga))
-        .bind(now.as_millis())
-        .execute(&mut *transaction)
-        .await
-        .map_err(StoreError::from)?;
-        if inserted.rows_affected() == 0 {
-            // It was begun, and the answer was lost.
-            return Ok(());
-        }
-        take(&mut transaction, saga.id, subjects).await?;
-        let entry = Entry { seq: 0, at: now, epoch: 0, event: Event::Started { mode: saga.mode } };
-        insert(&mut transaction, saga.id, &entry).await?;
-        let told = told(EventType::OperationStarted, saga, now, json!({}));
-        transaction.emit(&told).await?;
-        Ok(transaction.commit().await?)
+        let begun = async {
+            let mut transaction = self.store.begin().await?;
+            self.begin_in(&mut transaction, saga, subjects).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.store.bounded(begun).await
     }
 
     async fn claim(&self, owner: &Owner, lease: Duration) -> Result<Option<Claimed>, LogError> {
@@ -80,6 +63,51 @@ impl Log for Database {
     }
 
     async fn append(&self, lease: Lease, entry: &Entry) -> Result<(), LogError> {
+        self.store.bounded(self.append_entry(lease, entry)).await
+    }
+
+    async fn release(&self, lease: Lease) -> Result<(), LogError> {
+        let released = sqlx::query("UPDATE sagas SET lease_until = 0 WHERE id = $1 AND epoch = $2")
+            .bind(lease.saga.to_string())
+            .bind(lease.epoch)
+            .execute(self.store.pool());
+        self.store.read(released).await?;
+        Ok(())
+    }
+}
+
+impl Database {
+    /// Begins a saga in a transaction of the caller's.
+    pub(super) async fn begin_in(
+        &self,
+        transaction: &mut Transaction,
+        saga: &NewSaga,
+        subjects: &[Subject],
+    ) -> Result<(), LogError> {
+        let now = self.now();
+        let inserted = sqlx::query(
+            "INSERT INTO sagas (id, user_id, saga, created_at, epoch, lease_until) VALUES ($1, $2, $3, $4, 0, 0) \
+             ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(saga.id.to_string())
+        .bind(&saga.user_id)
+        .bind(written(saga))
+        .bind(now.as_millis())
+        .execute(&mut **transaction)
+        .await
+        .map_err(StoreError::from)?;
+        if inserted.rows_affected() == 0 {
+            // It was begun, and the answer was lost.
+            return Ok(());
+        }
+        take(transaction, saga.id, subjects).await?;
+        let entry = Entry { seq: 0, at: now, epoch: 0, event: Event::Started { mode: saga.mode } };
+        insert(transaction, saga.id, &entry).await?;
+        transaction.emit(&told(EventType::OperationStarted, saga, now, json!({}))).await?;
+        Ok(())
+    }
+
+    async fn append_entry(&self, lease: Lease, entry: &Entry) -> Result<(), LogError> {
         let mut transaction = self.store.begin().await?;
         hold(&mut transaction, lease).await?;
         if !insert(&mut transaction, lease.saga, entry).await? {
@@ -105,17 +133,6 @@ impl Log for Database {
         Ok(transaction.commit().await?)
     }
 
-    async fn release(&self, lease: Lease) -> Result<(), LogError> {
-        let released = sqlx::query("UPDATE sagas SET lease_until = 0 WHERE id = $1 AND epoch = $2")
-            .bind(lease.saga.to_string())
-            .bind(lease.epoch)
-            .execute(self.store.pool());
-        self.store.read(released).await?;
-        Ok(())
-    }
-}
-
-impl Database {
     /// The entries of a journal from this place on, in order.
     pub(crate) async fn journal_of(&self, saga: SagaId, from: u32) -> Result<Vec<Entry>, StoreError> {
         let rows = sqlx::query_scalar::<_, String>(
