@@ -22,7 +22,8 @@ use crate::{
     clouds::Clouds,
     phases::{KUBERNETES, Subject, Target},
     reach::ReachError,
-    saga::{Entry, LogError, NewSaga, RunMode, SagaId, State},
+    report::OperationReport,
+    saga::{LogError, NewSaga, RunMode, SagaId, State},
     store::{Account, Database, LabInstance, NotBegun, Operation, Removed},
 };
 
@@ -339,40 +340,53 @@ impl Lab {
         Ok(saga.id)
     }
 
-    /// One of the user's operations, and its journal.
+    /// One of the user's operations.
     pub(crate) async fn operation(
         &self,
         user: &UserData,
         id: &str,
-    ) -> Result<(Operation, NewSaga, Vec<Entry>), LabError> {
+    ) -> Result<(Operation, NewSaga), LabError> {
         let not_found = || LabError::NotFound("operation");
         let id = Uuid::try_parse(id).map_err(|_| not_found())?;
         let operation = self.database.operation_of(&user.id, id).await?.ok_or_else(not_found)?;
         let saga = operation.saga()?;
-        Ok((operation, saga, self.database.journal_of(id, 0).await?))
+        Ok((operation, saga))
+    }
+
+    /// An operation as its journal tells.
+    pub(crate) async fn report(
+        &self,
+        operation: &Operation,
+        saga: &NewSaga,
+    ) -> Result<OperationReport, LabError> {
+        let journal = self.database.journal_of(saga.id, 0).await?;
+        Ok(OperationReport::of(operation, saga, &journal))
     }
 
     /// Has an operation cancelled between two of its steps, as long as there is a way back.
     pub(crate) async fn cancel(&self, user: &UserData, id: &str) -> Result<(), LabError> {
-        let (operation, saga, journal) = self.operation(user, id).await?;
+        let (operation, saga) = self.operation(user, id).await?;
         if operation.ended_at.is_some() {
             return Err(LabError::Conflict("the operation is over".to_owned()));
         }
-        let past_return = || {
-            let why = "the old instance is being ended, or is: from here on the operation only goes forward";
-            LabError::Conflict(why.to_owned())
-        };
-        if State::of(&saga, &journal).is_past_return() {
-            return Err(past_return());
-        }
+        self.way_back(&saga).await?;
         let data = json!({"operation_id": saga.id, "account_id": saga.target.account_id,
             "instance_id": saga.target.instance_id, "is_shadow_mode": saga.mode == RunMode::Shadow});
         let now = self.database.now();
         let event = Event::new(EventType::OperationCancelled, &user.id, &user.username, now, data);
         self.database.request_cancel(saga.id, &event).await?;
         // It has gone on meanwhile, perhaps too far.
+        self.way_back(&saga).await
+    }
+
+    /// Whether there is a way back for an operation.
+    async fn way_back(&self, saga: &NewSaga) -> Result<(), LabError> {
         let journal = self.database.journal_of(saga.id, 0).await?;
-        if State::of(&saga, &journal).is_past_return() { Err(past_return()) } else { Ok(()) }
+        if State::of(saga, &journal).is_past_return() {
+            let why = "the old instance is being ended, or is: from here on the operation only goes forward";
+            return Err(LabError::Conflict(why.to_owned()));
+        }
+        Ok(())
     }
 }
 

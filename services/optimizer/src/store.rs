@@ -6,8 +6,8 @@ mod operations;
 mod orphans;
 mod sagas;
 
-use contracts::Timestamp;
-use sqlx::migrate::Migrator;
+use contracts::{Timestamp, events::Event};
+use sqlx::{Any, migrate::Migrator};
 use store::{Store, StoreError};
 use uuid::Uuid;
 
@@ -15,6 +15,9 @@ pub(crate) use accounts::Account;
 pub(crate) use accounts::Removed;
 pub(crate) use instances::LabInstance;
 pub(crate) use operations::{NotBegun, Operation};
+
+/// A statement with its arguments.
+type Statement<'q> = sqlx::query::Query<'q, Any, <Any as sqlx::Database>::Arguments>;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -36,6 +39,20 @@ impl Database {
 
     pub(crate) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Changes a row and tells of it, both or neither; false when there was no such row, and then nothing is told.
+    async fn change(&self, statement: Statement<'_>, event: &Event) -> Result<bool, StoreError> {
+        let changed = async {
+            let mut transaction = self.store.begin().await?;
+            if statement.execute(&mut *transaction).await?.rows_affected() == 0 {
+                return Ok(false);
+            }
+            transaction.emit(event).await?;
+            transaction.commit().await?;
+            Ok(true)
+        };
+        self.store.bounded(changed).await
     }
 
     /// The time that all replicas agree on.

@@ -51,7 +51,7 @@ async fn events(
         Problem::new(ErrorCode::Unavailable, "too many streams of events are open here; try again")
             .retry_after(FULL)
     })?;
-    let (_, saga, _) = api.lab.operation(&caller.user, &id).await?;
+    let (_, saga) = api.lab.operation(&caller.user, &id).await?;
     let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let told = Told {
         database: api.lab.database,
@@ -110,7 +110,7 @@ impl Told {
     }
 
     async fn has_ended(&self) -> bool {
-        let over = self.database.is_over(self.saga).await.ok().flatten().unwrap_or(false);
+        let over = self.database.is_over(self.saga).await.unwrap_or(false);
         // It may have ended since the journal was read.
         over && self.database.journal_of(self.saga, self.next).await.is_ok_and(|rest| rest.is_empty())
     }

@@ -24,12 +24,10 @@ struct OperationList {
     responses((status = 200, body = OperationList)))]
 async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<OperationList>, Problem> {
     caller.require(&Scope::Read)?;
-    let database = &api.lab.database;
     let mut operations = Vec::new();
-    for operation in database.operations_of(&caller.user.id).await.map_err(LabError::Store)? {
+    for operation in api.lab.database.operations_of(&caller.user.id).await.map_err(LabError::Store)? {
         let saga = operation.saga().map_err(LabError::Store)?;
-        let journal = database.journal_of(saga.id, 0).await.map_err(LabError::Store)?;
-        operations.push(OperationReport::of(&operation, &saga, &journal));
+        operations.push(api.lab.report(&operation, &saga).await?);
     }
     Ok(Json(OperationList { operations }))
 }
@@ -44,8 +42,8 @@ async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<OperationReport>, Problem> {
     caller.require(&Scope::Read)?;
-    let (operation, saga, journal) = api.lab.operation(&caller.user, &id).await?;
-    Ok(Json(OperationReport::of(&operation, &saga, &journal)))
+    let (operation, saga) = api.lab.operation(&caller.user, &id).await?;
+    Ok(Json(api.lab.report(&operation, &saga).await?))
 }
 
 /// Cancel an operation
@@ -62,6 +60,6 @@ async fn cancel(
 ) -> Result<(StatusCode, Json<OperationReport>), Problem> {
     caller.require(&Scope::Operate)?;
     api.lab.cancel(&caller.user, &id).await?;
-    let (operation, saga, journal) = api.lab.operation(&caller.user, &id).await?;
-    Ok((StatusCode::ACCEPTED, Json(OperationReport::of(&operation, &saga, &journal))))
+    let (operation, saga) = api.lab.operation(&caller.user, &id).await?;
+    Ok((StatusCode::ACCEPTED, Json(api.lab.report(&operation, &saga).await?)))
 }

@@ -28,30 +28,19 @@ const COLUMNS: &str = "id, user_id, name, aws_account, role_arn, external_id, re
 impl Database {
     /// Adds an account; false when the user has one of that name, or somebody has one there.
     pub(crate) async fn add_account(&self, account: &Account, event: &Event) -> Result<bool, StoreError> {
-        let added = async {
-            let mut transaction = self.store.begin().await?;
-            let inserted = sqlx::query(
-                "INSERT INTO accounts (id, user_id, name, aws_account, role_arn, external_id, region, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
-            )
-            .bind(&account.id)
-            .bind(&account.user_id)
-            .bind(&account.name)
-            .bind(&account.aws_account)
-            .bind(&account.role_arn)
-            .bind(&account.external_id)
-            .bind(&account.region)
-            .bind(account.created_at)
-            .execute(&mut *transaction)
-            .await?;
-            if inserted.rows_affected() == 0 {
-                return Ok(false);
-            }
-            transaction.emit(event).await?;
-            transaction.commit().await?;
-            Ok(true)
-        };
-        self.store.bounded(added).await
+        let added = sqlx::query(
+            "INSERT INTO accounts (id, user_id, name, aws_account, role_arn, external_id, region, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+        )
+        .bind(&account.id)
+        .bind(&account.user_id)
+        .bind(&account.name)
+        .bind(&account.aws_account)
+        .bind(&account.role_arn)
+        .bind(&account.external_id)
+        .bind(&account.region)
+        .bind(account.created_at);
+        self.change(added, event).await
     }
 
     /// The accounts of a user, by name.

@@ -36,38 +36,27 @@ impl Database {
         instance: &LabInstance,
         event: &Event,
     ) -> Result<bool, StoreError> {
-        let added = async {
-            let mut transaction = self.store.begin().await?;
-            let query = sqlx::AssertSqlSafe(format!(
-                "INSERT INTO lab_instances ({COLUMNS}) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
-                 ON CONFLICT (account_id, instance_id) DO NOTHING"
-            ));
-            let inserted = sqlx::query(query)
-                .bind(&instance.id)
-                .bind(&instance.user_id)
-                .bind(&instance.account_id)
-                .bind(&instance.instance_id)
-                .bind(&instance.instance_type)
-                .bind(&instance.availability_zone)
-                .bind(&instance.pipeline_mode)
-                .bind(instance.is_shadow_mode)
-                .bind(&instance.asg_name)
-                .bind(&instance.cluster_name)
-                .bind(&instance.node_group)
-                .bind(&instance.role)
-                .bind(instance.created_at)
-                .bind(instance.updated_at)
-                .execute(&mut *transaction)
-                .await?;
-            if inserted.rows_affected() == 0 {
-                return Ok(false);
-            }
-            transaction.emit(event).await?;
-            transaction.commit().await?;
-            Ok(true)
-        };
-        self.store.bounded(added).await
+        let query = sqlx::AssertSqlSafe(format!(
+            "INSERT INTO lab_instances ({COLUMNS}) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+             ON CONFLICT (account_id, instance_id) DO NOTHING"
+        ));
+        let added = sqlx::query(query)
+            .bind(&instance.id)
+            .bind(&instance.user_id)
+            .bind(&instance.account_id)
+            .bind(&instance.instance_id)
+            .bind(&instance.instance_type)
+            .bind(&instance.availability_zone)
+            .bind(&instance.pipeline_mode)
+            .bind(instance.is_shadow_mode)
+            .bind(&instance.asg_name)
+            .bind(&instance.cluster_name)
+            .bind(&instance.node_group)
+            .bind(&instance.role)
+            .bind(instance.created_at)
+            .bind(instance.updated_at);
+        self.change(added, event).await
     }
 
     /// The instances of a user, the oldest first.
@@ -101,45 +90,25 @@ impl Database {
         read_at: i64,
         event: &Event,
     ) -> Result<bool, StoreError> {
-        let changed = async {
-            let mut transaction = self.store.begin().await?;
-            let updated = sqlx::query(
-                "UPDATE lab_instances SET pipeline_mode = $2, is_shadow_mode = $3, asg_name = $4, cluster_name = $5, \
-                 node_group = $6, role = $7, updated_at = $8 WHERE id = $1 AND updated_at = $9",
-            )
-            .bind(&instance.id)
-            .bind(&instance.pipeline_mode)
-            .bind(instance.is_shadow_mode)
-            .bind(&instance.asg_name)
-            .bind(&instance.cluster_name)
-            .bind(&instance.node_group)
-            .bind(&instance.role)
-            .bind(instance.updated_at)
-            .bind(read_at)
-            .execute(&mut *transaction)
-            .await?;
-            if updated.rows_affected() == 0 {
-                return Ok(false);
-            }
-            transaction.emit(event).await?;
-            transaction.commit().await?;
-            Ok(true)
-        };
-        self.store.bounded(changed).await
+        let changed = sqlx::query(
+            "UPDATE lab_instances SET pipeline_mode = $2, is_shadow_mode = $3, asg_name = $4, cluster_name = $5, \
+             node_group = $6, role = $7, updated_at = $8 WHERE id = $1 AND updated_at = $9",
+        )
+        .bind(&instance.id)
+        .bind(&instance.pipeline_mode)
+        .bind(instance.is_shadow_mode)
+        .bind(&instance.asg_name)
+        .bind(&instance.cluster_name)
+        .bind(&instance.node_group)
+        .bind(&instance.role)
+        .bind(instance.updated_at)
+        .bind(read_at);
+        self.change(changed, event).await
     }
 
     /// Forgets an instance, which goes on running; false when it is gone already.
     pub(crate) async fn remove_instance(&self, id: &str, event: &Event) -> Result<bool, StoreError> {
-        let removed = async {
-            let mut transaction = self.store.begin().await?;
-            let removed = sqlx::query("DELETE FROM lab_instances WHERE id = $1").bind(id);
-            if removed.execute(&mut *transaction).await?.rows_affected() == 0 {
-                return Ok(false);
-            }
-            transaction.emit(event).await?;
-            transaction.commit().await?;
-            Ok(true)
-        };
-        self.store.bounded(removed).await
+        let removed = sqlx::query("DELETE FROM lab_instances WHERE id = $1").bind(id);
+        self.change(removed, event).await
     }
 }

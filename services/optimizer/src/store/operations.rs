@@ -63,6 +63,15 @@ impl Database {
         self.store.read(found).await
     }
 
+    /// Whether an operation is over.
+    pub(crate) async fn is_over(&self, id: SagaId) -> Result<bool, StoreError> {
+        let over =
+            sqlx::query_scalar::<_, i64>("SELECT ended_at FROM sagas WHERE id = $1 AND ended_at IS NOT NULL")
+                .bind(id.to_string())
+                .fetch_optional(self.store.pool());
+        Ok(self.store.read(over).await?.is_some())
+    }
+
     /// What an operation began with, whosever it is, and its journal.
     pub(crate) async fn operation(&self, id: SagaId) -> Result<Option<(NewSaga, Vec<Entry>)>, StoreError> {
         let found = sqlx::query_scalar::<_, String>("SELECT saga FROM sagas WHERE id = $1")
@@ -112,22 +121,13 @@ impl Database {
 
     /// Has an operation cancelled between two of its steps, if it is not over, and tells of it once.
     pub(crate) async fn request_cancel(&self, id: SagaId, event: &Event) -> Result<(), StoreError> {
-        let requested = async {
-            let mut transaction = self.store.begin().await?;
-            let updated = sqlx::query(
-                "UPDATE sagas SET cancel_requested_at = $2 \
-                 WHERE id = $1 AND ended_at IS NULL AND cancel_requested_at IS NULL",
-            )
-            .bind(id.to_string())
-            .bind(self.now().as_millis())
-            .execute(&mut *transaction)
-            .await?;
-            if updated.rows_affected() == 1 {
-                transaction.emit(event).await?;
-            }
-            transaction.commit().await
-        };
-        self.store.bounded(requested).await
+        let requested = sqlx::query(
+            "UPDATE sagas SET cancel_requested_at = $2 \
+             WHERE id = $1 AND ended_at IS NULL AND cancel_requested_at IS NULL",
+        )
+        .bind(id.to_string())
+        .bind(self.now().as_millis());
+        self.change(requested, event).await.map(drop)
     }
 }
 

@@ -7,16 +7,6 @@ use super::Database;
 use crate::saga::SagaId;
 
 impl Database {
-    /// Whether an operation of this id is over; `None` when none is known here.
-    pub(crate) async fn is_over(&self, id: SagaId) -> Result<Option<bool>, StoreError> {
-        let over = sqlx::query_scalar::<_, i64>(
-            "SELECT CAST(CASE WHEN ended_at IS NULL THEN 0 ELSE 1 END AS BIGINT) FROM sagas WHERE id = $1",
-        )
-        .bind(id.to_string())
-        .fetch_optional(self.store.pool());
-        Ok(self.store.read(over).await?.map(|over| over == 1))
-    }
-
     /// Notes an instance that nobody owns, with the event that tells of it when it is a new one; answers since when it is known.
     pub(crate) async fn note_orphan(
         &self,
@@ -72,22 +62,13 @@ impl Database {
         instance_id: &str,
         event: &Event,
     ) -> Result<(), StoreError> {
-        let noted = async {
-            let mut transaction = self.store.begin().await?;
-            let updated = sqlx::query(
-                "UPDATE orphans SET removed_at = $3 \
-                 WHERE account_id = $1 AND instance_id = $2 AND removed_at IS NULL",
-            )
-            .bind(account_id)
-            .bind(instance_id)
-            .bind(self.now().as_millis())
-            .execute(&mut *transaction)
-            .await?;
-            if updated.rows_affected() == 1 {
-                transaction.emit(event).await?;
-            }
-            transaction.commit().await
-        };
-        self.store.bounded(noted).await
+        let noted = sqlx::query(
+            "UPDATE orphans SET removed_at = $3 \
+             WHERE account_id = $1 AND instance_id = $2 AND removed_at IS NULL",
+        )
+        .bind(account_id)
+        .bind(instance_id)
+        .bind(self.now().as_millis());
+        self.change(noted, event).await.map(drop)
     }
 }
