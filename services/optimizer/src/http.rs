@@ -4,6 +4,7 @@ mod accounts;
 mod events;
 mod instances;
 mod operations;
+mod problem;
 
 use std::sync::Arc;
 

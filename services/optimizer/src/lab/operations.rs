@@ -1,0 +1,109 @@
+//! Operations of users.
+
+use contracts::{
+    auth::UserData,
+    events::{Event, EventType},
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Lab, LabError, PipelineMode, parsed};
+use crate::{
+    phases::{KUBERNETES, Subject, Target},
+    report::OperationReport,
+    saga::{LogError, NewSaga, RunMode, SagaId, State},
+    store::{NotBegun, Operation},
+};
+
+impl Lab {
+    /// Begins an operation on an instance.
+    pub(crate) async fn evaluate(&self, user: &UserData, id: &str) -> Result<SagaId, LabError> {
+        let instance = self.instance(user, id).await?;
+        let (Some(PipelineMode::Kubernetes), Some(cluster)) =
+            (instance.mode(), instance.cluster_name.clone())
+        else {
+            return Err(LabError::Conflict(format!(
+                "the pipeline of {} is {}: this version has that of KUBERNETES only",
+                instance.instance_id, instance.pipeline_mode
+            )));
+        };
+        let target = Target {
+            account_id: instance.account_id,
+            instance_id: parsed("instance_id", &instance.instance_id)?,
+            instance_type: parsed("instance_type", &instance.instance_type)?,
+            zone: parsed("availability_zone", &instance.availability_zone)?,
+            group: instance.asg_name.as_deref().map(|name| parsed("asg_name", name)).transpose()?,
+            cluster,
+        };
+        let (mode, subjects) = if instance.is_shadow_mode == 1 {
+            (RunMode::Shadow, Vec::new())
+        } else {
+            (RunMode::Live, vec![Subject::instance(&target.account_id, &target.instance_id)])
+        };
+        let saga = NewSaga {
+            id: Uuid::now_v7(),
+            user_id: user.id.clone(),
+            mode,
+            phases: KUBERNETES.to_vec(),
+            target,
+        };
+        let begun = self.database.begin_operation(&saga, &subjects, self.max_live).await;
+        begun.map_err(|error| match error {
+            NotBegun::NoAccount => LabError::NotFound("instance"),
+            NotBegun::TooMany(_) => LabError::TooMany(error.to_string()),
+            NotBegun::Log(LogError::Store(error)) => LabError::Store(error),
+            NotBegun::Log(error) => LabError::Conflict(error.to_string()),
+        })?;
+        self.begun.notify_one();
+        Ok(saga.id)
+    }
+
+    /// One of the user's operations.
+    pub(crate) async fn operation(
+        &self,
+        user: &UserData,
+        id: &str,
+    ) -> Result<(Operation, NewSaga), LabError> {
+        let not_found = || LabError::NotFound("operation");
+        let id = Uuid::try_parse(id).map_err(|_| not_found())?;
+        let operation = self.database.operation_of(&user.id, id).await?.ok_or_else(not_found)?;
+        let saga = operation.saga()?;
+        Ok((operation, saga))
+    }
+
+    /// An operation as its journal tells.
+    pub(crate) async fn report(
+        &self,
+        operation: &Operation,
+        saga: &NewSaga,
+    ) -> Result<OperationReport, LabError> {
+        let journal = self.database.journal_of(saga.id, 0).await?;
+        Ok(OperationReport::of(operation, saga, &journal))
+    }
+
+    /// Has an operation cancelled between two of its steps, as long as there is a way back.
+    pub(crate) async fn cancel(&self, user: &UserData, id: &str) -> Result<(), LabError> {
+        let (operation, saga) = self.operation(user, id).await?;
+        if operation.ended_at.is_some() {
+            return Err(LabError::Conflict("the operation is over".to_owned()));
+        }
+        self.way_back(&saga).await?;
+        let data = json!({"operation_id": saga.id, "account_id": saga.target.account_id,
+            "instance_id": saga.target.instance_id, "is_shadow_mode": saga.mode == RunMode::Shadow});
+        let now = self.database.now();
+        let event = Event::new(EventType::OperationCancelled, &user.id, &user.username, now, data);
+        self.database.request_cancel(saga.id, &event).await?;
+        // It has gone on meanwhile, perhaps too far.
+        self.way_back(&saga).await
+    }
+
+    /// Whether there is a way back for an operation.
+    async fn way_back(&self, saga: &NewSaga) -> Result<(), LabError> {
+        let journal = self.database.journal_of(saga.id, 0).await?;
+        if State::of(saga, &journal).is_past_return() {
+            let why = "the old instance is being ended, or is: from here on the operation only goes forward";
+            return Err(LabError::Conflict(why.to_owned()));
+        }
+        Ok(())
+    }
+}
