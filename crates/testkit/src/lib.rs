@@ -1,6 +1,8 @@
 //! What tests share: where the real servers are, a RabbitMQ of one's own to do harm to, a TCP proxy that cuts
 //! and stalls, waiting for what must come.
 
+#[cfg(feature = "service")]
+mod answer;
 mod balancer;
 mod cleanup;
 #[cfg(feature = "cluster")]
@@ -13,6 +15,8 @@ mod own_broker;
 mod process;
 mod proxy;
 mod replayed_sts;
+#[cfg(feature = "service")]
+mod users;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,6 +25,8 @@ use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+#[cfg(feature = "service")]
+pub use answer::{Answer, send};
 pub use balancer::Balancer;
 pub use cleanup::Cleanup;
 #[cfg(feature = "cluster")]
@@ -33,6 +39,8 @@ pub use own_broker::{Channels, OwnBroker, Queue};
 pub use process::{Process, program};
 pub use proxy::Proxy;
 pub use replayed_sts::ReplayedSts;
+#[cfg(feature = "service")]
+pub use users::{Keys, User};
 
 /// The RabbitMQ that tests use: `TEST_AMQP_URL`, else the standard port on localhost.
 pub fn amqp_url() -> String {

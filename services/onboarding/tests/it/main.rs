@@ -24,5 +24,4 @@ mod queries;
 mod replicas;
 mod sessions;
 mod sharing;
-mod users;
 mod world;

@@ -9,5 +9,4 @@ mod events;
 mod instances;
 mod operations;
 mod removals;
-mod users;
 mod world;

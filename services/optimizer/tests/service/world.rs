@@ -12,17 +12,15 @@ use optimizer::{
     cluster::{ACCESS_GROUP, cluster_role_rules},
     start,
 };
-use reqwest::{Client, Method, RequestBuilder, StatusCode, header::CONTENT_TYPE};
+use reqwest::{Client, Method, RequestBuilder, header::CONTENT_TYPE};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use sim::{Account, CloudOptions, Delays, Options, Seed};
 use simulated_cloud::Settings;
 use store::testing::TestDatabase;
-use testkit::{Cluster, TestBus, eventually_within};
+pub(crate) use testkit::{Answer, User};
+use testkit::{Cluster, Keys, TestBus, eventually_within, send};
 use web::{App, RateLimit, Server, ServerConfig, Shutdown, config::RateLimitArgs};
-
-use crate::users::Keys;
-pub(crate) use crate::users::User;
 
 pub(crate) const ACCOUNTS: &str = "/api/v1/accounts";
 pub(crate) const INSTANCES: &str = "/api/v1/lab/instances";
@@ -244,50 +242,4 @@ async fn bind(cluster: &Cluster) -> Result<()> {
     });
     cluster.post(&format!("/apis/{group}/v1/clusterrolebindings"), binding).await?;
     Ok(())
-}
-
-/// What was answered.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) body: Value,
-}
-
-async fn send(request: RequestBuilder) -> Result<Answer> {
-    let response = request.send().await?;
-    let status = response.status();
-    let is_problem =
-        response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
-    ensure!(is_problem != status.is_success(), "{status} of another kind");
-    let text = response.text().await?;
-    let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? };
-    Ok(Answer { status, body })
-}
-
-impl Answer {
-    /// Checks the status; answers the body.
-    pub(crate) fn json(&self, status: u16) -> Result<&Value> {
-        ensure!(self.status == status, "{} instead of {status}: {}", self.status, self.body);
-        Ok(&self.body)
-    }
-
-    /// Checks the status; answers a text of the body.
-    pub(crate) fn text(&self, status: u16, pointer: &str) -> Result<String> {
-        let text = self.json(status)?.pointer(pointer).and_then(Value::as_str);
-        Ok(text.with_context(|| format!("{pointer} in {}", self.body))?.to_owned())
-    }
-
-    /// Checks that it is a problem of this status and code; answers its detail.
-    pub(crate) fn problem(&self, status: u16, code: &str) -> Result<String> {
-        ensure!(self.text(status, "/code")? == code, "not {code}: {}", self.body);
-        self.text(status, "/detail")
-    }
-
-    /// Checks that exactly this value was not acceptable.
-    pub(crate) fn refuses_field(&self, field: &str) -> Result<()> {
-        self.problem(422, "invalid")?;
-        ensure!(self.body["errors"].as_array().is_some_and(|errors| errors.len() == 1), "{}", self.body);
-        ensure!(self.text(422, "/errors/0/field")? == field, "not {field}: {}", self.body);
-        Ok(())
-    }
 }

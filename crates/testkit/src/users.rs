@@ -10,21 +10,26 @@ use web::auth::Verifier;
 
 /// Those who call: two users who may operate, one of whom has a key that may only read besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum User {
+pub enum User {
+    /// May operate.
     Ada,
+    /// Ada, by a key that may only read.
     AdaReading,
+    /// May operate, and is another user.
     Bob,
 }
 
 impl User {
-    pub(crate) fn id(self) -> &'static str {
+    /// The user's id.
+    pub fn id(self) -> &'static str {
         match self {
             Self::Ada | Self::AdaReading => "user-ada",
             Self::Bob => "user-bob",
         }
     }
 
-    pub(crate) fn name(self) -> &'static str {
+    /// The user's name.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Ada | Self::AdaReading => "ada",
             Self::Bob => "bob",
@@ -45,27 +50,30 @@ impl User {
 
 /// The key of each of them.
 #[derive(Clone)]
-pub(crate) struct Keys(HashMap<User, Token>);
+pub struct Keys(HashMap<User, Token>);
 
 impl Keys {
-    pub(crate) fn generate() -> Self {
+    /// New ones.
+    #[must_use]
+    pub fn generate() -> Self {
         let users = [User::Ada, User::AdaReading, User::Bob];
         Self(users.map(|user| (user, Token::generate(TokenKind::ApiKey, &mut rand::rng()))).into())
     }
 
-    pub(crate) fn of(&self, user: User) -> &Token {
+    /// The key of one of them.
+    pub fn of(&self, user: User) -> &Token {
         &self.0[&user]
     }
 
     /// Who knows them.
-    pub(crate) fn verifier(&self) -> KnownKeys {
+    pub fn verifier(&self) -> KnownKeys {
         KnownKeys(Arc::new(self.0.iter().map(|(user, key)| (key.hash(), *user)).collect()))
     }
 }
 
 /// Knows whose key has which hash.
 #[derive(Clone)]
-pub(crate) struct KnownKeys(Arc<HashMap<String, User>>);
+pub struct KnownKeys(Arc<HashMap<String, User>>);
 
 impl Verifier for KnownKeys {
     async fn verify(&self, key: Token) -> AuthResult {
