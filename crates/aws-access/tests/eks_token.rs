@@ -22,6 +22,7 @@ fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
     let trials = vec![
         trial("every_token_has_its_form", every_token_has_its_form),
+        trial("every_partition_has_its_domain", every_partition_has_its_domain),
         trial("what_names_nothing_is_refused", what_names_nothing_is_refused),
         needs(aws_is_missing(), trial("it_is_as_aws_makes_it", it_is_as_aws_makes_it)),
         needs(Moto::missing(), trial("sts_answers_it", sts_answers_it)),
@@ -79,7 +80,8 @@ fn every_token_has_its_form() -> Result<()> {
         let token = made.token.expose_secret();
         prop_assert!(!token.contains('='));
         let url = url_of(token).unwrap();
-        prop_assert_eq!(url.host_str(), Some(&*format!("sts.{region}.amazonaws.com")));
+        let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        prop_assert_eq!(url.host_str(), Some(&*format!("sts.{region}.{domain}")));
         let is = |name: &str| parameter(&url, name);
         for (name, value) in [
             ("Action", "GetCallerIdentity"),
@@ -102,6 +104,20 @@ fn every_token_has_its_form() -> Result<()> {
         prop_assert!(cluster.len() == 2 && cluster.ends_with('x') || other.token.expose_secret() != token);
         Ok(())
     })?;
+    Ok(())
+}
+
+/// AWS in China has a domain of its own (<https://docs.amazonaws.cn/en_us/aws/latest/userguide/endpoints-arns.html>).
+fn every_partition_has_its_domain() -> Result<()> {
+    for (region, host) in [
+        ("eu-west-1", "sts.eu-west-1.amazonaws.com"),
+        ("us-gov-west-1", "sts.us-gov-west-1.amazonaws.com"),
+        ("cn-north-1", "sts.cn-north-1.amazonaws.com.cn"),
+    ] {
+        let made = eks_token(&credentials(None, None), region, "prod", SystemTime::now())?;
+        let url = url_of(made.token.expose_secret())?;
+        ensure!(url.host_str() == Some(host), "{region}: {url}");
+    }
     Ok(())
 }
 
