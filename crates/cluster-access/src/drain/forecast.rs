@@ -14,6 +14,11 @@ use super::{
 
 /// What a pod has without saying so, in seconds.
 const USUAL_GRACE: i64 = 30;
+/// By which a pod asks programs not to move it, and with what value: what Karpenter and the Cluster Autoscaler heed
+/// (<https://karpenter.sh/docs/concepts/disruption/#pod-level-controls>,
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#cluster-autoscaler-kubernetes-io-safe-to-evict>).
+const ASKS_TO_STAY: [(&str, &str); 2] =
+    [("karpenter.sh/do-not-disrupt", "true"), ("cluster-autoscaler.kubernetes.io/safe-to-evict", "false")];
 
 /// What will come of a drain.
 #[derive(Clone, Debug, Serialize)]
@@ -67,6 +72,11 @@ pub enum Note {
     },
     /// No other node would take the pod that comes after it: by labels, taints and the places of its volumes.
     NowhereElse,
+    /// It asks programs not to move it. A person who drains a node moves it all the same, as `kubectl drain` does.
+    AsksToStay {
+        /// By which annotation.
+        annotation: &'static str,
+    },
     /// It is being deleted already.
     Leaving,
 }
@@ -92,6 +102,9 @@ impl std::fmt::Display for Note {
                 write!(f, "it may take {grace} s to end, longer than the drain")
             }
             Self::NowhereElse => f.write_str("no other node would take it"),
+            Self::AsksToStay { annotation } => {
+                write!(f, "it asks not to be moved by programs, by {annotation}")
+            }
             Self::Leaving => f.write_str("it is being deleted already"),
         }
     }
@@ -129,6 +142,7 @@ fn notes(pod: &Pod, seen: &Seen, options: &DrainOptions) -> Vec<Note> {
         return vec![Note::Leaving];
     }
     let mut notes: Vec<Note> = of_budgets(pod, seen).into_iter().collect();
+    notes.extend(asks_to_stay(pod).map(|annotation| Note::AsksToStay { annotation }));
     let grace = grace(pod, options.grace);
     if u64::try_from(grace).unwrap_or_default() > options.deadline.as_secs() {
         notes.push(Note::GraceBeyondDeadline { grace });
@@ -159,6 +173,12 @@ fn of_budgets(pod: &Pod, seen: &Seen) -> Option<Note> {
             Some(Note::SeveralBudgets { budgets })
         }
     }
+}
+
+fn asks_to_stay(pod: &Pod) -> Option<&'static str> {
+    let annotations = pod.metadata.annotations.as_ref().filter(|_| !is_finished(pod))?;
+    let asks = |(name, value): &&(&str, &str)| annotations.get(*name).is_some_and(|is| is == value);
+    ASKS_TO_STAY.iter().find(asks).map(|(name, _)| *name)
 }
 
 /// In seconds.

@@ -130,12 +130,28 @@ async fn what_takes_longer_or_runs_nowhere_else_is_foreseen() -> Result<()> {
     let mut pinned = stage.template("pinned");
     pinned["spec"]["nodeSelector"]["kubernetes.io/hostname"] = stage.node.as_str().into();
     stage.run_with("Deployment", "pinned", 1, pinned).await?;
+    for (app, annotation, value) in [
+        ("batch", "karpenter.sh/do-not-disrupt", "true"),
+        ("cache", "cluster-autoscaler.kubernetes.io/safe-to-evict", "false"),
+        ("any", "cluster-autoscaler.kubernetes.io/safe-to-evict", "true"),
+    ] {
+        let mut template = stage.template(app);
+        template["metadata"]["annotations"] = json!({annotation: value});
+        stage.run_with("Deployment", app, 1, template).await?;
+    }
     let hasty = DrainOptions { deadline: Duration::from_secs(1), ..stage.options() };
     let forecast = stage.drainer().forecast(&stage.node, &hasty).await?;
     let notes =
         |app: &str| forecast.pods.iter().find(|pod| pod.pod.name.starts_with(app)).unwrap().notes.clone();
     assert_eq!(notes("web"), [Note::GraceBeyondDeadline { grace: 5 }]);
     assert_eq!(notes("pinned"), [Note::GraceBeyondDeadline { grace: 5 }, Note::NowhereElse]);
+    let of_batch = notes("batch").iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    ensure!(
+        of_batch.starts_with("it asks not to be moved by programs, by karpenter.sh/do-not-disrupt"),
+        "{of_batch}"
+    );
+    let asks = |app| notes(app).iter().any(|note| matches!(note, Note::AsksToStay { .. }));
+    ensure!(asks("batch") && asks("cache") && !asks("any") && !asks("web"), "{forecast:?}");
     ensure!(forecast.can_end_well());
     stage.end().await
 }

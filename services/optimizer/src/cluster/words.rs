@@ -19,7 +19,7 @@ fn hindrance(pod: &PodForecast) -> Option<String> {
         return Some(peculiarity(*because).to_owned());
     }
     let is_fatal = |note: &&Note| match note {
-        Note::BudgetNeverAllows { .. } | Note::SeveralBudgets { .. } => true,
+        Note::BudgetNeverAllows { .. } | Note::SeveralBudgets { .. } | Note::AsksToStay { .. } => true,
         Note::BudgetAllowsNoneNow { .. }
         | Note::GraceBeyondDeadline { .. }
         | Note::NowhereElse

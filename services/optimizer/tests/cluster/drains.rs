@@ -3,6 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams},
+};
 use optimizer::{cluster::cluster_role_rules, reach::Drained};
 use serde_json::json;
 use sim::{CloudOptions, Seed, cloud::Operation};
@@ -43,6 +48,23 @@ async fn what_can_run_elsewhere_leaves_a_node() -> Result<()> {
     assert_eq!(changes.forecast(&here).await?.to_evict, 0);
     // After a crash it is asked for again.
     assert_eq!(changes.drain(&here, PATIENCE, &CancellationToken::new()).await?, Drained::Empty(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_asks_not_to_be_moved_is_not() -> Result<()> {
+    let stage = Stage::empty().await?;
+    let (here, other) = stage.two_nodes().await?;
+    stage.run("batch", 1, (&here, &other)).await?;
+    let name = stage.pods_on(&here).await?[0].name_any();
+    let pods: Api<Pod> = Api::namespaced(stage.cluster.client(), stage.cluster.namespace());
+    let asks = json!({"metadata": {"annotations": {"karpenter.sh/do-not-disrupt": "true"}}});
+    pods.patch(&name, &PatchParams::default(), &Patch::Merge(asks)).await?;
+    let changes = stage.eks().changes(SAGA);
+    let foreseen = changes.forecast(&here).await?.hindrances;
+    ensure!(foreseen.len() == 1 && foreseen[0].contains("karpenter.sh/do-not-disrupt"), "{foreseen:?}");
+    let why = why(changes.drain(&here, PATIENCE, &CancellationToken::new()).await?);
+    ensure!(why.contains(&name) && evictions(&stage) == 0, "{why}");
     Ok(())
 }
 
