@@ -3,6 +3,8 @@
 mod fallback;
 mod remote;
 
+use std::sync::Arc;
+
 use axum::{
     extract::{FromRequestParts, Request, State},
     http::{HeaderMap, request::Parts},
@@ -13,6 +15,7 @@ use contracts::{
     ErrorCode, Token, TokenKind,
     auth::{AuthResult, Scope, UserData},
 };
+use futures_util::future::BoxFuture;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{API_KEY_HEADER, Problem, RateLimit};
@@ -57,6 +60,36 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
+/// Asks about the caller's key once more: an extractor for handlers behind [`protect`] of what goes on long after it was begun.
+#[derive(Clone)]
+pub struct KeyCheck(Arc<dyn Fn() -> BoxFuture<'static, AuthResult> + Send + Sync>);
+
+impl KeyCheck {
+    fn new<V: Verifier>(verifier: V, key: Token) -> Self {
+        Self(Arc::new(move || {
+            let (verifier, key) = (verifier.clone(), key.clone());
+            Box::pin(async move { verifier.verify(key).await })
+        }))
+    }
+
+    /// Whether the key still has this scope, as far as is known: that nobody can be asked says nothing against it.
+    pub async fn may_still(&self, scope: &Scope) -> bool {
+        match caller((self.0)().await) {
+            Ok(caller) => caller.user.may(scope),
+            Err(Refusal { problem, .. }) => *problem.code() != ErrorCode::Unauthenticated,
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for KeyCheck {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let check = parts.extensions.get::<Self>().cloned();
+        check.ok_or_else(|| Problem::unauthenticated("this path needs an API key"))
+    }
+}
+
 /// Lets only callers with a valid key through to these routes, each within its rate limit.
 pub fn protect<V: Verifier>(routes: OpenApiRouter, verifier: V, limit: RateLimit) -> OpenApiRouter {
     routes.layer(from_fn_with_state((verifier, limit), authenticate::<V>))
@@ -68,7 +101,10 @@ async fn authenticate<V: Verifier>(
     next: Next,
 ) -> Response {
     let caller = match key_of(request.headers()) {
-        Ok(key) => caller(verifier.verify(key).await),
+        Ok(key) => {
+            request.extensions_mut().insert(KeyCheck::new(verifier.clone(), key.clone()));
+            caller(verifier.verify(key).await)
+        }
         Err(refusal) => Err(refusal),
     };
     match caller {

@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod config;
 pub mod health;
+pub mod in_flight;
 pub mod metrics;
 pub mod process;
 mod rate_limit;

@@ -13,11 +13,13 @@ use contracts::{
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use uuid::Uuid;
-use web::Problem;
+use web::{
+    Problem,
+    in_flight::{BUSY, InFlight, Place},
+};
 
 use crate::{
     cluster_id::ClusterId,
-    in_flight::{BUSY, InFlight, Place},
     owners::{Owner, Owners},
 };
 

@@ -5,9 +5,12 @@ use std::{path::PathBuf, time::Duration};
 use clap::{ArgAction, Args, Parser};
 use cluster_access::Limits;
 
-use web::config::{AuthArgs, BusArgs, DatabaseArgs, LogArgs, RateLimitArgs, ServerArgs, boolean};
+use web::{
+    config::{AuthArgs, BusArgs, DatabaseArgs, LogArgs, RateLimitArgs, ServerArgs, boolean},
+    in_flight::Bound,
+};
 
-use crate::{in_flight::Bound, kubectl_runs::Bounds};
+use crate::kubectl_runs::Bounds;
 
 /// Queries of users to their clusters, clusters by stored credentials, and the audit log.
 #[derive(Clone, Debug, Parser)]
@@ -114,6 +117,7 @@ pub struct KubectlArgs {
 impl QueryArgs {
     pub(crate) fn bound(&self) -> Bound {
         Bound {
+            what: "requests",
             gauge: "queries_in_flight",
             max: (self.max_requests, "max_requests"),
             max_per_user: (self.max_requests_per_user, "max_requests_per_user"),
@@ -144,6 +148,7 @@ impl StoredArgs {
 impl KubectlArgs {
     pub(crate) fn bound(&self) -> Bound {
         Bound {
+            what: "commands",
             gauge: "kubectl_running",
             max: (self.max_kubectl, "max_kubectl"),
             max_per_user: (self.max_kubectl_per_user, "max_kubectl_per_user"),

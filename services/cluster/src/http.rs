@@ -19,9 +19,10 @@ use utoipa_axum::router::OpenApiRouter;
 use web::{
     RateLimit,
     auth::{Verifier, protect},
+    in_flight::InFlight,
 };
 
-use crate::{agents::Agents, in_flight::InFlight, kubectl_runs::KubectlRuns, stored::StoredClusters};
+use crate::{agents::Agents, kubectl_runs::KubectlRuns, stored::StoredClusters};
 
 /// What the handlers of stored clusters need.
 #[derive(Clone)]

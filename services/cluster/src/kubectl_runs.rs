@@ -15,13 +15,12 @@ use serde_json::json;
 use thiserror::Error;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
-use web::Problem;
+use web::{Problem, in_flight::InFlight};
 
 pub use process::clear_leftovers;
 pub(crate) use process::{Bounds, Output};
 
 use crate::{
-    in_flight::InFlight,
     store::StoredCluster,
     stored::{StoredClusters, StoredError},
 };

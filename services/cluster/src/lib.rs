@@ -6,7 +6,6 @@ mod audit;
 mod cluster_id;
 mod config;
 mod http;
-mod in_flight;
 mod kubectl_runs;
 mod owners;
 mod run;
@@ -20,7 +19,7 @@ use ::store::{Sealer, Store, StoreError};
 use bus::Bus;
 use thiserror::Error;
 use utoipa_axum::router::OpenApiRouter;
-use web::{RateLimit, Shutdown, auth::Verifier};
+use web::{RateLimit, Shutdown, auth::Verifier, in_flight::InFlight};
 
 pub use config::{AuditArgs, Config, KubectlArgs, QueryArgs, StoredArgs};
 pub use kubectl_runs::clear_leftovers;
@@ -29,7 +28,6 @@ pub use stored::UnusableSecrets;
 
 use agents::Agents;
 use http::Api;
-use in_flight::InFlight;
 use kubectl_runs::KubectlRuns;
 use store::Database;
 use stored::{Clients, Seals, StoredClusters};

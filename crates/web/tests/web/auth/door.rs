@@ -1,6 +1,9 @@
 //! The door: which keys come in, what a caller may do, and how often.
 
-use std::sync::Arc;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
 
 use anyhow::{Context, Result, ensure};
 use axum::{Router, routing::get};
@@ -14,7 +17,7 @@ use testkit::{Metrics, TestBus, on_both_brokers};
 use utoipa_axum::router::OpenApiRouter;
 use web::{
     App, Caller, Problem, RateLimit,
-    auth::{Verifier, protect},
+    auth::{KeyCheck, Verifier, protect},
     config::RateLimitArgs,
 };
 
@@ -45,6 +48,7 @@ async fn guarded(verifier: impl Verifier, per_minute: Option<u32>) -> Result<Run
         .route("/whoami", get(whoami))
         .route("/read", get(async |caller: Caller| needs(caller, Scope::Read).await))
         .route("/operate", get(async |caller: Caller| needs(caller, Scope::Operate).await))
+        .route("/still", get(async |key: KeyCheck| key.may_still(&Scope::Read).await.to_string()))
         .route("/audit", get(async |caller: Caller| needs(caller, Scope::Other("audit".into())).await));
     let routes = protect(OpenApiRouter::from(users), verifier, limit);
     let open = Router::new().route("/open", get(async || "open")).route("/forgotten", get(whoami));
@@ -192,6 +196,32 @@ async fn an_answer_that_lacks_something_lets_nobody_in() -> Result<()> {
         let server = guarded(Always(Arc::new(answer.clone())), None).await?;
         let document = problem(call(&server, "/whoami", &new_key()).await?).await?;
         assert_eq!(document.code, ErrorCode::Unauthenticated, "{answer:?}");
+    }
+    Ok(())
+}
+
+/// Answers one after the other.
+#[derive(Clone)]
+struct InTurn(Arc<Mutex<VecDeque<AuthResult>>>);
+
+impl Verifier for InTurn {
+    async fn verify(&self, _: Token) -> AuthResult {
+        self.0.lock().expect("no panic").pop_front().expect("another question")
+    }
+}
+
+#[tokio::test]
+async fn what_goes_on_hears_that_its_key_is_not_good_any_more() -> Result<()> {
+    let lesser = AuthResult::valid("r".into(), "k".into(), None, user("ann", &[]));
+    for (later, may_still) in [
+        (valid(), true),
+        (refused(ErrorCode::BrokerUnavailable), true),
+        (refused(ErrorCode::Unauthenticated), false),
+        (lesser, false),
+    ] {
+        let server = guarded(InTurn(Arc::new(Mutex::new([valid(), later].into()))), None).await?;
+        let answer = call(&server, "/still", &new_key()).await?.text().await?;
+        assert_eq!(answer, may_still.to_string());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! How many requests may be under way at once: of one user, and of all.
+//! How many of something may be under way at once: of one user, and of all.
 
 use std::{
     collections::HashMap,
@@ -8,34 +8,37 @@ use std::{
 
 use contracts::ErrorCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use web::{
+
+use crate::{
     Problem,
     metrics::{Held, refused},
 };
 
-/// After so long, too many requests under way are fewer.
-pub(crate) const BUSY: Duration = Duration::from_secs(1);
+/// After so long, too many that are under way are fewer.
+pub const BUSY: Duration = Duration::from_secs(1);
 
 /// What is bounded, by which settings.
 #[derive(Clone, Copy)]
-pub(crate) struct Bound {
+pub struct Bound {
+    /// What there may be so many of, such as `requests`.
+    pub what: &'static str,
     /// The gauge that shows what is under way.
-    pub(crate) gauge: &'static str,
+    pub gauge: &'static str,
     /// Of all users, and the setting that says so.
-    pub(crate) max: (u16, &'static str),
+    pub max: (u16, &'static str),
     /// Of one user, and the setting that says so.
-    pub(crate) max_per_user: (u16, &'static str),
+    pub max_per_user: (u16, &'static str),
 }
 
 /// A bound, and what is under way within it.
-pub(crate) struct InFlight {
+pub struct InFlight {
     bound: Bound,
     places: Arc<Semaphore>,
     by_user: Mutex<HashMap<String, usize>>,
 }
 
-/// A request's place; free again when dropped.
-pub(crate) struct Place {
+/// The place of one; free again when dropped.
+pub struct Place {
     user_id: String,
     in_flight: Arc<InFlight>,
     _place: OwnedSemaphorePermit,
@@ -43,27 +46,28 @@ pub(crate) struct Place {
 }
 
 impl InFlight {
-    pub(crate) fn new(bound: Bound) -> Arc<Self> {
+    /// With nothing under way.
+    pub fn new(bound: Bound) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(bound.max.0.into()));
         Arc::new(Self { bound, places, by_user: Mutex::default() })
     }
 
-    /// Takes a place for a request of this user.
+    /// Takes a place for one of this user.
     ///
     /// # Errors
     /// `rate_limited` when the user has too many under way, `unavailable` when all users together have.
-    pub(crate) fn enter(self: &Arc<Self>, user_id: &str) -> Result<Place, Problem> {
+    pub fn enter(self: &Arc<Self>, user_id: &str) -> Result<Place, Problem> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
             refused(self.bound.max.1);
-            Problem::new(ErrorCode::Unavailable, "too many requests are under way here; try again")
-                .retry_after(BUSY)
+            let detail = format!("too many {} are under way here; try again", self.bound.what);
+            Problem::new(ErrorCode::Unavailable, detail).retry_after(BUSY)
         })?;
         let mut by_user = self.lock();
         let of_user = by_user.entry(user_id.to_owned()).or_default();
         let (max, setting) = self.bound.max_per_user;
         if *of_user >= usize::from(max) {
             refused(setting);
-            let detail = format!("you have {max} requests under way; wait for one of them");
+            let detail = format!("you have {max} {} under way; wait for one of them", self.bound.what);
             return Err(Problem::new(ErrorCode::RateLimited, detail).retry_after(BUSY));
         }
         *of_user += 1;
@@ -94,7 +98,8 @@ mod tests {
 
     #[test]
     fn places_are_bounded_and_come_back() {
-        let bound = Bound { gauge: "in_flight", max: (3, "max"), max_per_user: (2, "max_per_user") };
+        let bound =
+            Bound { what: "things", gauge: "in_flight", max: (3, "max"), max_per_user: (2, "max_per_user") };
         let in_flight = InFlight::new(bound);
         let code = |problem: Result<Place, Problem>| problem.err().map(|problem| problem.code().clone());
         let first = in_flight.enter("ada").ok();
