@@ -52,7 +52,7 @@ impl Event {
     }
 }
 
-/// What has happened. `data` of each is told here.
+/// What has happened. `data` of each is told here; `simulated?` is there, and true, only where it happened in the simulated account.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventType {
@@ -100,21 +100,23 @@ pub enum EventType {
     AccountAdded,
     /// `{account_id, name, aws_account, region}`
     AccountRemoved,
-    /// `{lab_instance_id, account_id, instance_id, pipeline_mode, is_shadow_mode}`: operations may work on an instance.
+    /// `{lab_instance_id, account_id, instance_id, pipeline_mode, is_shadow_mode, simulated?}`: operations may work on an instance.
     LabInstanceAdded,
-    /// `{lab_instance_id, account_id, instance_id, pipeline_mode, is_shadow_mode}`
+    /// `{lab_instance_id, account_id, instance_id, pipeline_mode, is_shadow_mode, simulated?}`
     LabInstanceUpdated,
-    /// `{lab_instance_id, account_id, instance_id, pipeline_mode, is_shadow_mode}`: it is left alone from now on.
+    /// `{lab_instance_id, account_id, instance_id, pipeline_mode, is_shadow_mode, simulated?}`: it is left alone from now on.
     LabInstanceRemoved,
-    /// `{operation_id, account_id, instance_id, is_shadow_mode}`
+    /// `{operation_id, account_id, instance_id, is_shadow_mode, simulated?}`
     OperationStarted,
-    /// `{operation_id, account_id, instance_id, is_shadow_mode}`: somebody wants it cancelled.
-    OperationCancelled,
-    /// `{operation_id, account_id, instance_id, is_shadow_mode, ending, why}`: `ending` is `succeeded`, `kept`, `cancelled` or `failed`.
+    /// `{operation_id, account_id, instance_id, is_shadow_mode, simulated?}`: somebody wants it cancelled. Whether it was, its end tells.
+    OperationCancelRequested,
+    /// `{operation_id, account_id, instance_id, is_shadow_mode, simulated?, ending, why}`: `ending` is `succeeded`, `kept`, `cancelled` or
+    /// `failed`.
     OperationEnded,
-    /// `{account_id, instance_id, operation_id, is_removed_after}`: an operation has bought an instance that nobody owns any more.
+    /// `{account_id, instance_id, operation_id, simulated?, removed_after}`: an operation has bought an instance that nobody owns any more. It is
+    /// ended after that time.
     InstanceOrphaned,
-    /// `{account_id, instance_id, operation_id}`: such an instance is ended.
+    /// `{account_id, instance_id, operation_id, simulated?}`: such an instance is ended.
     InstanceReaped,
     /// An event of a newer version, or of another service.
     #[serde(untagged)]
@@ -122,14 +124,16 @@ pub enum EventType {
 }
 
 impl EventType {
-    /// `{entity}.{what}`. What is said of clusters begins with their name; of others, the last underscore becomes a dot.
+    /// `{entity}.{what}`. What is said of clusters and operations begins with that; of others, the last underscore becomes a dot.
     pub fn routing_key(&self) -> String {
         let name = match serde_json::to_value(self) {
             Ok(Value::String(name)) => name,
             _ => String::from("unknown"),
         };
-        if let Some(what) = name.strip_prefix("cluster_") {
-            return format!("cluster.{what}");
+        for entity in ["cluster", "operation"] {
+            if let Some(what) = name.strip_prefix(entity).and_then(|rest| rest.strip_prefix('_')) {
+                return format!("{entity}.{what}");
+            }
         }
         match name.rsplit_once('_') {
             Some((entity, what)) => format!("{entity}.{what}"),
@@ -147,6 +151,7 @@ mod tests {
         assert_eq!(EventType::ApiKeyRevoked.routing_key(), "api_key.revoked");
         assert_eq!(EventType::UserUpdated.routing_key(), "user.updated");
         assert_eq!(EventType::ClusterKubectlExecuted.routing_key(), "cluster.kubectl_executed");
+        assert_eq!(EventType::OperationCancelRequested.routing_key(), "operation.cancel_requested");
         let selected = EventType::ClusterSelectedAndNamespacesRetrieved;
         assert_eq!(selected.routing_key(), "cluster.selected_and_namespaces_retrieved");
         assert_eq!(EventType::Other("node_pool_drained".into()).routing_key(), "node_pool.drained");

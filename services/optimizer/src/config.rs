@@ -48,6 +48,10 @@ pub struct OperationArgs {
     /// Seconds after which an instance is ended that an operation has bought and left behind
     #[arg(long, env = "ORPHAN_GRACE_SECONDS", default_value = "900", value_parser = clap::value_parser!(u64).range(60..=604_800))]
     pub orphan_grace_seconds: u64,
+
+    /// Days for which an operation that is over is kept, with its journal
+    #[arg(long, env = "OPERATION_RETENTION_DAYS", default_value = "90", value_parser = clap::value_parser!(u16).range(1..))]
+    pub operation_retention_days: u16,
 }
 
 /// How the roles that users hand over are assumed. Kubesage's own credentials and region come from where AWS's tools look
@@ -83,6 +87,10 @@ impl AwsArgs {
 impl OperationArgs {
     pub(crate) fn orphan_grace(&self) -> Duration {
         Duration::from_secs(self.orphan_grace_seconds)
+    }
+
+    pub(crate) fn retention(&self) -> Duration {
+        Duration::from_hours(u64::from(self.operation_retention_days) * 24)
     }
 }
 

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     clouds::Clouds,
-    store::{Database, LabInstance},
+    store::{Added, Database, LabInstance, marked},
 };
 
 pub use accounts::NewAccount;
@@ -37,7 +37,7 @@ pub(crate) struct Lab {
     /// Poked when a saga was begun.
     pub(crate) begun: Arc<Notify>,
     /// So many operations of one user may be under way.
-    pub(crate) max_live: usize,
+    pub(crate) max_live: u16,
 }
 
 /// How an instance is replaced.
@@ -132,6 +132,7 @@ impl Lab {
             availability_zone: zone.to_string(),
             pipeline_mode: String::new(),
             is_shadow_mode: 1,
+            is_simulated: self.clouds.is_simulated(&account.role_arn).into(),
             asg_name: None,
             cluster_name: None,
             node_group: None,
@@ -141,10 +142,13 @@ impl Lab {
         };
         let instance = with(instance, new.details, now)?;
         let event = instance_event(EventType::LabInstanceAdded, user, &instance, now);
-        if self.database.add_instance(&instance, &event).await? {
-            return Ok(instance);
+        match self.database.add_instance(&instance, &event).await? {
+            Added::Now => Ok(instance),
+            Added::Before => {
+                Err(LabError::Conflict(format!("instance {} is in the lab already", instance.instance_id)))
+            }
+            Added::NoAccount => Err(LabError::Conflict("the account was removed meanwhile".to_owned())),
         }
-        Err(LabError::Conflict(format!("instance {} is in the lab already", instance.instance_id)))
     }
 
     /// One of the user's instances.
@@ -249,5 +253,5 @@ fn instance_event(event_type: EventType, user: &UserData, instance: &LabInstance
     let data = json!({"lab_instance_id": instance.id, "account_id": instance.account_id,
         "instance_id": instance.instance_id, "pipeline_mode": instance.pipeline_mode,
         "is_shadow_mode": instance.is_shadow_mode == 1});
-    Event::new(event_type, &user.id, &user.username, now, data)
+    Event::new(event_type, &user.id, &user.username, now, marked(data, instance.is_simulated == 1))
 }

@@ -12,6 +12,7 @@ pub mod phases;
 pub mod reach;
 mod reaper;
 mod report;
+mod retention;
 mod run;
 pub mod saga;
 mod store;
@@ -111,8 +112,9 @@ pub async fn start<V: Verifier>(parts: Parts<V>, shutdown: &Shutdown) -> Result<
         grace: operations.orphan_grace(),
     };
     shutdown.spawn_endless("orphans", reaper.run());
+    shutdown.spawn_endless("tidying", retention::tidy(database.clone(), operations.retention()));
 
-    let lab = Lab { database, clouds, begun, max_live: operations.max_operations_per_user.into() };
+    let lab = Lab { database, clouds, begun, max_live: operations.max_operations_per_user };
     let api = http::Api {
         lab: lab.clone(),
         streams: Arc::new(Semaphore::new(operations.max_event_streams.into())),

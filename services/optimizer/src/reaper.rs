@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cloud::{CloudChanges, Instance};
 use contracts::events::{Event, EventType};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::StoreError;
 use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
@@ -18,8 +18,8 @@ use uuid::Uuid;
 use crate::{
     clouds::{Clouds, NoSuchCloud},
     phases::SAGA_TAG,
-    saga::{Direction, Ending, Entry, Event as Written, SagaId, State},
-    store::{Account, Database},
+    saga::{Direction, Ending, Entry, Event as Written, NewSaga, State},
+    store::{Account, Database, marked},
 };
 
 #[cfg(test)]
@@ -91,20 +91,18 @@ impl Reaper {
             // Should it be left behind later, its time begins anew.
             return Ok(self.database.forget_orphan(&account.id, instance.id.as_str()).await?);
         };
-        if self.has_had_its_time(account, instance, saga).await? {
+        if self.has_had_its_time(account, instance, &saga).await? {
             cloud.terminate(&instance.id).await?;
             metrics::counter!("orphans_removed_total").increment(1);
-            tracing::warn!(account = account.id, instance = %instance.id, operation = %saga, "an orphan was ended");
-            let data = json!({"account_id": account.id, "instance_id": instance.id, "operation_id": saga});
-            let now = self.database.now();
-            let event = Event::new(EventType::InstanceReaped, &account.user_id, "", now, data);
+            tracing::warn!(account = account.id, instance = %instance.id, operation = %saga.id, "an orphan was ended");
+            let event = self.event(EventType::InstanceReaped, account, instance, &saga, json!({}));
             self.database.note_removal(&account.id, instance.id.as_str(), &event).await?;
         }
         Ok(())
     }
 
     /// The operation that has left the instance behind; `None` when it is not over, or not ours.
-    async fn owner(&self, account: &Account, instance: &Instance) -> Result<Option<SagaId>, ReapError> {
+    async fn owner(&self, account: &Account, instance: &Instance) -> Result<Option<NewSaga>, ReapError> {
         let tag = instance.tags.get(SAGA_TAG).map(String::as_str).unwrap_or_default();
         let Ok(saga) = Uuid::try_parse(tag) else { return Ok(None) };
         match self.database.operation(saga).await? {
@@ -116,7 +114,7 @@ impl Reaper {
                 let has_succeeded = matches!(state.direction(), Direction::Ended(Ending::Succeeded, _));
                 let is_in_use = (has_succeeded || state.is_committed())
                     && state.facts().launched.as_ref() == Some(&instance.id);
-                Ok((is_its_own && !is_in_use).then_some(saga))
+                Ok((is_its_own && !is_in_use).then_some(operation))
             }
             None => {
                 tracing::info!(account = account.id, instance = %instance.id, operation = %saga, "an instance of an operation that is not known here");
@@ -130,14 +128,29 @@ impl Reaper {
         &self,
         account: &Account,
         instance: &Instance,
-        saga: SagaId,
+        saga: &NewSaga,
     ) -> Result<bool, ReapError> {
         let now = self.database.now();
-        let data = json!({"account_id": account.id, "instance_id": instance.id, "operation_id": saga,
-            "is_removed_after": now.plus(self.grace)});
-        let event = Event::new(EventType::InstanceOrphaned, &account.user_id, "", now, data);
-        let found_at = self.database.note_orphan(&account.id, instance.id.as_str(), saga, &event).await?;
+        let more = json!({"removed_after": now.plus(self.grace)});
+        let event = self.event(EventType::InstanceOrphaned, account, instance, saga, more);
+        let found_at = self.database.note_orphan(&account.id, instance.id.as_str(), saga.id, &event).await?;
         Ok(now >= found_at.plus(self.grace))
+    }
+
+    /// What others are told of an orphan, with `more` of its type.
+    fn event(
+        &self,
+        event_type: EventType,
+        account: &Account,
+        instance: &Instance,
+        saga: &NewSaga,
+        mut more: Value,
+    ) -> Event {
+        more["account_id"] = json!(account.id);
+        more["instance_id"] = json!(instance.id);
+        more["operation_id"] = json!(saga.id);
+        let data = marked(more, self.clouds.is_simulated(&account.role_arn));
+        Event::new(event_type, &account.user_id, &saga.username, self.database.now(), data)
     }
 }
 

@@ -97,6 +97,9 @@ pub(crate) struct OperationReport {
     is_shadow_mode: bool,
     account_id: String,
     instance_id: String,
+    /// Present and true when it is in the simulated account.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    simulated: bool,
     cluster_name: String,
     /// In which phase it is, or has ended.
     phase: Option<Phase>,
@@ -118,6 +121,7 @@ impl OperationReport {
             is_shadow_mode: saga.mode == RunMode::Shadow,
             account_id: saga.target.account_id.clone(),
             instance_id: saga.target.instance_id.to_string(),
+            simulated: operation.is_simulated == 1,
             cluster_name: saga.target.cluster.clone(),
             phase: None,
             message: None,

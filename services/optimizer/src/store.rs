@@ -5,15 +5,16 @@ mod instances;
 mod operations;
 mod orphans;
 mod sagas;
+mod tidy;
 
 use contracts::{Timestamp, events::Event};
+use serde_json::Value;
 use sqlx::{Any, migrate::Migrator};
 use store::{Store, StoreError};
 use uuid::Uuid;
 
-pub(crate) use accounts::Account;
-pub(crate) use accounts::Removed;
-pub(crate) use instances::LabInstance;
+pub(crate) use accounts::{Account, Removed};
+pub(crate) use instances::{Added, LabInstance};
 pub(crate) use operations::{NotBegun, Operation};
 
 /// A statement with its arguments.
@@ -59,6 +60,14 @@ impl Database {
     pub(crate) fn now(&self) -> Timestamp {
         self.store.clock().now()
     }
+}
+
+/// Says of what an event tells that it is of the simulated account, where it is.
+pub(crate) fn marked(mut data: Value, is_simulated: bool) -> Value {
+    if let Some(data) = data.as_object_mut().filter(|_| is_simulated) {
+        data.insert("simulated".to_owned(), true.into());
+    }
+    data
 }
 
 /// Whether it can be an id that was made here. What callers send may hold what PostgreSQL takes in no text: a NUL.

@@ -85,6 +85,9 @@ struct InstanceView {
     /// Null where this version does not know it.
     pipeline_mode: Option<PipelineMode>,
     is_shadow_mode: bool,
+    /// Present and true when it is in the simulated account.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    simulated: bool,
     metadata: Metadata,
     cluster_membership: ClusterMembership,
     created_at: Option<Timestamp>,
@@ -233,6 +236,7 @@ impl From<LabInstance> for InstanceView {
         Self {
             pipeline_mode: instance.mode(),
             is_shadow_mode: instance.is_shadow_mode == 1,
+            simulated: instance.is_simulated == 1,
             created_at: Timestamp::from_millis(instance.created_at),
             updated_at: Timestamp::from_millis(instance.updated_at),
             id: instance.id,

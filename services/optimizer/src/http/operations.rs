@@ -8,7 +8,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{Caller, Json, Path, Problem};
 
 use super::Api;
-use crate::{lab::LabError, report::OperationReport};
+use crate::report::OperationReport;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(cancel))
@@ -24,11 +24,7 @@ struct OperationList {
     responses((status = 200, body = OperationList)))]
 async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<OperationList>, Problem> {
     caller.require(&Scope::Read)?;
-    let mut operations = Vec::new();
-    for operation in api.lab.database.operations_of(&caller.user.id).await.map_err(LabError::Store)? {
-        let saga = operation.saga().map_err(LabError::Store)?;
-        operations.push(api.lab.report(&operation, &saga).await?);
-    }
+    let operations = api.lab.reports(&caller.user).await?;
     Ok(Json(OperationList { operations }))
 }
 

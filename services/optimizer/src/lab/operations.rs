@@ -1,17 +1,13 @@
 //! Operations of users.
 
-use contracts::{
-    auth::UserData,
-    events::{Event, EventType},
-};
-use serde_json::json;
+use contracts::auth::UserData;
 use uuid::Uuid;
 
 use super::{Lab, LabError, PipelineMode, parsed};
 use crate::{
     phases::{KUBERNETES, Subject, Target},
     report::OperationReport,
-    saga::{LogError, NewSaga, RunMode, SagaId, State},
+    saga::{Entry, LogError, NewSaga, RunMode, SagaId, State},
     store::{NotBegun, Operation},
 };
 
@@ -43,11 +39,13 @@ impl Lab {
         let saga = NewSaga {
             id: Uuid::now_v7(),
             user_id: user.id.clone(),
+            username: user.username.clone(),
             mode,
             phases: KUBERNETES.to_vec(),
             target,
         };
-        let begun = self.database.begin_operation(&saga, &subjects, self.max_live).await;
+        let is_simulated = instance.is_simulated == 1;
+        let begun = self.database.begin_operation(&saga, is_simulated, &subjects, self.max_live).await;
         begun.map_err(|error| match error {
             NotBegun::NoAccount => LabError::NotFound("instance"),
             NotBegun::TooMany(_) => LabError::TooMany(error.to_string()),
@@ -71,6 +69,15 @@ impl Lab {
         Ok((operation, saga))
     }
 
+    /// The user's newest operations, the newest first.
+    pub(crate) async fn reports(&self, user: &UserData) -> Result<Vec<OperationReport>, LabError> {
+        let operations = self.database.operations_of(&user.id).await?;
+        let report = |(operation, journal): (Operation, Vec<Entry>)| {
+            Ok(OperationReport::of(&operation, &operation.saga()?, &journal))
+        };
+        operations.into_iter().map(report).collect()
+    }
+
     /// An operation as its journal tells.
     pub(crate) async fn report(
         &self,
@@ -88,11 +95,7 @@ impl Lab {
             return Err(LabError::Conflict("the operation is over".to_owned()));
         }
         self.way_back(&saga).await?;
-        let data = json!({"operation_id": saga.id, "account_id": saga.target.account_id,
-            "instance_id": saga.target.instance_id, "is_shadow_mode": saga.mode == RunMode::Shadow});
-        let now = self.database.now();
-        let event = Event::new(EventType::OperationCancelled, &user.id, &user.username, now, data);
-        self.database.request_cancel(saga.id, &event).await?;
+        self.database.request_cancel(&operation).await?;
         // It has gone on meanwhile, perhaps too far.
         self.way_back(&saga).await
     }

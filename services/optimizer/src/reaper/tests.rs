@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     NAME,
     phases::{KUBERNETES, Outcome, Phase, Target},
-    saga::{self, Ending, Log as _, NewSaga, Owner, RunMode},
+    saga::{self, Ending, Log as _, NewSaga, Owner, RunMode, SagaId},
 };
 
 /// An account of the shop's, and what its user is told.
@@ -98,6 +98,7 @@ impl Stage {
         let saga = NewSaga {
             id,
             user_id: "ada".to_owned(),
+            username: "ada".to_owned(),
             mode: RunMode::Live,
             phases: KUBERNETES.to_vec(),
             target: Target {
@@ -204,4 +205,31 @@ async fn only_what_an_operation_has_left_behind_is_ended_and_not_at_once() {
     for kept in others.iter().chain([&in_use, &of_live, &in_group]) {
         assert!(!stage.instance(kept).state.is_over(), "{kept}");
     }
+}
+
+#[tokio::test]
+async fn what_a_forgotten_operation_has_bought_is_left_alone() {
+    let stage = Stage::new().await;
+    let [succeeded, failed, noted] = [1, 2, 3].map(Uuid::from_u128);
+    let buy = |id: Uuid| stage.bought(&id.to_string(), Some(&id.to_string()));
+    let (in_use, left, orphan) = (buy(succeeded), buy(failed), buy(noted));
+    stage.operation(noted, &orphan, Some(Ending::Failed)).await;
+    let mut told = told(&stage.database);
+    let reaper = stage.reaper(Duration::ZERO);
+    stage.reaper(Duration::from_hours(1)).look(&stage.account).await.unwrap();
+    assert_eq!(told.recv().await.unwrap().data["operation_id"], json!(noted));
+    stage.operation(succeeded, &in_use, Some(Ending::Succeeded)).await;
+    stage.operation(failed, &left, Some(Ending::Failed)).await;
+
+    let tomorrow = stage.database.now().plus(Duration::from_hours(24));
+    assert_eq!(stage.database.forget_operations(tomorrow).await.unwrap(), 2);
+    assert!(stage.database.operation(noted).await.unwrap().is_some(), "its orphan is not ended");
+    reaper.look(&stage.account).await.unwrap();
+    let event = told.recv().await.unwrap();
+    assert_eq!((&event.event_type, &event.data["operation_id"]), (&EventType::InstanceReaped, &json!(noted)));
+    for kept in [&in_use, &left] {
+        assert!(!stage.instance(kept).state.is_over(), "{kept}");
+    }
+    assert_eq!(stage.database.forget_operations(tomorrow).await.unwrap(), 1);
+    assert_eq!(stage.database.forget_orphans(tomorrow).await.unwrap(), 1);
 }

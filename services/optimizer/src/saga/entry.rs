@@ -29,6 +29,9 @@ pub struct NewSaga {
     pub id: SagaId,
     /// Whose it is.
     pub user_id: String,
+    /// What that user is called; empty in what earlier versions began.
+    #[serde(default)]
+    pub username: String,
     /// Whether it changes anything.
     pub mode: RunMode,
     /// Its phases, in order.

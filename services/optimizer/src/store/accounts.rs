@@ -2,7 +2,7 @@
 
 use contracts::events::Event;
 use sqlx::FromRow;
-use store::StoreError;
+use store::{StoreError, Transaction};
 
 use super::{
     Database, is_id,
@@ -10,8 +10,8 @@ use super::{
 };
 use crate::saga::SagaId;
 
-/// An account of AWS, or the simulated one.
-#[derive(Clone, Debug, FromRow)]
+/// An account of AWS, or the simulated one. Without `Debug`: its external id is a secret.
+#[derive(Clone, FromRow)]
 pub(crate) struct Account {
     pub(crate) id: String,
     pub(crate) user_id: String,
@@ -111,6 +111,12 @@ impl Database {
         };
         self.store.bounded(removed).await
     }
+}
+
+/// Whether there is such an account, whosever it is.
+pub(super) async fn has_account(transaction: &mut Transaction, id: &str) -> Result<bool, StoreError> {
+    let found = sqlx::query("SELECT id FROM accounts WHERE id = $1").bind(id);
+    Ok(found.fetch_optional(&mut **transaction).await?.is_some())
 }
 
 /// What has become of an account that was to be removed.

@@ -4,7 +4,7 @@ use contracts::events::Event;
 use sqlx::FromRow;
 use store::StoreError;
 
-use super::{Database, is_id};
+use super::{Database, accounts::has_account, is_id, operations::turns_of};
 
 /// An instance that may be replaced.
 #[derive(Clone, Debug, FromRow)]
@@ -18,6 +18,8 @@ pub(crate) struct LabInstance {
     pub(crate) pipeline_mode: String,
     /// 1 when operations on it only tell what they would do.
     pub(crate) is_shadow_mode: i64,
+    /// 1 when it is in the simulated account.
+    pub(crate) is_simulated: i64,
     pub(crate) asg_name: Option<String>,
     pub(crate) cluster_name: Option<String>,
     pub(crate) node_group: Option<String>,
@@ -26,22 +28,31 @@ pub(crate) struct LabInstance {
     pub(crate) updated_at: i64,
 }
 
+/// What has become of an instance that was to be added.
+pub(crate) enum Added {
+    Now,
+    /// The account has it already.
+    Before,
+    /// Its account is gone.
+    NoAccount,
+}
+
 const COLUMNS: &str = "id, user_id, account_id, instance_id, instance_type, availability_zone, pipeline_mode, \
-     is_shadow_mode, asg_name, cluster_name, node_group, role, created_at, updated_at";
+     is_shadow_mode, is_simulated, asg_name, cluster_name, node_group, role, created_at, updated_at";
 
 impl Database {
-    /// Adds an instance; false when the account has it already.
+    /// Adds an instance to its user's account.
     pub(crate) async fn add_instance(
         &self,
         instance: &LabInstance,
         event: &Event,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Added, StoreError> {
         let query = sqlx::AssertSqlSafe(format!(
             "INSERT INTO lab_instances ({COLUMNS}) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
              ON CONFLICT (account_id, instance_id) DO NOTHING"
         ));
-        let added = sqlx::query(query)
+        let insert = sqlx::query(query)
             .bind(&instance.id)
             .bind(&instance.user_id)
             .bind(&instance.account_id)
@@ -50,13 +61,27 @@ impl Database {
             .bind(&instance.availability_zone)
             .bind(&instance.pipeline_mode)
             .bind(instance.is_shadow_mode)
+            .bind(instance.is_simulated)
             .bind(&instance.asg_name)
             .bind(&instance.cluster_name)
             .bind(&instance.node_group)
             .bind(&instance.role)
             .bind(instance.created_at)
             .bind(instance.updated_at);
-        self.change(added, event).await
+        let added = async {
+            // So that the account does not go meanwhile.
+            let mut transaction = self.store.begin_exclusive(&turns_of(&instance.user_id)).await?;
+            if !has_account(&mut transaction, &instance.account_id).await? {
+                return Ok(Added::NoAccount);
+            }
+            if insert.execute(&mut *transaction).await?.rows_affected() == 0 {
+                return Ok(Added::Before);
+            }
+            transaction.emit(event).await?;
+            transaction.commit().await?;
+            Ok(Added::Now)
+        };
+        self.store.bounded(added).await
     }
 
     /// The instances of a user, the oldest first.

@@ -1,11 +1,18 @@
 //! Sagas, as their users see them.
 
-use contracts::events::Event;
+use std::collections::HashMap;
+
+use contracts::events::EventType;
+use serde_json::json;
 use sqlx::FromRow;
 use store::{StoreError, Transaction};
 use thiserror::Error;
 
-use super::{Database, sagas::read};
+use super::{
+    Database,
+    accounts::has_account,
+    sagas::{read, told},
+};
 use crate::{
     phases::Subject,
     saga::{Entry, LogError, NewSaga, SagaId},
@@ -20,7 +27,7 @@ pub(crate) enum NotBegun {
     #[error("its account is gone")]
     NoAccount,
     #[error("{0} of your operations are under way already")]
-    TooMany(usize),
+    TooMany(i64),
     #[error(transparent)]
     Log(#[from] LogError),
 }
@@ -34,7 +41,10 @@ impl From<StoreError> for NotBegun {
 /// What is kept of a saga besides its journal.
 #[derive(FromRow)]
 pub(crate) struct Operation {
+    id: String,
     saga: String,
+    /// 1 when it is in the simulated account.
+    pub(crate) is_simulated: i64,
     pub(crate) created_at: i64,
     pub(crate) cancel_requested_at: Option<i64>,
     pub(crate) ended_at: Option<i64>,
@@ -47,7 +57,7 @@ impl Operation {
     }
 }
 
-const COLUMNS: &str = "saga, created_at, cancel_requested_at, ended_at";
+const COLUMNS: &str = "id, saga, is_simulated, created_at, cancel_requested_at, ended_at";
 
 impl Database {
     /// An operation of this user.
@@ -81,53 +91,71 @@ impl Database {
         Ok(Some((read(&saga)?, self.journal_of(id, 0).await?)))
     }
 
-    /// The newest operations of a user, the newest first.
-    pub(crate) async fn operations_of(&self, user_id: &str) -> Result<Vec<Operation>, StoreError> {
-        let query = sqlx::AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM sagas WHERE user_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2"
+    /// The newest operations of a user, the newest first, each with its journal.
+    pub(crate) async fn operations_of(
+        &self,
+        user_id: &str,
+    ) -> Result<Vec<(Operation, Vec<Entry>)>, StoreError> {
+        const NEWEST: &str = "FROM sagas WHERE user_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2";
+        let operations = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} {NEWEST}"));
+        let operations = sqlx::query_as::<_, Operation>(operations).bind(user_id).bind(MAX_LISTED);
+        let operations = self.store.read(operations.fetch_all(self.store.pool())).await?;
+        let entries = sqlx::AssertSqlSafe(format!(
+            "SELECT saga_id, entry FROM journal WHERE saga_id IN (SELECT id {NEWEST}) ORDER BY saga_id, seq"
         ));
-        self.store
-            .read(sqlx::query_as(query).bind(user_id).bind(MAX_LISTED).fetch_all(self.store.pool()))
-            .await
+        let entries = sqlx::query_as::<_, (String, String)>(entries).bind(user_id).bind(MAX_LISTED);
+        let mut journals: HashMap<String, Vec<Entry>> = HashMap::new();
+        for (id, entry) in self.store.read(entries.fetch_all(self.store.pool())).await? {
+            journals.entry(id).or_default().push(read(&entry)?);
+        }
+        let with_journal = |operation: Operation| {
+            let journal = journals.remove(&operation.id).unwrap_or_default();
+            (operation, journal)
+        };
+        Ok(operations.into_iter().map(with_journal).collect())
     }
 
     /// Begins an operation in one of its user's accounts, who has fewer than so many under way.
     pub(crate) async fn begin_operation(
         &self,
         saga: &NewSaga,
+        is_simulated: bool,
         subjects: &[Subject],
-        max_live: usize,
+        max_live: u16,
     ) -> Result<(), NotBegun> {
         let begun = async {
             // So that neither the account goes meanwhile, nor another operation comes.
             let mut transaction = self.store.begin_exclusive(&turns_of(&saga.user_id)).await?;
-            let live = live(&mut transaction, &saga.user_id).await?;
-            if live.len() >= max_live {
-                return Err(NotBegun::TooMany(live.len()));
+            let live: i64 =
+                sqlx::query_scalar("SELECT COUNT(*) FROM sagas WHERE user_id = $1 AND ended_at IS NULL")
+                    .bind(&saga.user_id)
+                    .fetch_one(&mut *transaction)
+                    .await
+                    .map_err(StoreError::from)?;
+            if live >= max_live.into() {
+                return Err(NotBegun::TooMany(live));
             }
-            let account = sqlx::query_scalar::<_, String>("SELECT id FROM accounts WHERE id = $1")
-                .bind(&saga.target.account_id)
-                .fetch_optional(&mut *transaction)
-                .await
-                .map_err(StoreError::from)?;
-            if account.is_none() {
+            if !has_account(&mut transaction, &saga.target.account_id).await? {
                 return Err(NotBegun::NoAccount);
             }
-            self.begin_in(&mut transaction, saga, subjects).await?;
+            self.begin_in(&mut transaction, saga, is_simulated, subjects).await?;
             Ok(transaction.commit().await?)
         };
         self.store.bounded(begun).await
     }
 
     /// Has an operation cancelled between two of its steps, if it is not over, and tells of it once.
-    pub(crate) async fn request_cancel(&self, id: SagaId, event: &Event) -> Result<(), StoreError> {
+    pub(crate) async fn request_cancel(&self, operation: &Operation) -> Result<(), StoreError> {
+        let (saga, now) = (operation.saga()?, self.now());
+        let event =
+            told(EventType::OperationCancelRequested, &saga, operation.is_simulated == 1, now, json!({}));
         let requested = sqlx::query(
             "UPDATE sagas SET cancel_requested_at = $2 \
              WHERE id = $1 AND ended_at IS NULL AND cancel_requested_at IS NULL",
         )
-        .bind(id.to_string())
-        .bind(self.now().as_millis());
-        self.change(requested, event).await.map(drop)
+        .bind(&operation.id)
+        .bind(now.as_millis());
+        self.change(requested, &event).await.map(drop)
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sqlx::AnyConnection;
 use store::{StoreError, Transaction};
 
-use super::Database;
+use super::{Database, marked};
 use crate::{
     phases::Subject,
     saga::{Claimed, Entry, Event, Lease, Log, LogError, NewSaga, Owner, RunMode, SagaId},
@@ -27,7 +27,7 @@ impl Log for Database {
     async fn begin(&self, saga: &NewSaga, subjects: &[Subject]) -> Result<(), LogError> {
         let begun = async {
             let mut transaction = self.store.begin().await?;
-            self.begin_in(&mut transaction, saga, subjects).await?;
+            self.begin_in(&mut transaction, saga, false, subjects).await?;
             Ok(transaction.commit().await?)
         };
         self.store.bounded(begun).await
@@ -82,16 +82,18 @@ impl Database {
         &self,
         transaction: &mut Transaction,
         saga: &NewSaga,
+        is_simulated: bool,
         subjects: &[Subject],
     ) -> Result<(), LogError> {
         let now = self.now();
         let inserted = sqlx::query(
-            "INSERT INTO sagas (id, user_id, saga, created_at, epoch, lease_until) VALUES ($1, $2, $3, $4, 0, 0) \
-             ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO sagas (id, user_id, saga, is_simulated, created_at, epoch, lease_until) \
+             VALUES ($1, $2, $3, $4, $5, 0, 0) ON CONFLICT (id) DO NOTHING",
         )
         .bind(saga.id.to_string())
         .bind(&saga.user_id)
         .bind(written(saga))
+        .bind(i64::from(is_simulated))
         .bind(now.as_millis())
         .execute(&mut **transaction)
         .await
@@ -103,7 +105,7 @@ impl Database {
         take(transaction, saga.id, subjects).await?;
         let entry = Entry { seq: 0, at: now, epoch: 0, event: Event::Started { mode: saga.mode } };
         insert(transaction, saga.id, &entry).await?;
-        transaction.emit(&told(EventType::OperationStarted, saga, now, json!({}))).await?;
+        transaction.emit(&told(EventType::OperationStarted, saga, is_simulated, now, json!({}))).await?;
         Ok(())
     }
 
@@ -124,9 +126,10 @@ impl Database {
         match &entry.event {
             Event::Planned { subjects, .. } => take(&mut transaction, lease.saga, subjects).await?,
             Event::Ended { ending, why } => {
-                let saga = end(&mut transaction, lease.saga, entry.at).await?;
+                let (saga, is_simulated) = end(&mut transaction, lease.saga, entry.at).await?;
                 let more = json!({"ending": ending, "why": why});
-                transaction.emit(&told(EventType::OperationEnded, &saga, entry.at, more)).await?;
+                let event = told(EventType::OperationEnded, &saga, is_simulated, entry.at, more);
+                transaction.emit(&event).await?;
             }
             _ => {}
         }
@@ -191,23 +194,34 @@ async fn take(connection: &mut AnyConnection, saga: SagaId, subjects: &[Subject]
     Ok(())
 }
 
-async fn end(connection: &mut AnyConnection, saga: SagaId, at: Timestamp) -> Result<NewSaga, StoreError> {
+/// Writes that a saga is over; answers it, and whether it is in the simulated account.
+async fn end(
+    connection: &mut AnyConnection,
+    saga: SagaId,
+    at: Timestamp,
+) -> Result<(NewSaga, bool), StoreError> {
     sqlx::query("DELETE FROM subjects WHERE saga_id = $1")
         .bind(saga.to_string())
         .execute(&mut *connection)
         .await?;
-    let saga = sqlx::query_scalar::<_, String>(
-        "UPDATE sagas SET ended_at = $1, lease_until = 0 WHERE id = $2 RETURNING saga",
+    let (saga, is_simulated) = sqlx::query_as::<_, (String, i64)>(
+        "UPDATE sagas SET ended_at = $1, lease_until = 0 WHERE id = $2 RETURNING saga, is_simulated",
     )
     .bind(at.as_millis())
     .bind(saga.to_string())
     .fetch_one(connection)
     .await?;
-    read(&saga)
+    Ok((read(&saga)?, is_simulated == 1))
 }
 
 /// What others are told of a saga, with `more` of its type.
-fn told(event_type: EventType, saga: &NewSaga, at: Timestamp, more: Value) -> Told {
+pub(super) fn told(
+    event_type: EventType,
+    saga: &NewSaga,
+    is_simulated: bool,
+    at: Timestamp,
+    more: Value,
+) -> Told {
     let mut data = json!({
         "operation_id": saga.id,
         "account_id": saga.target.account_id,
@@ -217,7 +231,7 @@ fn told(event_type: EventType, saga: &NewSaga, at: Timestamp, more: Value) -> To
     if let (Some(data), Value::Object(more)) = (data.as_object_mut(), more) {
         data.extend(more);
     }
-    Told::new(event_type, &saga.user_id, "", at, data)
+    Told::new(event_type, &saga.user_id, &saga.username, at, marked(data, is_simulated))
 }
 
 fn written(value: &impl Serialize) -> String {

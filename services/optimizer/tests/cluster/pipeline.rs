@@ -143,6 +143,7 @@ impl Shop {
         let cloud = self.stage.cloud.instance(&self.instance).await?.context("no instance")?;
         let saga = NewSaga {
             id: SAGA,
+            username: "ada".to_owned(),
             user_id: "ada".to_owned(),
             mode,
             phases: KUBERNETES.to_vec(),

@@ -18,6 +18,7 @@ fn saga() -> NewSaga {
     NewSaga {
         id: Uuid::new_v4(),
         user_id: "ada".to_owned(),
+        username: "ada".to_owned(),
         mode: RunMode::Live,
         phases: KUBERNETES.to_vec(),
         target: Target {

@@ -3,10 +3,16 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use bus::Notice;
+use contracts::events::EventType;
 use serde_json::{Value, json};
 use sim::Delays;
+use tokio::time::timeout;
 
-use crate::world::{ACCOUNTS, Old, User, World};
+use crate::{
+    events::next,
+    world::{ACCOUNTS, Old, PATIENCE, User, World},
+};
 
 /// Pods take so long to stop, and a node to be drained.
 fn slow() -> Delays {
@@ -39,6 +45,10 @@ store::test_on_both! {
         let world = World::with(&database, slow()).await?;
         let (account, old) = (world.account(User::Ada).await?, world.old().await?);
         let instance = world.instance(&account, &old, false).await?;
+        let bus = world.another_bus()?;
+        bus.ready().await;
+        let mut told = bus.watch_events(&["operation.*"]);
+        ensure!(timeout(PATIENCE, told.next()).await? == Some(Notice::Gap));
         let operation = world.evaluate(&instance).await?;
         world.until_in(&operation, "drain").await?;
 
@@ -64,6 +74,17 @@ store::test_on_both! {
         ensure!(end["what"] == "ended" && end["ending"] == "cancelled", "{events:#?}");
         let report = world.get(User::Ada, &operation).await?;
         assert_eq!(report.json(200)?["state"], "cancelled");
+        let mut told_of = Vec::new();
+        while told_of.last() != Some(&EventType::OperationEnded) {
+            let event = next(&mut told).await?;
+            if event.data["operation_id"] == id {
+                told_of.push(event.event_type);
+            }
+        }
+        assert_eq!(
+            told_of,
+            [EventType::OperationStarted, EventType::OperationCancelRequested, EventType::OperationEnded],
+        );
         is_as_before(&world, &old, &operation, &report.body).await?;
 
         world.post(User::Ada, &format!("{operation}/cancel"), Value::Null).await?.problem(409, "conflict")?;

@@ -13,6 +13,7 @@ store::test_on_both! {
         let path = format!("{INSTANCES}/{}", added.text(201, "/id")?);
         let instance = added.json(201)?;
         assert_eq!(instance["is_shadow_mode"], true, "unless one says otherwise");
+        assert_eq!(instance["simulated"], true);
         assert_eq!(world.get(User::Ada, &path).await?.json(200)?, instance);
         assert_eq!(world.get(User::Ada, INSTANCES).await?.json(200)?["instances"], json!([instance]));
 

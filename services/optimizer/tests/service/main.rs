@@ -9,4 +9,6 @@ mod events;
 mod instances;
 mod operations;
 mod removals;
+mod retention;
+mod sagas;
 mod world;

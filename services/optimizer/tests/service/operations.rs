@@ -54,6 +54,7 @@ store::test_on_both! {
         let report = world.get(User::Ada, &operation).await?;
         let report = report.json(200)?;
         assert_eq!((&report["state"], &report["is_shadow_mode"]), (&json!("succeeded"), &json!(true)));
+        assert_eq!(report["simulated"], true);
         for phase in report["phases"].as_array().into_iter().flatten() {
             ensure!(phase["state"] == "rehearsed" && phase["decision"].is_string(), "{phase}");
         }

@@ -42,6 +42,7 @@ pub(super) fn sagas(case: &Case, world: &World) -> Vec<NewSaga> {
     let saga = |number: u128, old: usize, mode| NewSaga {
         id: Uuid::from_u128(u128::from(case.seed) << 8 | number),
         user_id: "user".to_owned(),
+        username: "user".to_owned(),
         mode,
         phases: KUBERNETES.to_vec(),
         target: Target {

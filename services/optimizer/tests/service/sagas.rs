@@ -1,0 +1,45 @@
+//! Operations that no process carries on but the test.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use optimizer::{
+    Database,
+    phases::{KUBERNETES, Target},
+    saga::{Lease, Log, NewSaga, Owner, RunMode},
+};
+use uuid::Uuid;
+
+use crate::world::User;
+
+/// Longer than any test.
+pub(crate) const LONG: Duration = Duration::from_hours(1);
+
+/// Begins an operation of this user.
+pub(crate) async fn begun(database: &Database, user: User) -> Result<NewSaga> {
+    let saga = NewSaga {
+        id: Uuid::now_v7(),
+        user_id: user.id().to_owned(),
+        username: user.name().to_owned(),
+        mode: RunMode::Shadow,
+        phases: KUBERNETES.to_vec(),
+        target: Target {
+            account_id: Uuid::new_v4().to_string(),
+            instance_id: "i-00000001".parse()?,
+            instance_type: "m5.xlarge".parse()?,
+            zone: "us-east-1a".parse()?,
+            group: None,
+            cluster: "shop".to_owned(),
+        },
+    };
+    database.begin(&saga, &[]).await?;
+    Ok(saga)
+}
+
+/// Begins one, and takes it on so that the service does not.
+pub(crate) async fn taken(database: &Database, user: User) -> Result<Lease> {
+    let saga = begun(database, user).await?;
+    let claimed = database.claim(&Owner("a test".to_owned()), LONG).await?.context("it is there")?;
+    assert_eq!(claimed.saga, saga);
+    Ok(claimed.lease)
+}
