@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use clap::{Args, Parser};
-use web::config::{AuthArgs, BusArgs, DatabaseArgs, LogArgs, RateLimitArgs, ServerArgs};
+use web::{
+    config::{AuthArgs, BusArgs, DatabaseArgs, LogArgs, RateLimitArgs, ServerArgs},
+    in_flight::Bound,
+};
 
 /// Moves workloads to cheaper capacity without anybody noticing.
 #[derive(Clone, Debug, Parser)]
@@ -45,6 +48,10 @@ pub struct OperationArgs {
     #[arg(long, env = "MAX_EVENT_STREAMS", default_value = "256", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_event_streams: u16,
 
+    /// Streams of events of one user that may be open at once; further ones are refused (429)
+    #[arg(long, env = "MAX_EVENT_STREAMS_PER_USER", default_value = "32", value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_event_streams_per_user: u16,
+
     /// Seconds after which an instance is ended that an operation has bought and left behind
     #[arg(long, env = "ORPHAN_GRACE_SECONDS", default_value = "900", value_parser = clap::value_parser!(u64).range(60..=604_800))]
     pub orphan_grace_seconds: u64,
@@ -85,6 +92,15 @@ impl AwsArgs {
 }
 
 impl OperationArgs {
+    pub(crate) fn streams(&self) -> Bound {
+        Bound {
+            what: "streams of events",
+            gauge: "event_streams",
+            max: (self.max_event_streams, "max_event_streams"),
+            max_per_user: (self.max_event_streams_per_user, "max_event_streams_per_user"),
+        }
+    }
+
     pub(crate) fn orphan_grace(&self) -> Duration {
         Duration::from_secs(self.orphan_grace_seconds)
     }

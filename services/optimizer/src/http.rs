@@ -8,12 +8,12 @@ mod problem;
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use web::{
     RateLimit,
     auth::{Verifier, protect},
+    in_flight::InFlight,
 };
 
 use crate::lab::Lab;
@@ -22,8 +22,8 @@ use crate::lab::Lab;
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) lab: Lab,
-    /// One for each stream of events.
-    pub(crate) streams: Arc<Semaphore>,
+    /// The streams of events.
+    pub(crate) streams: Arc<InFlight>,
     /// Streams end with the process.
     pub(crate) shutdown: CancellationToken,
 }

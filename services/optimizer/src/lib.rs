@@ -23,9 +23,9 @@ use std::{sync::Arc, time::Duration};
 use ::store::{Store, StoreError};
 use bus::Bus;
 use contracts::auth::UserData;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use utoipa_axum::router::OpenApiRouter;
-use web::{RateLimit, Shutdown, auth::Verifier};
+use web::{RateLimit, Shutdown, auth::Verifier, in_flight::InFlight};
 
 #[cfg(feature = "aws")]
 pub use clouds::Aws;
@@ -97,6 +97,8 @@ pub async fn start<V: Verifier>(parts: Parts<V>, shutdown: &Shutdown) -> Result<
     );
     let timed = database.store().clone();
     shutdown.spawn_endless("clock", async move { timed.keep_time().await });
+    let following = database.clone();
+    shutdown.spawn_endless("journals", async move { following.keep_following().await });
     let worker = Worker {
         database: database.clone(),
         clouds: clouds.clone(),
@@ -117,7 +119,7 @@ pub async fn start<V: Verifier>(parts: Parts<V>, shutdown: &Shutdown) -> Result<
     let lab = Lab { database, clouds, begun, max_live: operations.max_operations_per_user };
     let api = http::Api {
         lab: lab.clone(),
-        streams: Arc::new(Semaphore::new(operations.max_event_streams.into())),
+        streams: InFlight::new(operations.streams()),
         shutdown: shutdown.token(),
     };
     Ok(Optimizer { routes: http::routes(api, verifier, rate_limit), lab })

@@ -5,7 +5,10 @@ mod instances;
 mod operations;
 mod orphans;
 mod sagas;
+mod tails;
 mod tidy;
+
+use std::sync::Arc;
 
 use contracts::{Timestamp, events::Event};
 use serde_json::Value;
@@ -17,6 +20,8 @@ pub(crate) use accounts::{Account, Removed};
 pub(crate) use instances::{Added, LabInstance};
 pub(crate) use operations::{NotBegun, Operation};
 
+use tails::Tails;
+
 /// A statement with its arguments.
 type Statement<'q> = sqlx::query::Query<'q, Any, <Any as sqlx::Database>::Arguments>;
 
@@ -26,6 +31,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 #[derive(Clone)]
 pub struct Database {
     store: Store,
+    tails: Arc<Tails>,
 }
 
 impl Database {
@@ -35,7 +41,7 @@ impl Database {
     /// [`StoreError`].
     pub async fn open(store: Store) -> Result<Self, StoreError> {
         store.migrate(&MIGRATIONS).await?;
-        Ok(Self { store })
+        Ok(Self { store, tails: Arc::default() })
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -73,15 +73,6 @@ impl Database {
         self.store.read(found).await
     }
 
-    /// Whether an operation is over.
-    pub(crate) async fn is_over(&self, id: SagaId) -> Result<bool, StoreError> {
-        let over =
-            sqlx::query_scalar::<_, i64>("SELECT ended_at FROM sagas WHERE id = $1 AND ended_at IS NOT NULL")
-                .bind(id.to_string())
-                .fetch_optional(self.store.pool());
-        Ok(self.store.read(over).await?.is_some())
-    }
-
     /// What an operation began with, whosever it is, and its journal.
     pub(crate) async fn operation(&self, id: SagaId) -> Result<Option<(NewSaga, Vec<Entry>)>, StoreError> {
         let found = sqlx::query_scalar::<_, String>("SELECT saga FROM sagas WHERE id = $1")

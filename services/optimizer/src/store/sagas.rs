@@ -133,7 +133,9 @@ impl Database {
             }
             _ => {}
         }
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        self.tails.tell(lease.saga, entry.seq.saturating_add(1));
+        Ok(())
     }
 
     /// The entries of a journal from this place on, in order.

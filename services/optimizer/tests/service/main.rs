@@ -11,4 +11,5 @@ mod operations;
 mod removals;
 mod retention;
 mod sagas;
+mod streams;
 mod world;

@@ -69,12 +69,14 @@ store::test_on_both! {
         let instance = world.instance(&account, &world.old().await?, true).await?;
         let operation = world.evaluate(&instance).await?;
         let events = world.events(&operation, None).await?;
-        for seen in 0..events.len() {
+        for seen in 0..events.len() - 1 {
             let rest = world.events(&operation, Some(&seen.to_string())).await?;
             assert_eq!(rest, events[seen + 1..]);
         }
-        assert_eq!(world.events(&operation, Some("4294967295")).await?, [Value::Null; 0]);
-        assert_eq!(world.events(&operation, Some("nonsense")).await?, events);
+        // Who says to have seen what is not there hears all.
+        for nonsense in ["nonsense", "4294967295", &events.len().to_string()] {
+            assert_eq!(world.events(&operation, Some(nonsense)).await?, events);
+        }
         Ok(())
     }
 }

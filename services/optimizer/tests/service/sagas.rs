@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use optimizer::{
     Database,
     phases::{KUBERNETES, Target},
-    saga::{Lease, Log, NewSaga, Owner, RunMode},
+    saga::{Entry, Event, Lease, Log, NewSaga, Owner, RunMode},
 };
 use uuid::Uuid;
 
@@ -42,4 +42,10 @@ pub(crate) async fn taken(database: &Database, user: User) -> Result<Lease> {
     let claimed = database.claim(&Owner("a test".to_owned()), LONG).await?.context("it is there")?;
     assert_eq!(claimed.saga, saga);
     Ok(claimed.lease)
+}
+
+/// Writes the entry at that place.
+pub(crate) async fn write(database: &Database, lease: Lease, seq: u32, event: Event) -> Result<()> {
+    let entry = Entry { seq, at: Log::now(database), epoch: lease.epoch, event };
+    Ok(database.append(lease, &entry).await?)
 }

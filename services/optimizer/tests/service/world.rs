@@ -1,10 +1,19 @@
 //! A running service, the account that it works in, and those who ask it.
 
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use bus::{Bus, BusOptions};
 use cloud::{Group, Instance};
+use contracts::{ErrorCode, Token, auth::AuthResult};
 use k8s_openapi::api::{core::v1::Node, rbac::v1::ClusterRole};
 use kube::{Api, api::ListParams};
 use optimizer::{
@@ -12,7 +21,7 @@ use optimizer::{
     cluster::{ACCESS_GROUP, cluster_role_rules},
     start,
 };
-use reqwest::{Client, Method, RequestBuilder, header::CONTENT_TYPE};
+use reqwest::{Client, Method, RequestBuilder, Response, header::CONTENT_TYPE};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use sim::{Account, CloudOptions, Delays, Options, Seed};
@@ -20,7 +29,7 @@ use simulated_cloud::Settings;
 use store::testing::TestDatabase;
 pub(crate) use testkit::{Answer, User};
 use testkit::{Cluster, Keys, TestBus, eventually_within, send};
-use web::{App, RateLimit, Server, ServerConfig, Shutdown, config::RateLimitArgs};
+use web::{App, RateLimit, Server, ServerConfig, Shutdown, auth::Verifier, config::RateLimitArgs};
 
 pub(crate) const ACCOUNTS: &str = "/api/v1/accounts";
 pub(crate) const INSTANCES: &str = "/api/v1/lab/instances";
@@ -38,6 +47,7 @@ pub(crate) struct World {
     client: Client,
     keys: Keys,
     shutdown: Shutdown,
+    are_revoked: Arc<AtomicBool>,
 }
 
 impl Drop for World {
@@ -54,6 +64,15 @@ impl World {
 
     /// With the shop, whose pods take so long.
     pub(crate) async fn with(database: &TestDatabase, delays: Delays) -> Result<Self> {
+        Self::with_settings(database, delays, OperationArgs::default()).await
+    }
+
+    /// And whose service is set so.
+    pub(crate) async fn with_settings(
+        database: &TestDatabase,
+        delays: Delays,
+        operations: OperationArgs,
+    ) -> Result<Self> {
         let options =
             Options { seed: Seed::Shop, delays, cloud: CloudOptions::at_once(), ..Options::default() };
         let cluster = Cluster::simulated(options).await?;
@@ -68,16 +87,17 @@ impl World {
             timeout: None,
         })?;
         let (keys, bus, shutdown) = (Keys::generate(), TestBus::memory(), Shutdown::new());
+        let are_revoked = Arc::new(AtomicBool::new(false));
         let parts = Parts {
             store: database.open(NAME, store::Options::default()).await?,
             bus: connect(&bus)?,
-            verifier: keys.verifier(),
+            verifier: Revocable { keys: keys.verifier(), are_revoked: are_revoked.clone() },
             rate_limit: RateLimit::new(&RateLimitArgs {
                 rate_limit_enabled: false,
                 rate_limit_requests_per_minute: NonZeroU32::MIN,
             }),
             clouds,
-            operations: OperationArgs::default(),
+            operations,
         };
         let service = start(parts, &shutdown).await?;
         let server = Server::bind(&ServerConfig::new("127.0.0.1", 0)).await?;
@@ -85,11 +105,16 @@ impl World {
         let router = App::new(NAME, "0").routes(service.routes).into_router();
         shutdown.spawn_critical("http", server.run(router, shutdown.token()));
         let client = Client::builder().no_proxy().timeout(PATIENCE).build()?;
-        Ok(Self { cluster, bus, address, client, keys, shutdown })
+        Ok(Self { cluster, bus, address, client, keys, shutdown, are_revoked })
     }
 
     pub(crate) fn simulated(&self) -> &Account {
         self.cluster.sim().unwrap().account().unwrap()
+    }
+
+    /// From now on no key is good.
+    pub(crate) fn revoke_keys(&self) {
+        self.are_revoked.store(true, Ordering::SeqCst);
     }
 
     /// Another process on the same bus.
@@ -173,13 +198,18 @@ impl World {
         Ok(format!("{OPERATIONS}/{}", begun.text(202, "/operation_id")?))
     }
 
-    /// The events of an operation until it is over, from the first on or after one.
-    pub(crate) async fn events(&self, operation: &str, after: Option<&str>) -> Result<Vec<Value>> {
-        let mut request = self.request(User::Ada, Method::GET, &format!("{operation}/events"));
+    /// The answer that tells the events of an operation, from the first on or after one.
+    pub(crate) async fn stream(&self, user: User, operation: &str, after: Option<&str>) -> Result<Response> {
+        let mut request = self.request(user, Method::GET, &format!("{operation}/events"));
         if let Some(after) = after {
             request = request.header("Last-Event-ID", after);
         }
-        let response = request.send().await?.error_for_status()?;
+        Ok(request.send().await?)
+    }
+
+    /// The events of an operation until it is over, from the first on or after one.
+    pub(crate) async fn events(&self, operation: &str, after: Option<&str>) -> Result<Vec<Value>> {
+        let response = self.stream(User::Ada, operation, after).await?.error_for_status()?;
         ensure!(response.headers()[CONTENT_TYPE] == "text/event-stream");
         let text = response.text().await?;
         let mut events = Vec::new();
@@ -216,6 +246,22 @@ impl World {
             world.advance(now);
             (world.instances().cloned().collect(), world.groups().collect())
         })
+    }
+}
+
+/// Knows whose a key is, until all are revoked.
+#[derive(Clone)]
+struct Revocable<V> {
+    keys: V,
+    are_revoked: Arc<AtomicBool>,
+}
+
+impl<V: Verifier> Verifier for Revocable<V> {
+    async fn verify(&self, key: Token) -> AuthResult {
+        if self.are_revoked.load(Ordering::SeqCst) {
+            return AuthResult::refused(String::new(), ErrorCode::Unauthenticated, "it was revoked");
+        }
+        self.keys.verify(key).await
     }
 }
 
