@@ -41,7 +41,7 @@ pub struct OperationArgs {
     pub max_operations: u16,
 
     /// Operations of one user that may be under way at once; further ones are refused (429)
-    #[arg(long, env = "MAX_OPERATIONS_PER_USER", default_value = "32", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, env = "MAX_OPERATIONS_PER_USER", default_value = "16", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_operations_per_user: u16,
 
     /// Streams of events that may be open at once; further ones are refused (503)

@@ -6,6 +6,7 @@
 mod clouds;
 pub mod cluster;
 mod config;
+mod counted;
 mod http;
 mod lab;
 pub mod phases;
@@ -89,6 +90,7 @@ pub async fn start<V: Verifier>(parts: Parts<V>, shutdown: &Shutdown) -> Result<
     let Parts { store, bus, verifier, rate_limit, clouds, operations } = parts;
     let database = Database::open(store).await?;
     let begun = Arc::new(Notify::new());
+    counted::prepare();
 
     let relaying = database.store().clone();
     shutdown.spawn_endless(

@@ -43,5 +43,8 @@ async fn clouds(config: &Config) -> Result<Clouds, Failure> {
 
 #[cfg(not(feature = "aws"))]
 async fn clouds(_: &Config) -> Result<Clouds, Failure> {
+    tracing::warn!(
+        "this program was built without the feature `aws`: it reaches no account of AWS, so no account can be added and no operation goes on"
+    );
     Ok(Clouds::default())
 }

@@ -1,6 +1,7 @@
 //! The service's database.
 
 mod accounts;
+mod claims;
 mod instances;
 mod operations;
 mod orphans;

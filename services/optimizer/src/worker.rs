@@ -8,9 +8,11 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
+use web::metrics::Held;
 
 use crate::{
     clouds::Clouds,
+    counted,
     saga::{Claimed, Engine, Log, LogError, Owner, Timing},
     store::Database,
 };
@@ -63,6 +65,7 @@ impl Worker {
         stop: CancellationToken,
     ) {
         let saga = claimed.saga.id;
+        let running = Held::new(counted::RUNNING, 1.0);
         tracing::info!(%saga, epoch = claimed.lease.epoch, "carrying an operation on");
         match self.engine(&claimed).await {
             Ok(engine) => match engine.run(&stop).await {
@@ -73,7 +76,7 @@ impl Worker {
             // The lease ends by itself, and then somebody tries again.
             Err(error) => tracing::error!(%saga, error, "the operation cannot be carried on"),
         }
-        drop(place);
+        drop((place, running));
     }
 
     async fn engine(&self, claimed: &Claimed) -> Result<Engine, String> {

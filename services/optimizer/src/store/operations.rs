@@ -14,6 +14,7 @@ use super::{
     sagas::{read, told},
 };
 use crate::{
+    counted,
     phases::Subject,
     saga::{Entry, LogError, NewSaga, SagaId},
 };
@@ -130,7 +131,9 @@ impl Database {
                 return Err(NotBegun::NoAccount);
             }
             self.begin_in(&mut transaction, saga, is_simulated, subjects).await?;
-            Ok(transaction.commit().await?)
+            transaction.commit().await?;
+            counted::begun();
+            Ok(())
         };
         self.store.bounded(begun).await
     }

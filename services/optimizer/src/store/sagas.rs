@@ -14,6 +14,7 @@ use store::{StoreError, Transaction};
 
 use super::{Database, marked};
 use crate::{
+    counted,
     phases::Subject,
     saga::{Claimed, Entry, Event, Lease, Log, LogError, NewSaga, Owner, RunMode, SagaId},
 };
@@ -34,20 +35,7 @@ impl Log for Database {
     }
 
     async fn claim(&self, owner: &Owner, lease: Duration) -> Result<Option<Claimed>, LogError> {
-        let now = self.now();
-        let claimed = sqlx::query_as::<_, (String, i64)>(
-            "UPDATE sagas SET owner = $1, epoch = epoch + 1, lease_until = $2 \
-             WHERE lease_until <= $3 AND ended_at IS NULL AND id = (SELECT id FROM sagas \
-             WHERE ended_at IS NULL AND lease_until <= $3 ORDER BY created_at, id LIMIT 1) RETURNING saga, epoch",
-        )
-        .bind(&owner.0)
-        .bind(now.plus(lease).as_millis())
-        .bind(now.as_millis())
-        .fetch_optional(self.store.pool());
-        let Some((saga, epoch)) = self.store.read(claimed).await? else { return Ok(None) };
-        let saga: NewSaga = read(&saga)?;
-        let journal = self.journal_of(saga.id, 0).await?;
-        Ok(Some(Claimed { lease: Lease { saga: saga.id, epoch }, saga, journal }))
+        Ok(self.claim_next(owner, lease).await?)
     }
 
     async fn renew(&self, lease: Lease, duration: Duration) -> Result<bool, LogError> {
@@ -135,6 +123,9 @@ impl Database {
         }
         transaction.commit().await?;
         self.tails.tell(lease.saga, entry.seq.saturating_add(1));
+        if let Event::Ended { ending, .. } = entry.event {
+            counted::ended(ending);
+        }
         Ok(())
     }
 

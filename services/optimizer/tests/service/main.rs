@@ -5,6 +5,7 @@
 mod access;
 mod accounts;
 mod cancelling;
+mod claims;
 mod events;
 mod instances;
 mod operations;

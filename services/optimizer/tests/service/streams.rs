@@ -92,6 +92,7 @@ store::test_on_both! {
 #[test]
 fn one_user_does_not_fill_a_process() {
     let settings = OperationArgs::default();
+    assert!(settings.max_operations_per_user < settings.max_operations);
     assert!(settings.max_event_streams_per_user < settings.max_event_streams);
     assert_eq!(settings.operation_retention_days, 90);
 }
