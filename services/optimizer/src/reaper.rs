@@ -5,14 +5,15 @@
 //! has not put it to use: what became of a replacement later is its user's decision. It is told of at once, and ended after a grace time. One whose operation is not known
 //! here may be that of another installation: it is left alone, and told of in the log.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use cloud::{CloudChanges, Instance};
 use contracts::events::{Event, EventType};
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use store::StoreError;
 use thiserror::Error;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use uuid::Uuid;
 
 use crate::{
@@ -27,6 +28,11 @@ mod tests;
 
 /// By so much clocks may differ, and a call may come late.
 const LATE: Duration = Duration::from_secs(60);
+
+/// So many accounts are looked through at once.
+const AT_ONCE: usize = 8;
+/// So long that may take of one, and less than from one time to the next: then a replica that looks keeps its turn.
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Looks through all accounts.
 pub(crate) struct Reaper {
@@ -48,22 +54,42 @@ enum ReapError {
 
 impl Reaper {
     /// Looks again and again, for ever.
-    pub(crate) async fn run(self) -> std::convert::Infallible {
-        let mut ticks = interval(self.every);
+    pub(crate) async fn run(self) -> Infallible {
+        // More often than it is looked: another replica may have had the last turn, and be gone.
+        let mut ticks = interval(self.every / 6);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            match self.database.accounts().await {
-                Ok(accounts) => {
-                    for account in accounts {
-                        if let Err(error) = self.look(&account).await {
-                            tracing::warn!(%error, account = account.id, "an account cannot be looked through for orphans");
-                        }
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "accounts cannot be looked through for orphans"),
+            if let Err(error) = self.look_around().await {
+                tracing::warn!(%error, "accounts cannot be looked through for orphans");
             }
         }
+    }
+
+    /// Looks through all accounts, unless a replica does so now, or has done so a moment ago.
+    async fn look_around(&self) -> Result<(), StoreError> {
+        if !self.database.take_reaping(self.every).await? {
+            return Ok(());
+        }
+        let accounts = stream::iter(self.database.accounts().await?);
+        accounts
+            .for_each_concurrent(AT_ONCE, |account| async move {
+                let account = &account;
+                match timeout(PATIENCE, self.look(account)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::warn!(%error, account = account.id, "an account cannot be looked through for orphans");
+                    }
+                    Err(_) => {
+                        tracing::warn!(account = account.id, "an account takes too long to be looked through for orphans");
+                    }
+                }
+                if let Err(error) = self.database.keep_reaping(self.every).await {
+                    tracing::debug!(%error, "another replica may look for orphans as well");
+                }
+            })
+            .await;
+        Ok(())
     }
 
     async fn look(&self, account: &Account) -> Result<(), ReapError> {

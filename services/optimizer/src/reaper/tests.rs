@@ -233,3 +233,16 @@ async fn what_a_forgotten_operation_has_bought_is_left_alone() {
     assert_eq!(stage.database.forget_operations(tomorrow).await.unwrap(), 1);
     assert_eq!(stage.database.forget_orphans(tomorrow).await.unwrap(), 1);
 }
+
+::store::test_on_both! {
+    async fn one_replica_looks_at_a_time(database: TestDatabase) -> Result<(), StoreError> {
+        let replica = async || Database::open(database.open(NAME, Options::default()).await?).await;
+        let (one, other) = (replica().await?, replica().await?);
+        let turn = Duration::from_hours(1);
+        let (first, second) = tokio::join!(one.take_reaping(turn), other.take_reaping(turn));
+        assert_ne!(first?, second?);
+        one.keep_reaping(turn).await?;
+        assert!(!one.take_reaping(turn).await? && !other.take_reaping(turn).await?);
+        Ok(())
+    }
+}

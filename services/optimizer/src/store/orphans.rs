@@ -1,5 +1,7 @@
 //! Instances that operations have left behind.
 
+use std::time::Duration;
+
 use contracts::{Timestamp, events::Event};
 use store::StoreError;
 
@@ -7,6 +9,24 @@ use super::Database;
 use crate::saga::SagaId;
 
 impl Database {
+    /// Takes the turn to look for orphans: no other replica does for so long.
+    pub(crate) async fn take_reaping(&self, turn: Duration) -> Result<bool, StoreError> {
+        let now = self.now();
+        let taken = sqlx::query("UPDATE reaping SET next_at = $2 WHERE next_at <= $1")
+            .bind(now.as_millis())
+            .bind(now.plus(turn).as_millis())
+            .execute(self.store.pool());
+        Ok(self.store.read(taken).await?.rows_affected() > 0)
+    }
+
+    /// Keeps the turn, for so long from now.
+    pub(crate) async fn keep_reaping(&self, turn: Duration) -> Result<(), StoreError> {
+        let kept = sqlx::query("UPDATE reaping SET next_at = $1 WHERE next_at < $1")
+            .bind(self.now().plus(turn).as_millis())
+            .execute(self.store.pool());
+        self.store.read(kept).await.map(drop)
+    }
+
     /// Notes an instance that nobody owns, with the event that tells of it when it is a new one; answers since when it is known.
     pub(crate) async fn note_orphan(
         &self,
