@@ -45,6 +45,20 @@ pub enum AwsError {
 }
 
 impl AwsError {
+    /// Whether it is the role that is refused, which stays so until its owner changes something. All else passes, or is Kubesage's own
+    /// fault, which its operator mends: the same may succeed later.
+    pub fn is_of_role(&self) -> bool {
+        match self {
+            Self::Denied | Self::NoSuchRole | Self::Invalid(_) => true,
+            Self::NotPermitted
+            | Self::Throttled
+            | Self::Expired
+            | Self::NoCredentials
+            | Self::Unreachable(_)
+            | Self::Other { .. } => false,
+        }
+    }
+
     /// By the code of the answer
     /// (<https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>, and `AssumeRole`'s own).
     fn of_code(code: &str, message: Option<&str>) -> Self {
@@ -110,17 +124,21 @@ mod tests {
 
     #[test]
     fn codes_are_told_apart() {
-        for (code, expected) in [
-            ("AccessDenied", AwsError::Denied),
-            ("NoSuchEntity", AwsError::NoSuchRole),
-            ("Throttling", AwsError::Throttled),
-            ("ExpiredToken", AwsError::Expired),
-            ("InvalidClientTokenId", AwsError::NoCredentials),
-            ("InternalFailure", AwsError::Other { code: "InternalFailure".to_owned() }),
+        for (code, expected, is_of_role) in [
+            ("AccessDenied", AwsError::Denied, true),
+            ("NoSuchEntity", AwsError::NoSuchRole, true),
+            ("ValidationError", AwsError::Invalid("ValidationError".to_owned()), true),
+            ("Throttling", AwsError::Throttled, false),
+            ("ExpiredToken", AwsError::Expired, false),
+            ("InvalidClientTokenId", AwsError::NoCredentials, false),
+            ("SignatureDoesNotMatch", AwsError::NoCredentials, false),
+            ("InternalFailure", AwsError::Other { code: "InternalFailure".to_owned() }, false),
         ] {
-            assert_eq!(AwsError::of_code(code, None), expected);
+            let error = AwsError::of_code(code, None);
+            assert_eq!((&error, error.is_of_role()), (&expected, is_of_role));
         }
         let own = "not authorized to perform: sts:AssumeRole on resource: r because no identity-based policy allows the action";
-        assert_eq!(AwsError::of_code("AccessDenied", Some(own)), AwsError::NotPermitted);
+        let own = AwsError::of_code("AccessDenied", Some(own));
+        assert!(own == AwsError::NotPermitted && !own.is_of_role());
     }
 }

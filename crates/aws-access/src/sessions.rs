@@ -39,6 +39,12 @@ impl Sessions {
         Self { sts, kept }
     }
 
+    /// Others, in which something is changed ([`Sts::acting`]). Nothing is kept of them yet.
+    #[must_use]
+    pub fn acting(&self) -> Self {
+        Self::new(self.sts.clone().acting())
+    }
+
     /// Who assumes roles.
     pub fn sts(&self) -> &Sts {
         &self.sts

@@ -15,8 +15,10 @@ use url::Url;
 
 use crate::{AwsError, RoleArn};
 
-/// Under this name sessions stand in the customer's CloudTrail.
-const SESSION_NAME: &str = "SpotOptimizerMonitoring";
+/// Under this name sessions that only read stand in the customer's CloudTrail.
+const MONITORING: &str = "SpotOptimizerMonitoring";
+/// Under this one those in which something is changed.
+const ACTION: &str = "SpotOptimizerAction";
 /// How long a session lasts, in seconds: what every role allows.
 const SESSION_SECONDS: i32 = 3600;
 /// STS answers in a fraction of a second; three tries of it.
@@ -36,6 +38,7 @@ pub struct StsOptions {
 #[derive(Clone, Debug)]
 pub struct Sts {
     client: Client,
+    session_name: &'static str,
 }
 
 /// What a role allows for an hour.
@@ -88,7 +91,13 @@ impl Sts {
             let credentials = Credentials::new(id, secret.expose_secret(), None, None, "settings");
             loader = loader.credentials_provider(credentials);
         }
-        Self { client: Client::new(&loader.load().await) }
+        Self { client: Client::new(&loader.load().await), session_name: MONITORING }
+    }
+
+    /// The same for sessions in which something is changed: whoever reads the CloudTrail of an account tells them from those that read.
+    #[must_use]
+    pub fn acting(self) -> Self {
+        Self { session_name: ACTION, ..self }
     }
 
     /// Who we are for AWS.
@@ -109,7 +118,7 @@ impl Sts {
     /// # Errors
     /// [`AwsError`].
     pub async fn assume(&self, role: &RoleArn, external_id: Option<&str>) -> Result<Session, AwsError> {
-        let request = self.client.assume_role().role_arn(role.as_str()).role_session_name(SESSION_NAME);
+        let request = self.client.assume_role().role_arn(role.as_str()).role_session_name(self.session_name);
         let request =
             request.duration_seconds(SESSION_SECONDS).set_external_id(external_id.map(str::to_owned));
         let answered = request.send().await.map_err(|error| AwsError::of_call(&error))?;
@@ -133,7 +142,7 @@ impl Sts {
     /// [`AwsError`] when it cannot be assumed, or nothing is known of the attempt without.
     pub async fn prove(&self, role: &RoleArn, external_id: &str) -> Result<Proof, AwsError> {
         let session = self.assume(role, Some(external_id)).await?;
-        let another: String = external_id.chars().rev().collect();
+        let another = another_than(external_id);
         for other in [None, Some(another.as_str())] {
             match self.assume(role, other).await {
                 Ok(_) => return Ok(Proof::Unguarded),
@@ -143,4 +152,10 @@ impl Sts {
         }
         Ok(Proof::Proven(session))
     }
+}
+
+/// An external id of the same length and the same characters, which differs in the first.
+fn another_than(external_id: &str) -> String {
+    let first = if external_id.starts_with('a') { 'b' } else { 'a' };
+    [first].into_iter().chain(external_id.chars().skip(1)).collect()
 }

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let trials = vec![
         trial("a_guarded_role_is_proven", a_guarded_role_is_proven),
+        trial("a_palindrome_is_guarded_as_well", a_palindrome_is_guarded_as_well),
         trial("a_role_that_anybody_can_assume_is_not", a_role_that_anybody_can_assume_is_not),
         trial("refusals_are_told_apart", refusals_are_told_apart),
         trial(
@@ -58,6 +59,15 @@ async fn a_guarded_role_is_proven() -> Result<()> {
     ensure!(session.assumed_role_arn.ends_with("assumed-role/Guarded/SpotOptimizerMonitoring"));
     ensure!(!format!("{session:?}").contains("planted"), "{session:?}");
     ensure!(sts.identity().await?.account_id == "999999999999");
+    Ok(())
+}
+
+/// The other external id that is tried is another one, whatever the true one is.
+async fn a_palindrome_is_guarded_as_well() -> Result<()> {
+    let aws = ReplayedSts::start().await?;
+    let proof = sts(&aws.url()).await?.prove(&role("Guarded")?, "kubesage--egasebuk").await?;
+    ensure!(matches!(proof, Proof::Proven(_)), "{proof:?}");
+    ensure!(aws.assumed() == 1, "{}", aws.assumed());
     Ok(())
 }
 
@@ -126,6 +136,9 @@ async fn moto_gives_sessions() -> Result<()> {
     ensure!(sts.identity().await?.account_id == "123456789012");
     let session = sts.assume(&role("Reader")?, Some(EXTERNAL_ID)).await?;
     ensure!(session.credentials.access_key_id().starts_with("ASIA"));
+    ensure!(session.assumed_role_arn.ends_with("assumed-role/Reader/SpotOptimizerMonitoring"));
+    let acting = Sessions::new(sts.clone()).acting().session(&role("Optimizer")?, EXTERNAL_ID).await?;
+    ensure!(acting.assumed_role_arn.ends_with("assumed-role/Optimizer/SpotOptimizerAction"));
     let left = session.expires.duration_since(std::time::SystemTime::now())?;
     ensure!(left.as_secs() > 3500 && left.as_secs() <= 3600, "{left:?}");
     ensure!(matches!(sts.prove(&role("Reader")?, EXTERNAL_ID).await?, Proof::Unguarded));
