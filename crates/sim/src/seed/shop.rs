@@ -103,6 +103,7 @@ pub(super) fn plant(garden: &Garden<'_>) -> Result<(), ApiError> {
             nodes: NODES,
         };
         workload.plant(garden)?;
+        workload.plant_budget(garden)?;
     }
     for (namespace, name, key, text) in CONFIG_MAPS {
         let config_map = json!({

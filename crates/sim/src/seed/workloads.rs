@@ -37,8 +37,7 @@ pub(super) struct Workload<'a> {
 
 impl Workload<'_> {
     pub(super) fn plant(&self, garden: &Garden<'_>) -> Result<(), ApiError> {
-        let labels =
-            json!({ "app.kubernetes.io/name": self.name, "app.kubernetes.io/part-of": self.namespace });
+        let labels = self.labels();
         let template = pods::template(self.name, self.container, "Always");
         let owner = match self.controller {
             Controller::Deployment => self.plant_deployment(garden, &labels, &template)?,
@@ -71,6 +70,26 @@ impl Workload<'_> {
             garden.plant(pods::pod(pod), self.age_hours.min(24 * 6))?;
         }
         Ok(())
+    }
+
+    /// Makes a budget by which one pod at a time is missing, where that leaves some: for workloads of several pods that are all
+    /// well. Of others a budget would let none go, and no node be drained.
+    pub(super) fn plant_budget(&self, garden: &Garden<'_>) -> Result<(), ApiError> {
+        if self.controller == Controller::DaemonSet || self.ready() < self.replicas || self.replicas < 2 {
+            return Ok(());
+        }
+        let labels = self.labels();
+        let budget = json!({
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": { "name": self.name, "namespace": self.namespace, "labels": labels },
+            "spec": { "maxUnavailable": 1, "selector": { "matchLabels": labels } },
+        });
+        garden.plant(budget, self.age_hours).map(drop)
+    }
+
+    fn labels(&self) -> Value {
+        json!({ "app.kubernetes.io/name": self.name, "app.kubernetes.io/part-of": self.namespace })
     }
 
     fn ready(&self) -> usize {

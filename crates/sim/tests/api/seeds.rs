@@ -5,6 +5,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, Repl
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -84,6 +85,7 @@ async fn every_object_of_the_shop_is_one_of_its_type() -> Result<()> {
         check::<ControllerRevision>(store, "controllerrevisions")?,
         check::<Job>(store, "jobs")?,
         check::<CronJob>(store, "cronjobs")?,
+        check::<PodDisruptionBudget>(store, "poddisruptionbudgets")?,
         check::<ClusterRole>(store, "clusterroles")?,
         check::<ClusterRoleBinding>(store, "clusterrolebindings")?,
         check::<Endpoints>(store, "endpoints")?,

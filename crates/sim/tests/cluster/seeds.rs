@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, EvictParams};
 use serde_json::{Value, json};
 use sim::{Delays, Options, Seed};
 use testkit::{Cluster, eventually};
@@ -136,6 +137,34 @@ async fn only_daemons_stay_on_a_dead_node_of_the_shop() -> Result<()> {
     let daemons = on_it().await?.into_iter().filter(|(is_daemon, _)| *is_daemon);
     let daemons: Vec<bool> = daemons.map(|(_, leaves)| leaves).collect();
     assert_eq!(daemons, [false; 4]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_budgets_of_the_shop_let_any_node_be_emptied() -> Result<()> {
+    let cluster = Cluster::simulated(Options { delays: Delays::none(), ..Options::default() }).await?;
+    let budgets = eventually("the budgets to be counted", async || {
+        let budgets = all(&cluster, "policy/v1", "PodDisruptionBudget").await.ok()?;
+        budgets.values().all(|budget| budget["status"]["disruptionsAllowed"] == 1).then_some(budgets)
+    })
+    .await?;
+    let deployments = all(&cluster, "apps/v1", "Deployment").await?;
+    let has_budget = |name: &str| budgets.contains_key(name);
+    for (name, deployment) in &deployments {
+        let (wanted, status) = (&deployment["spec"]["replicas"], &deployment["status"]);
+        assert_eq!(has_budget(name), *wanted != 1 && status["readyReplicas"] == *wanted, "{name}");
+    }
+    assert!(budgets.keys().all(|name| deployments.contains_key(name)), "{:?}", budgets.keys());
+
+    let pods = all(&cluster, "v1", "Pod").await?;
+    let node = &pods.values().find(|pod| pod["spec"]["nodeName"].is_string()).unwrap()["spec"]["nodeName"];
+    for (name, pod) in pods.iter().filter(|(_, pod)| pod["spec"]["nodeName"] == *node) {
+        if pod["metadata"]["ownerReferences"][0]["kind"] != "DaemonSet" {
+            let pods: Api<Pod> =
+                Api::namespaced(cluster.client(), pod["metadata"]["namespace"].as_str().unwrap());
+            pods.evict(name, &EvictParams::default()).await.with_context(|| name.clone())?;
+        }
+    }
     Ok(())
 }
 

@@ -21,12 +21,6 @@ type Guarded = BTreeMap<(String, String), i64>;
 
 /// Another process carries an operation on when the lease of the one that was killed is over, which takes half a minute.
 const PATIENCE: Duration = Duration::from_secs(240);
-const GUARDED: [(&str, &str); 4] = [
-    ("storefront", "storefront-web"),
-    ("checkout", "checkout-api"),
-    ("catalog", "catalog-api"),
-    ("cart", "cart-api"),
-];
 
 async fn start(directory: &Path) -> Result<Started> {
     Started::with(directory, &[], &[("RATE_LIMIT_ENABLED", "false")]).await
@@ -45,28 +39,19 @@ async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(PATIENCE, work).await.context("it takes too long")?
 }
 
-/// Gives each guarded deployment a budget of one pod.
-async fn guard(administrator: &Administrator) -> Result<Guarded> {
-    let mut guarded = Guarded::new();
-    for (namespace, name) in GUARDED {
-        let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
-        let deployment = administrator.ask(Method::GET, &path, None).await?;
-        let replicas = deployment["spec"]["replicas"].as_i64().context("no replicas")?;
-        ensure!(replicas > 1 && deployment["status"]["readyReplicas"] == replicas, "{deployment}");
-        let budget = json!({
-            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": { "name": name },
-            "spec": { "maxUnavailable": 1, "selector": deployment["spec"]["selector"] },
-        });
-        let path = format!("/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets");
-        administrator.ask(Method::POST, &path, Some(&budget)).await?;
-        eventually_within(Duration::from_secs(30), "the budget to be counted", async || {
-            let budget = administrator.ask(Method::GET, &format!("{path}/{name}"), None).await.ok()?;
-            (budget["status"]["disruptionsAllowed"] == 1).then_some(())
-        })
-        .await?;
-        guarded.insert((namespace.to_owned(), name.to_owned()), replicas - 1);
-    }
-    Ok(guarded)
+/// The deployments that have a budget, each of the same name, once these are counted.
+async fn guarded(administrator: &Administrator) -> Result<Guarded> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let guarded = |budget: &Value| {
+        let (metadata, status) = (&budget["metadata"], &budget["status"]);
+        let name = (text(&metadata["namespace"]), text(&metadata["name"]));
+        (status["disruptionsAllowed"] == 1).then_some((name, status["desiredHealthy"].as_i64()?))
+    };
+    eventually_within(Duration::from_secs(30), "the budgets to be counted", async || {
+        let budgets = administrator.items("/apis/policy/v1/poddisruptionbudgets").await.ok()?;
+        budgets.iter().map(guarded).collect::<Option<Guarded>>().filter(|guarded| guarded.len() > 5)
+    })
+    .await
 }
 
 /// Asks the agent again and again, until it is told to stop, whether enough pods are ready; answers how often it was so.
@@ -115,7 +100,7 @@ async fn a_node_is_replaced_although_the_process_is_killed_in_between() -> Resul
     let directory = TempDir::new()?;
     let mut first = start(directory.path()).await?;
     let administrator = Administrator::new(&directory.path().join("demo.kubeconfig"))?;
-    let guarded = guard(&administrator).await?;
+    let guarded = guarded(&administrator).await?;
     let selector = "/api/v1/nodes?labelSelector=node.kubernetes.io/instance-type=m5.xlarge";
     let old = administrator.items(selector).await?.pop().context("no such node")?;
     let old_name = old["metadata"]["name"].as_str().context("a name")?;

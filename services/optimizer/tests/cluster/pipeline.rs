@@ -12,13 +12,12 @@ use cloud::{CloudReads as _, GroupName, InstanceId, InstanceState, MemberState};
 use contracts::Timestamp;
 use futures_util::StreamExt;
 use k8s_openapi::api::{
-    apps::v1::Deployment,
     core::v1::{Node, Pod},
     policy::v1::PodDisruptionBudget,
 };
 use kube::{
     Api,
-    api::{ListParams, PostParams, WatchEvent, WatchParams},
+    api::{ListParams, WatchEvent, WatchParams},
 };
 use optimizer::{
     Database,
@@ -29,7 +28,7 @@ use optimizer::{
         Claimed, Ending, Engine, Entry, Event, Lease, Log, LogError, NewSaga, Owner, Reach, RunMode, Timing,
     },
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use sim::{CloudOptions, Seed, cloud::Operation};
 use store::{Store, testing::TestDatabase};
 use testkit::eventually_within;
@@ -143,8 +142,8 @@ impl Shop {
         let cloud = self.stage.cloud.instance(&self.instance).await?.context("no instance")?;
         let saga = NewSaga {
             id: SAGA,
-            username: "ada".to_owned(),
             user_id: "ada".to_owned(),
+            username: "ada".to_owned(),
             mode,
             phases: KUBERNETES.to_vec(),
             target: Target {
@@ -175,32 +174,20 @@ impl Shop {
     }
 }
 
-/// Gives each deployment that is well and has several pods a budget.
+/// What the shop's budgets want of the deployments of their names, once they are counted.
 async fn budgets(stage: &Stage) -> Result<BTreeMap<(String, String), usize>> {
-    let client = stage.cluster.client();
-    let deployments = Api::<Deployment>::all(client.clone()).list(&ListParams::default()).await?.items;
-    let mut budgets = BTreeMap::new();
-    for deployment in deployments {
-        let (namespace, name) = (deployment.metadata.namespace.unwrap(), deployment.metadata.name.unwrap());
-        let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or_default();
-        let ready = deployment.status.and_then(|status| status.ready_replicas).unwrap_or_default();
-        if wanted < 2 || ready < wanted {
-            continue;
-        }
-        let budget = json!({
-            "metadata": { "name": name },
-            "spec": { "maxUnavailable": 1, "selector": deployment.spec.unwrap().selector },
-        });
-        let api: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), &namespace);
-        api.create(&PostParams::default(), &serde_json::from_value(budget)?).await?;
-        eventually_within(PATIENCE, "the budget to be counted", async || {
-            (api.get(&name).await.ok()?.status?.disruptions_allowed > Some(0)).then_some(())
-        })
-        .await?;
-        budgets.insert((namespace, name), usize::try_from(wanted - 1)?);
-    }
-    ensure!(budgets.len() > 5, "{budgets:?}");
-    Ok(budgets)
+    let budgets: Api<PodDisruptionBudget> = Api::all(stage.cluster.client());
+    let wanted = |budget: PodDisruptionBudget| {
+        let status = budget.status.filter(|status| status.disruptions_allowed == Some(1))?;
+        let wanted = usize::try_from(status.desired_healthy?).ok()?;
+        Some(((budget.metadata.namespace?, budget.metadata.name?), wanted))
+    };
+    eventually_within(PATIENCE, "the budgets to be counted", async || {
+        let budgets = budgets.list(&ListParams::default()).await.ok()?.items;
+        let wanted = budgets.into_iter().map(wanted).collect::<Option<BTreeMap<_, _>>>()?;
+        (wanted.len() > 5).then_some(wanted)
+    })
+    .await
 }
 
 /// Namespace and name of the workload that a pod is of.
