@@ -7,7 +7,7 @@ use kube::{Api, ResourceExt, api::ListParams};
 use optimizer::phases::KUBERNETES;
 use serde_json::{Value, json};
 use store::testing::TestDatabase;
-use testkit::eventually_within;
+use testkit::{Metrics, eventually_within};
 
 use crate::world::{OPERATIONS, PATIENCE, User, World};
 
@@ -33,6 +33,7 @@ async fn make_room(world: &World) -> Result<()> {
 
 store::test_on_both! {
     async fn unless_one_says_otherwise_it_is_only_told_what_would_be_done(database: TestDatabase) -> Result<()> {
+        let metrics = Metrics::of_this_thread();
         let world = World::start(&database).await?;
         let (account, old) = (world.account(User::Ada).await?, world.old().await?);
         let added = world.post(User::Ada, crate::world::INSTANCES, World::new_instance(&account, &old)).await?;
@@ -58,6 +59,13 @@ store::test_on_both! {
         for phase in report["phases"].as_array().into_iter().flatten() {
             ensure!(phase["state"] == "rehearsed" && phase["decision"].is_string(), "{phase}");
         }
+        for counted in ["operations_begun_total", "operations_ended_total{ending=\"succeeded\"}"] {
+            ensure!(metrics.value(counted)?.total_cmp(&1.0).is_eq(), "{counted}");
+        }
+        eventually_within(PATIENCE, "nothing to be under way", async || {
+            metrics.value("operations_running").is_ok_and(|running| running.total_cmp(&0.0).is_eq()).then_some(())
+        })
+        .await?;
         ensure!(report["replacement"].is_null() && report["ended_at"].is_string(), "{report}");
         assert_eq!(world.get(User::Ada, OPERATIONS).await?.json(200)?["operations"], json!([report]));
         Ok(())
