@@ -5,17 +5,33 @@ use cloud::{
     CloudChanges, CloudError, CloudReads, EksCluster, Group, GroupName, Instance, InstanceId, Launch, Offer,
     Zone,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{AwsCloud, error::unknown};
+use crate::{
+    AwsCloud,
+    error::{late, unsent},
+};
 
 impl AwsCloud {
-    /// Bounds a change with all that is read for it: nothing is sent when nobody waits for it any more.
-    async fn in_time<T>(
+    /// Reads what a change takes, and makes it. What is read has a bound of its own, so that the change has its time, and both together
+    /// have one: nothing is sent when nobody waits for it any more. Where `reads` fail, nothing was sent.
+    async fn change<R, T, F>(
         &self,
-        change: impl Future<Output = Result<T, CloudError>> + Send,
-    ) -> Result<T, CloudError> {
-        timeout(self.patience, change).await.unwrap_or_else(|_| Err(unknown("no answer came in time")))
+        reads: impl Future<Output = Result<R, CloudError>> + Send,
+        change: impl FnOnce(R) -> F + Send,
+    ) -> Result<T, CloudError>
+    where
+        F: Future<Output = Result<T, CloudError>> + Send,
+    {
+        let until = Instant::now() + self.timeouts.call;
+        let read = timeout(self.timeouts.preparation, reads).await;
+        let read = read.unwrap_or_else(|_| Err(late())).map_err(unsent)?;
+        timeout_at(until, change(read)).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// What every change takes: a session.
+    async fn session(&self) -> Result<(), CloudError> {
+        self.credentials().await.map(drop)
     }
 }
 
@@ -45,22 +61,22 @@ impl CloudReads for AwsCloud {
 #[async_trait]
 impl CloudChanges for AwsCloud {
     async fn launch(&self, launch: &Launch) -> Result<InstanceId, CloudError> {
-        self.in_time(self.start(launch)).await
+        self.change(self.order(launch), |order| self.buy(launch, order)).await
     }
 
     async fn attach(&self, group: &GroupName, id: &InstanceId) -> Result<(), CloudError> {
-        self.in_time(self.attach_to(group, id)).await
+        self.change(self.session(), |()| self.attach_to(group, id)).await
     }
 
     async fn detach(&self, group: &GroupName, id: &InstanceId) -> Result<(), CloudError> {
-        self.in_time(self.detach_from(group, id)).await
+        self.change(self.session(), |()| self.detach_from(group, id)).await
     }
 
     async fn terminate_in_group(&self, id: &InstanceId) -> Result<(), CloudError> {
-        self.in_time(self.end_member(id)).await
+        self.change(self.is_ending(id), |is_ending| self.end_member(id, is_ending)).await
     }
 
     async fn terminate(&self, id: &InstanceId) -> Result<(), CloudError> {
-        self.in_time(self.end_instance(id)).await
+        self.change(self.session(), |()| self.end_instance(id)).await
     }
 }

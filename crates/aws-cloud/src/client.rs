@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use aws_config::{
-    BehaviorVersion, Region, SdkConfig, identity::IdentityCache, retry::RetryConfig, timeout::TimeoutConfig,
-};
+use aws_config::{Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_ec2::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
 };
-use aws_smithy_http_client::{Builder, tls};
 use cloud::CloudError;
 
-use crate::{Settings, SpotAdvisor, error, offers::Catalog, role::Role};
+use crate::{Account, Settings, SpotAdvisor, Timeouts, error, offers::Catalog, role::Role};
 
 /// Reads are tried so often: it is quick again where a connection was lost.
 const READ_TRIES: u32 = 2;
@@ -34,8 +31,7 @@ pub struct AwsCloud {
     pub(crate) catalog: Catalog,
     pub(crate) advisor: Option<SpotAdvisor>,
     pub(crate) region: String,
-    /// How long a change may take, with all that is read for it.
-    pub(crate) patience: Duration,
+    pub(crate) timeouts: Timeouts,
     role: Role,
 }
 
@@ -47,22 +43,17 @@ pub(crate) struct Changes {
 }
 
 impl AwsCloud {
-    /// A client that has not asked anything yet.
-    pub fn new(settings: Settings) -> Self {
-        let Settings { sessions, role_arn, external_id, region, endpoint_url, timeouts, advisor } = settings;
-        let role = Role::new(sessions, role_arn, external_id);
-        let http = Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring));
+    /// A client that has not asked anything yet. `common` is what it has in common with those of other accounts.
+    pub(crate) fn new(settings: &Settings, common: &SdkConfig, account: &Account) -> Self {
+        let timeouts = settings.timeouts;
+        let role = Role::new(settings.sessions.clone(), account);
         let times =
             TimeoutConfig::builder().connect_timeout(timeouts.connect).operation_timeout(timeouts.call);
-        let mut common = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(region.clone()))
+        let common = common
+            .to_builder()
+            .region(Region::new(account.region.clone()))
             .credentials_provider(SharedCredentialsProvider::new(role.clone()))
-            // `Sessions` keep them; a second memory would not know what was forgotten.
-            .identity_cache(IdentityCache::no_cache())
-            .http_client(http.build_https());
-        common.set_endpoint_url(endpoint_url.map(String::from));
-        let common = common.build();
+            .build();
         let reads = common
             .clone()
             .into_builder()
@@ -84,9 +75,9 @@ impl AwsCloud {
                 groups: aws_sdk_autoscaling::Client::new(&once),
             },
             catalog: Catalog::new(),
-            advisor,
-            region,
-            patience: timeouts.call,
+            advisor: settings.advisor.clone(),
+            region: account.region.clone(),
+            timeouts,
             role,
         }
     }

@@ -30,7 +30,7 @@ where
     match error {
         // It was never sent.
         SdkError::ConstructionFailure(_) => refused("InvalidRequest", &words(error)),
-        SdkError::TimeoutError(_) => unknown("no answer came in time"),
+        SdkError::TimeoutError(_) => late(),
         SdkError::DispatchFailure(_) => unknown(&words(error)),
         _ => unknown("an answer that nobody understands"),
     }
@@ -58,13 +58,8 @@ fn is_code_of_session(code: &str) -> bool {
 pub(crate) fn of_session(error: &AwsError) -> CloudError {
     match error {
         AwsError::Throttled => CloudError::Throttled,
-        AwsError::Unreachable(_) | AwsError::Other { .. } => unknown(&error.to_string()),
-        AwsError::Denied
-        | AwsError::NotPermitted
-        | AwsError::NoSuchRole
-        | AwsError::Expired
-        | AwsError::NoCredentials
-        | AwsError::Invalid(_) => CloudError::Denied { message: cut(&error.to_string()) },
+        error if error.is_of_role() => CloudError::Denied { message: cut(&error.to_string()) },
+        error => unknown(&error.to_string()),
     }
 }
 
@@ -121,6 +116,19 @@ pub(crate) fn refused(code: &str, message: &str) -> CloudError {
 
 pub(crate) fn unknown(message: &str) -> CloudError {
     CloudError::Unknown { message: cut(message) }
+}
+
+/// What a change was not sent for.
+pub(crate) fn unsent(error: CloudError) -> CloudError {
+    match error {
+        CloudError::Unknown { message } => unknown(&format!("nothing was sent: {message}")),
+        known => known,
+    }
+}
+
+/// Nobody has answered.
+pub(crate) fn late() -> CloudError {
+    unknown("no answer came in time")
 }
 
 /// An answer that lacks what every such answer has.
@@ -230,6 +238,9 @@ mod tests {
     fn a_session_that_is_not_given_is_told() {
         assert!(matches!(of_session(&AwsError::Denied), CloudError::Denied { .. }));
         assert_eq!(of_session(&AwsError::Throttled), CloudError::Throttled);
-        assert!(of_session(&AwsError::Unreachable("reset".to_owned())).is_transient());
+        for passing in [AwsError::Unreachable("reset".to_owned()), AwsError::Expired, AwsError::NoCredentials]
+        {
+            assert!(of_session(&passing).is_transient(), "{passing}");
+        }
     }
 }

@@ -43,16 +43,20 @@ impl AwsCloud {
         self.ask(call).await.map(drop)
     }
 
+    /// Whether its group is ending it.
+    pub(crate) async fn is_ending(&self, id: &InstanceId) -> Result<bool, CloudError> {
+        let seen = || self.groups.describe_auto_scaling_instances().instance_ids(id.as_str()).send();
+        let seen = self.ask(seen).await?;
+        Ok(seen.auto_scaling_instances().iter().any(|seen| {
+            seen.instance_id() == Some(id.as_str())
+                && seen.lifecycle_state().is_some_and(|state| state.starts_with("Terminat"))
+        }))
+    }
+
     /// One that its group is ending already is left alone: AWS would make the group smaller once more, which is why the cluster
     /// autoscaler looks first as well
     /// (`DeleteInstances` of <https://github.com/kubernetes/autoscaler/blob/cluster-autoscaler-1.33.0/cluster-autoscaler/cloudprovider/aws/auto_scaling_groups.go>).
-    pub(crate) async fn end_member(&self, id: &InstanceId) -> Result<(), CloudError> {
-        let seen = || self.groups.describe_auto_scaling_instances().instance_ids(id.as_str()).send();
-        let seen = self.ask(seen).await?;
-        let is_ending = seen.auto_scaling_instances().iter().any(|seen| {
-            seen.instance_id() == Some(id.as_str())
-                && seen.lifecycle_state().is_some_and(|state| state.starts_with("Terminat"))
-        });
+    pub(crate) async fn end_member(&self, id: &InstanceId, is_ending: bool) -> Result<(), CloudError> {
         if is_ending {
             return Ok(());
         }

@@ -8,16 +8,17 @@ use aws_sdk_ec2::{
     operation::run_instances::builders::RunInstancesFluentBuilder,
     types::{
         InstanceMarketOptionsRequest, InstanceType, LaunchTemplateSpecification, MarketType, Placement,
-        ResponseLaunchTemplateData, SpotInstanceType, SpotMarketOptions,
+        ResponseLaunchTemplateData, SpotInstanceType, SpotMarketOptions, TagSpecification,
     },
 };
-use cloud::{CloudError, InstanceId, Launch, Lifecycle, Zone};
+use cloud::{CloudError, Instance, InstanceId, Launch, Lifecycle, Zone};
 
 use crate::{
     AwsCloud,
-    error::{refused, strange},
+    error::{refused, strange, unknown},
     instances::filter,
 };
+use template::Template;
 
 /// What EC2 says where the instance of a token is terminated
 /// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>).
@@ -30,16 +31,36 @@ enum Place {
     Zone(Zone),
 }
 
+/// What a launch takes, as group and template have it now.
+pub(crate) struct Order {
+    template: Template,
+    place: Place,
+    tags: Vec<TagSpecification>,
+}
+
 impl AwsCloud {
-    /// What Auto Scaling would do for the group, with the group's tags that are given to each instance; but outside of the group.
-    /// Whatever is chosen is the same each time, as the same token is for the same request only.
-    pub(crate) async fn start(&self, launch: &Launch) -> Result<InstanceId, CloudError> {
+    /// Reads what Auto Scaling would start for the group: by its launch template, in its subnet, with those of its tags that are given to
+    /// each instance.
+    pub(crate) async fn order(&self, launch: &Launch) -> Result<Order, CloudError> {
         let group = self.describe_group(&launch.group).await?;
         let group =
             group.ok_or_else(|| CloudError::NotFound { what: format!("the group {}", launch.group) })?;
         let template = self.template(&group, &launch.instance_type).await?;
+        if launch.lifecycle == Lifecycle::OnDemand && is_spot(&template.data) {
+            let message = format!("the launch template of group {} asks for spot instances", launch.group);
+            return Err(refused("InvalidParameterCombination", &message));
+        }
         let place = self.place(group.vpc_zone_identifier(), &launch.zone).await?;
         let tags = tags::of(launch, &group, &template.data);
+        Ok(Order { template, place, tags })
+    }
+
+    /// Starts the instance, outside of the group.
+    ///
+    /// The same launch is another request once somebody has changed the group or its template, such as the version that `$Latest` is:
+    /// then AWS refuses its token, and what was started with it before is what was asked for.
+    pub(crate) async fn buy(&self, launch: &Launch, order: Order) -> Result<InstanceId, CloudError> {
+        let Order { template, place, tags } = order;
         let specification = LaunchTemplateSpecification::builder()
             .launch_template_id(&template.id)
             .version(template.version.to_string())
@@ -52,13 +73,17 @@ impl AwsCloud {
                 call.set_image_id(template.image_id.clone()).set_tag_specifications(Some(tags.clone()));
             put(paid(call, launch.lifecycle), &place, &template.data).send()
         };
-        if launch.lifecycle == Lifecycle::OnDemand && is_spot(&template.data) {
-            let message = format!("the launch template of group {} asks for spot instances", launch.group);
-            return Err(refused("InvalidParameterCombination", &message));
-        }
         match self.ask(call).await {
             Ok(reservation) => id_of(reservation.instances()),
-            Err(CloudError::Refused { code, .. }) if code == TERMINATED => self.terminated(launch).await,
+            Err(CloudError::TokenMismatch) => match self.started(launch).await? {
+                Some(instance) if is_by(launch, &instance) => Ok(instance.id),
+                Some(_) => Err(CloudError::TokenMismatch),
+                None => Err(unknown("what was started with this token is not to be seen yet")),
+            },
+            Err(CloudError::Refused { code, .. }) if code == TERMINATED => {
+                let started = self.started(launch).await?.map(|instance| instance.id);
+                started.ok_or_else(|| refused(TERMINATED, "the instance of this token is terminated"))
+            }
             Err(error) => Err(error),
         }
     }
@@ -78,12 +103,20 @@ impl AwsCloud {
         Ok(Place::Subnet(first.to_owned()))
     }
 
-    /// The instance that a token has started and that has ended since.
-    async fn terminated(&self, launch: &Launch) -> Result<InstanceId, CloudError> {
+    /// The instance that the launch's token has started.
+    async fn started(&self, launch: &Launch) -> Result<Option<Instance>, CloudError> {
         let started = self.filtered(&[filter("client-token", &[launch.token.as_str()])]).await?;
-        let started = started.into_iter().next().map(|instance| instance.id);
-        started.ok_or_else(|| refused(TERMINATED, "the instance of this token is terminated"))
+        Ok(started.into_iter().next())
     }
+}
+
+/// Whether the instance is what the launch asks for, as far as the launch says that itself.
+fn is_by(launch: &Launch, instance: &Instance) -> bool {
+    let mut tags = launch.tags.iter();
+    instance.instance_type == launch.instance_type
+        && instance.zone == launch.zone
+        && instance.lifecycle == launch.lifecycle
+        && tags.all(|(key, value)| instance.tags.get(key) == Some(value))
 }
 
 fn id_of(instances: &[aws_sdk_ec2::types::Instance]) -> Result<InstanceId, CloudError> {

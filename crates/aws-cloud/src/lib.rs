@@ -5,6 +5,7 @@
 mod advisor;
 mod calls;
 mod client;
+mod clients;
 mod eks;
 mod error;
 mod groups;
@@ -16,4 +17,5 @@ mod settings;
 
 pub use advisor::{AdvisorError, SpotAdvisor};
 pub use client::AwsCloud;
-pub use settings::{Settings, Timeouts};
+pub use clients::Clients;
+pub use settings::{Account, Settings, Timeouts};

@@ -2,38 +2,39 @@
 
 use std::fmt;
 
-use aws_access::{AwsError, RoleArn, Sessions};
+use aws_access::{AwsError, Sessions};
 use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, error::CredentialsError, future},
 };
 
+use crate::Account;
+
 /// Asks [`Sessions`] each time: they keep a session until shortly before its end.
 #[derive(Clone)]
 pub(crate) struct Role {
     sessions: Sessions,
-    arn: RoleArn,
-    external_id: String,
+    account: Account,
 }
 
 impl Role {
-    pub(crate) fn new(sessions: Sessions, arn: RoleArn, external_id: String) -> Self {
-        Self { sessions, arn, external_id }
+    pub(crate) fn new(sessions: Sessions, account: &Account) -> Self {
+        Self { sessions, account: account.clone() }
     }
 
     pub(crate) async fn credentials(&self) -> Result<Credentials, AwsError> {
-        Ok(self.sessions.session(&self.arn, &self.external_id).await?.credentials)
+        Ok(self.sessions.session(&self.account.role_arn, &self.account.external_id).await?.credentials)
     }
 
     /// Forgets a session that AWS does not take any more.
     pub(crate) async fn forget(&self) {
-        self.sessions.forget(&self.arn, &self.external_id).await;
+        self.sessions.forget(&self.account.role_arn, &self.account.external_id).await;
     }
 }
 
 impl fmt::Debug for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Role").field("arn", &self.arn).finish_non_exhaustive()
+        f.debug_struct("Role").field("account", &self.account).finish_non_exhaustive()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
 pub struct Clouds {
     simulated: Option<Arc<SimulatedAccount>>,
     #[cfg(feature = "aws")]
-    aws: Option<Arc<Aws>>,
+    aws: Option<Arc<EnteredAws>>,
 }
 
 struct SimulatedAccount {
@@ -37,6 +37,14 @@ pub struct Aws {
     pub endpoint_url: Option<url::Url>,
     /// Where it is read how often spot instances are interrupted.
     pub advisor: Option<aws_cloud::SpotAdvisor>,
+}
+
+/// AWS, with what those who work in an account share.
+#[cfg(feature = "aws")]
+struct EnteredAws {
+    /// Those in which operations act.
+    sessions: aws_access::Sessions,
+    clients: aws_cloud::Clients,
 }
 
 /// An account cannot be entered at all.
@@ -80,7 +88,7 @@ impl Clouds {
     #[cfg(feature = "aws")]
     #[must_use]
     pub fn and_aws(mut self, aws: Aws) -> Self {
-        self.aws = Some(Arc::new(aws));
+        self.aws = Some(Arc::new(EnteredAws::new(aws)));
         self
     }
 
@@ -141,21 +149,25 @@ impl Clouds {
 }
 
 #[cfg(feature = "aws")]
-impl Aws {
-    fn enter(&self, account: &Account, role: RoleArn) -> Entered {
-        use crate::cluster::AssumedRole;
-
-        let cloud = aws_cloud::AwsCloud::new(aws_cloud::Settings {
-            sessions: self.sessions.clone(),
-            role_arn: role.clone(),
-            external_id: account.external_id.clone(),
-            region: account.region.clone(),
-            endpoint_url: self.endpoint_url.clone(),
+impl EnteredAws {
+    fn new(aws: Aws) -> Self {
+        let Aws { sessions, endpoint_url, advisor } = aws;
+        let sessions = sessions.acting();
+        let clients = aws_cloud::Clients::new(aws_cloud::Settings {
+            sessions: sessions.clone(),
+            endpoint_url,
             timeouts: aws_cloud::Timeouts::default(),
-            advisor: self.advisor.clone(),
+            advisor,
         });
-        let credentials = AssumedRole::new(self.sessions.clone(), role, account.external_id.clone());
-        Entered { cloud: Arc::new(cloud), credentials: Arc::new(credentials) }
+        Self { sessions, clients }
+    }
+
+    fn enter(&self, account: &Account, role: RoleArn) -> Entered {
+        let (external_id, region) = (account.external_id.clone(), account.region.clone());
+        let credentials =
+            crate::cluster::AssumedRole::new(self.sessions.clone(), role.clone(), external_id.clone());
+        let cloud = self.clients.of(&aws_cloud::Account { role_arn: role, external_id, region });
+        Entered { cloud, credentials: Arc::new(credentials) }
     }
 }
 

@@ -1,12 +1,15 @@
 //! An account of moto's, with what a group needs.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use aws_access::{Sessions, Sts, StsOptions};
-use aws_cloud::{AwsCloud, Settings, Timeouts};
+use aws_cloud::{AwsCloud, Clients, Settings, Timeouts};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_autoscaling::types::{LaunchTemplateSpecification, Tag as GroupTag};
@@ -23,7 +26,7 @@ pub(crate) const TYPE: &str = "m5.large";
 
 /// Whose cloud it is.
 pub(crate) struct Account {
-    pub(crate) cloud: AwsCloud,
+    pub(crate) cloud: Arc<AwsCloud>,
     pub(crate) sdk: SdkConfig,
     pub(crate) ec2: aws_sdk_ec2::Client,
     pub(crate) groups: aws_sdk_autoscaling::Client,
@@ -103,29 +106,32 @@ async fn made(ec2: &aws_sdk_ec2::Client, name: &str, data: RequestLaunchTemplate
     Ok(id.context("a launch template")?.to_owned())
 }
 
-async fn cloud(moto: &Moto) -> Result<AwsCloud> {
+async fn cloud(moto: &Moto) -> Result<Arc<AwsCloud>> {
     let credentials = Some(("AKIAEXAMPLE".to_owned(), "secret".to_owned().into()));
     let sts = Sts::new(&StsOptions { endpoint_url: Some(moto.url().parse()?), credentials }).await;
-    Ok(AwsCloud::new(Settings {
+    let clients = Clients::new(Settings {
         sessions: Sessions::new(sts),
-        role_arn: "arn:aws:iam::123456789012:role/Optimizer".parse()?,
-        external_id: "kubesage-1".to_owned(),
-        region: "us-east-1".to_owned(),
         endpoint_url: Some(moto.url().parse()?),
         // moto is slow beside other tests.
         timeouts: Timeouts {
             attempt: Duration::from_secs(30),
             call: Duration::from_secs(60),
+            preparation: Duration::from_secs(30),
             ..Timeouts::default()
         },
         advisor: None,
+    });
+    Ok(clients.of(&aws_cloud::Account {
+        role_arn: "arn:aws:iam::123456789012:role/Optimizer".parse()?,
+        external_id: "kubesage-1".to_owned(),
+        region: "us-east-1".to_owned(),
     }))
 }
 
 #[async_trait]
 impl Fixture for Account {
     fn cloud(&self) -> &dyn CloudChanges {
-        &self.cloud
+        self.cloud.as_ref()
     }
 
     async fn group(&self, min: u32, max: u32, desired: u32) -> Result<GroupName> {

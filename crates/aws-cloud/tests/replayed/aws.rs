@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use aws_access::{Sessions, Sts, StsOptions};
-use aws_cloud::{AwsCloud, Settings, Timeouts};
+use aws_cloud::{Account, AwsCloud, Clients, Settings, Timeouts};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing::post};
@@ -30,7 +30,9 @@ pub(crate) enum Answer {
 
 /// AWS, which ends when this is dropped.
 pub(crate) struct Aws {
-    pub(crate) cloud: AwsCloud,
+    pub(crate) cloud: Arc<AwsCloud>,
+    pub(crate) clients: Clients,
+    pub(crate) account: Account,
     pub(crate) sts: ReplayedSts,
     asked: Arc<Mutex<Vec<Asked>>>,
     task: JoinHandle<()>,
@@ -45,11 +47,13 @@ impl Drop for Aws {
 impl Aws {
     /// `answer` is given the action and how often it was asked for before.
     pub(crate) async fn new(answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Result<Self> {
-        Self::for_role("Guarded", answer).await
+        Self::for_role("Guarded", Timeouts::default().idle, answer).await
     }
 
+    /// By this role, and with clients that are let go so long after they were last asked for.
     pub(crate) async fn for_role(
         role: &str,
+        idle: Duration,
         answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static,
     ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -75,16 +79,24 @@ impl Aws {
         let sts = ReplayedSts::start().await?;
         let credentials = Some(("AKIAEXAMPLE".to_owned(), "planted".to_owned().into()));
         let options = StsOptions { endpoint_url: Some(sts.url().parse()?), credentials };
-        let cloud = AwsCloud::new(Settings {
+        let clients = Clients::new(Settings {
             sessions: Sessions::new(Sts::new(&options).await),
+            endpoint_url: Some(url.parse()?),
+            timeouts: Timeouts {
+                call: Duration::from_secs(5),
+                preparation: Duration::from_secs(3),
+                idle,
+                ..Timeouts::default()
+            },
+            advisor: None,
+        });
+        let account = Account {
             role_arn: format!("arn:aws:iam::123456789012:role/{role}").parse()?,
             external_id: "kubesage-1".to_owned(),
             region: "us-east-1".to_owned(),
-            endpoint_url: Some(url.parse()?),
-            timeouts: Timeouts { call: Duration::from_secs(3), ..Timeouts::default() },
-            advisor: None,
-        });
-        Ok(Self { cloud, sts, asked, task })
+        };
+        let cloud = clients.of(&account);
+        Ok(Self { cloud, clients, account, sts, asked, task })
     }
 
     /// How often an action was asked for.

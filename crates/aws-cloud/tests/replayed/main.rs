@@ -3,9 +3,11 @@
 mod aws;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use aws_cloud::{Account, Timeouts};
 use cloud::{
     CloudChanges as _, CloudError, CloudReads as _, GroupName, InstanceId, Launch, Lifecycle, Price,
 };
@@ -55,10 +57,13 @@ async fn at_launch(answer: fn() -> Answer) -> Result<Aws> {
     .await
 }
 
+fn mismatch() -> Answer {
+    Answer::Ec2(400, "IdempotentParameterMismatch", "Arguments on this idempotent request")
+}
+
 /// The part of the suite's `a_token_launches_once` that moto has not.
 #[tokio::test]
 async fn a_token_is_for_one_launch() -> Result<()> {
-    let mismatch = || Answer::Ec2(400, "IdempotentParameterMismatch", "Arguments on this idempotent request");
     let answer = at_launch(mismatch).await?.cloud.launch(&launch(Lifecycle::Spot)?).await;
     ensure!(answer == Err(CloudError::TokenMismatch), "{answer:?}");
 
@@ -68,6 +73,32 @@ async fn a_token_is_for_one_launch() -> Result<()> {
     ensure!(aws.cloud.launch(&launch(Lifecycle::Spot)?).await? == id());
     let asked = aws.last("DescribeInstances").context("it looks for the instance")?;
     ensure!(asked["Filter.1.Name"] == "client-token" && asked["Filter.1.Value.1"] == "ks-1-0", "{asked:?}");
+    Ok(())
+}
+
+/// `$Latest` is another version by the time that the launch is repeated, and AWS refuses the token.
+#[tokio::test]
+async fn a_launch_is_the_same_when_its_template_has_changed() -> Result<()> {
+    let started = "<reservationSet><item><instancesSet><item><instanceId>i-0123456789abcdef0</instanceId>\
+        <instanceType>m5.large</instanceType><placement><availabilityZone>us-east-1a</availabilityZone></placement>\
+        <instanceLifecycle>spot</instanceLifecycle><instanceState><code>16</code><name>running</name></instanceState>\
+        <tagSet><item><key>kubesage:saga</key><value>1</value></item></tagSet>\
+        <launchTime>2026-01-02T03:04:05.000Z</launchTime></item></instancesSet></item></reservationSet>";
+    let aws = Aws::new(move |action, before| match (action, before) {
+        ("DescribeAutoScalingGroups", _) => Answer::Told(GROUPS),
+        ("DescribeLaunchTemplateVersions", _) => Answer::Told(TEMPLATES),
+        // It is not to be seen at once.
+        ("DescribeInstances", 0) => Answer::Told("<reservationSet/>"),
+        ("DescribeInstances", _) => Answer::Told(started),
+        _ => mismatch(),
+    })
+    .await?;
+    let spot = launch(Lifecycle::Spot)?;
+    let answer = aws.cloud.launch(&spot).await;
+    ensure!(matches!(answer, Err(CloudError::Unknown { .. })), "{answer:?}");
+    ensure!(aws.cloud.launch(&spot).await? == id());
+    let others = Launch { tags: BTreeMap::from([("kubesage:saga".to_owned(), "2".to_owned())]), ..spot };
+    ensure!(aws.cloud.launch(&others).await == Err(CloudError::TokenMismatch));
     Ok(())
 }
 
@@ -88,7 +119,7 @@ async fn a_launch_says_all_in_one_request() -> Result<()> {
         ("InstanceMarketOptions.MarketType", "spot"),
         ("InstanceMarketOptions.SpotOptions.SpotInstanceType", "one-time"),
         ("LaunchTemplate.LaunchTemplateId", "lt-1"),
-        // The version that was read, and not what `$Latest` is when it is repeated.
+        // The version that was read, of which everything else in the request is.
         ("LaunchTemplate.Version", "7"),
         ("MaxCount", "1"),
         ("Placement.AvailabilityZone", "us-east-1a"),
@@ -209,7 +240,7 @@ async fn an_offer_has_its_prices() -> Result<()> {
     })
     .await?;
     for _ in 0..2 {
-        let offers = aws.cloud.offers(&"us-east-1a".parse()?).await?;
+        let offers = aws.clients.of(&aws.account).offers(&"us-east-1a".parse()?).await?;
         ensure!(offers.len() == 1 && offers[0].vcpus == 2 && offers[0].memory_mib == 8192, "{offers:?}");
         ensure!(offers[0].on_demand == Some(Price(960)) && offers[0].spot == Some(Price(345)), "{offers:?}");
     }
@@ -243,13 +274,77 @@ async fn a_session_that_is_not_taken_is_replaced() -> Result<()> {
 
 #[tokio::test]
 async fn a_role_that_cannot_be_assumed_is_told() -> Result<()> {
-    let aws = Aws::for_role("Denied", |_, _| Answer::Nothing).await?;
+    let aws = Aws::for_role("Denied", Timeouts::default().idle, |_, _| Answer::Nothing).await?;
     for answer in [aws.cloud.instance(&id()).await.map(drop), aws.cloud.credentials().await.map(drop)] {
         ensure!(matches!(answer, Err(CloudError::Denied { .. })), "{answer:?}");
         ensure!(!format!("{answer:?}").contains("planted"), "{answer:?}");
     }
     ensure!(aws.times("DescribeInstances") == 0);
     Ok(())
+}
+
+/// Kubesage's own credentials: their operator renews them, and no operation fails for them.
+#[tokio::test]
+async fn who_has_no_credentials_of_its_own_tries_again() -> Result<()> {
+    let aws = Aws::for_role("Expired", Timeouts::default().idle, |_, _| Answer::Nothing).await?;
+    let launched = aws.cloud.launch(&launch(Lifecycle::Spot)?).await.map(drop);
+    for answer in [aws.cloud.instance(&id()).await.map(drop), launched, aws.cloud.terminate(&id()).await] {
+        let is_told = |message: &str| message.contains("Kubesage's own AWS credentials have expired");
+        ensure!(matches!(&answer, Err(CloudError::Unknown { message }) if is_told(message)), "{answer:?}");
+    }
+    Ok(())
+}
+
+/// What takes too long to read takes nothing from the launch: it was surely not sent.
+#[tokio::test]
+async fn a_launch_is_sent_in_time_or_not_at_all() -> Result<()> {
+    let read = Aws::new(|action, _| match action {
+        "DescribeAutoScalingGroups" => Answer::Told(GROUPS),
+        _ => Answer::Nothing,
+    })
+    .await?;
+    let answer = read.cloud.launch(&launch(Lifecycle::Spot)?).await;
+    let is_unsent = |message: &str| message.starts_with("nothing was sent");
+    ensure!(matches!(&answer, Err(CloudError::Unknown { message }) if is_unsent(message)), "{answer:?}");
+    ensure!(read.times("DescribeLaunchTemplateVersions") == 1 && read.times("RunInstances") == 0);
+
+    let sent = at_launch(|| Answer::Nothing).await?;
+    let answer = sent.cloud.launch(&launch(Lifecycle::Spot)?).await;
+    ensure!(matches!(&answer, Err(CloudError::Unknown { message }) if !is_unsent(message)), "{answer:?}");
+    ensure!(sent.times("RunInstances") == 1);
+    Ok(())
+}
+
+/// All who work in an account share a client, and no two accounts do.
+#[tokio::test]
+async fn an_account_has_one_client() -> Result<()> {
+    let aws = Aws::new(|_, _| Answer::Nothing).await?;
+    let same = aws.clients.clone().of(&aws.account.clone());
+    ensure!(Arc::ptr_eq(&same, &aws.cloud));
+    let account = aws.account.clone();
+    for other in [
+        Account { role_arn: "arn:aws:iam::123456789012:role/Short".parse()?, ..account.clone() },
+        Account { external_id: "kubesage-2".to_owned(), ..account.clone() },
+        Account { region: "eu-west-1".to_owned(), ..account },
+    ] {
+        ensure!(!Arc::ptr_eq(&same, &aws.clients.of(&other)), "{other:?}");
+        ensure!(!format!("{other:?}").contains("kubesage-"), "{other:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_nobody_asks_for_is_let_go() -> Result<()> {
+    let idle = Duration::from_millis(1);
+    let aws = Aws::for_role("Guarded", idle, |_, _| Answer::Nothing).await?;
+    let removed = Account { region: "eu-west-1".to_owned(), ..aws.account.clone() };
+    let removed = Arc::downgrade(&aws.clients.of(&removed));
+    testkit::eventually("a client that is let go", async || {
+        // Whoever asks for others has the old ones seen to.
+        aws.clients.of(&aws.account);
+        removed.upgrade().is_none().then_some(())
+    })
+    .await
 }
 
 #[tokio::test]

@@ -58,17 +58,8 @@ impl AccountCredentials for AssumedRole {
     }
 }
 
+/// What a role that cannot be assumed means for an operation.
 pub(crate) fn reach_error(error: &AwsError) -> ReachError {
     let text = error.to_string();
-    match error {
-        AwsError::Denied
-        | AwsError::NotPermitted
-        | AwsError::NoSuchRole
-        | AwsError::NoCredentials
-        | AwsError::Invalid(_) => ReachError::Refused(text),
-        // Our own are renewed by whoever runs this.
-        AwsError::Throttled | AwsError::Expired | AwsError::Unreachable(_) | AwsError::Other { .. } => {
-            ReachError::Unknown(text)
-        }
-    }
+    if error.is_of_role() { ReachError::Refused(text) } else { ReachError::Unknown(text) }
 }

@@ -44,7 +44,11 @@ impl Lab {
         }
         self.clouds.prove(&account).await.map_err(|error| match error {
             ReachError::Refused(why) | ReachError::Shortage(why) => invalid("role_arn", why),
-            ReachError::Unknown(why) => LabError::Cloud(why),
+            ReachError::Unknown(why) => {
+                // Whoever runs this is told as well: it may be for them to mend.
+                tracing::warn!(why, "an account cannot be entered right now");
+                LabError::Cloud(why)
+            }
         })?;
         let event = account_event(EventType::AccountAdded, user, &account, self.database.now());
         if self.database.add_account(&account, &event).await? {

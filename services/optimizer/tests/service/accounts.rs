@@ -74,3 +74,75 @@ store::test_on_both! {
         Ok(())
     }
 }
+
+#[cfg(feature = "aws")]
+mod aws {
+    use std::num::NonZeroU32;
+
+    use anyhow::{Context, Result, ensure};
+    use aws_access::{Sessions, Sts, StsOptions};
+    use bus::{Bus, BusOptions};
+    use contracts::auth::{Scope, UserData};
+    use optimizer::{Aws, Clouds, NAME, NewAccount, OperationArgs, Optimizer, Parts, start};
+    use store::testing::TestDatabase;
+    use testkit::{Keys, ReplayedSts, TestBus, User};
+    use web::{Problem, RateLimit, Shutdown, config::RateLimitArgs};
+
+    store::test_on_both! {
+        /// Nothing is wrong with the account where Kubesage's own credentials do not serve: its operator renews them, and it is tried again.
+        async fn who_has_no_credentials_of_its_own_blames_nobody_else(database: TestDatabase) -> Result<()> {
+            let sts = ReplayedSts::start().await?;
+            let shutdown = Shutdown::new();
+            let service = with_aws(&sts, &database, &shutdown).await?;
+            for (role, status, why) in [
+                ("Expired", 503, "Kubesage's own AWS credentials have expired"),
+                ("Throttled", 503, "AWS asks us to call less often"),
+                ("Denied", 422, "the role's trust policy does not allow it"),
+            ] {
+                let account = NewAccount {
+                    name: "prod".to_owned(),
+                    role_arn: format!("arn:aws:iam::123456789012:role/{role}"),
+                    external_id: "kubesage-1".to_owned(),
+                    region: "eu-central-1".to_owned(),
+                };
+                let refused = service.ensure_account(&ada(), account).await.err().context(role)?;
+                ensure!(refused.to_string().contains(why), "{role}: {refused}");
+                ensure!(!refused.to_string().contains("kubesage-1"), "{role}: {refused}");
+                ensure!(Problem::from(refused).status() == status, "{role}");
+            }
+            shutdown.token().cancel();
+            Ok(())
+        }
+    }
+
+    /// A service that reaches AWS, of which there is no more than who gives sessions.
+    async fn with_aws(sts: &ReplayedSts, database: &TestDatabase, shutdown: &Shutdown) -> Result<Optimizer> {
+        let credentials = Some(("AKIAEXAMPLE".to_owned(), "planted".to_owned().into()));
+        let options = StsOptions { endpoint_url: Some(sts.url().parse()?), credentials };
+        let sessions = Sessions::new(Sts::new(&options).await);
+        let bus = TestBus::memory();
+        let parts = Parts {
+            store: database.open(NAME, store::Options::default()).await?,
+            bus: Bus::connect(&bus.url, BusOptions { prefix: bus.prefix.clone(), ..BusOptions::default() })?,
+            verifier: Keys::generate().verifier(),
+            rate_limit: RateLimit::new(&RateLimitArgs {
+                rate_limit_enabled: false,
+                rate_limit_requests_per_minute: NonZeroU32::MIN,
+            }),
+            clouds: Clouds::default().and_aws(Aws { sessions, endpoint_url: None, advisor: None }),
+            operations: OperationArgs::default(),
+        };
+        Ok(start(parts, shutdown).await?)
+    }
+
+    fn ada() -> UserData {
+        UserData {
+            id: User::Ada.id().to_owned(),
+            username: User::Ada.name().to_owned(),
+            email: "ada@example.com".to_owned(),
+            roles: Vec::new(),
+            is_active: true,
+            scopes: vec![Scope::Operate],
+        }
+    }
+}
