@@ -1,5 +1,8 @@
 //! `bench drain`: copies of one node, drained by `kubesage drain` and by `kubectl drain`.
 
+mod state;
+mod verdict;
+
 use std::{
     fmt,
     path::Path,
@@ -9,19 +12,15 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{Node, Pod},
-    policy::v1::PodDisruptionBudget,
-};
-use kube::{
-    Api, Client,
-    api::{ListParams, PostParams},
-};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Node, policy::v1::PodDisruptionBudget};
+use kube::{Api, Client, api::PostParams};
 use serde_json::{Value, json};
-use testkit::eventually_within;
 use tokio::process::Command;
 
+use self::{
+    state::{State, settled},
+    verdict::{Drain, Drains, Verdict},
+};
 use crate::{machine, simulated::Simulated, table};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,6 +28,8 @@ const NODES: [&str; 2] = ["drained", "other"];
 const NAMESPACE: &str = "default";
 /// Pods of one Deployment.
 const REPLICAS: usize = 10;
+/// Of each Deployment's budget.
+const MAX_UNAVAILABLE: usize = 2;
 
 /// What can be chosen.
 #[derive(Args, Clone, Debug)]
@@ -56,55 +57,88 @@ impl fmt::Display for Tool {
     }
 }
 
-/// What one drain took.
+/// A node that is drained.
 #[derive(Clone, Copy)]
-struct Took {
-    seconds: f64,
-    requests: u64,
+struct Case {
+    pods: usize,
+    with_budgets: bool,
 }
 
+impl Case {
+    /// The Deployments of its pods, and how many each has.
+    fn apps(self) -> impl Iterator<Item = (String, usize)> {
+        (0..self.pods)
+            .step_by(REPLICAS)
+            .map(move |first| (format!("app-{first}"), REPLICAS.min(self.pods - first)))
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} pods{}", self.pods, if self.with_budgets { ", with budgets" } else { "" })
+    }
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// Also when the end state of a drain is not as it should be, or `kubesage drain` asks the API server more often.
 pub(crate) async fn run(args: DrainArgs) -> Result<()> {
     machine::print().await?;
     println!(
         "Copies of one node of the simulated cluster, each drained by a program of its own. Budgets: one for each Deployment of {REPLICAS} \
-         pods, `maxUnavailable: 2`. Median of {} runs.\n",
+         pods, `maxUnavailable: {MAX_UNAVAILABLE}`. Medians of {} runs.\n",
         args.runs
     );
     let directory = tempfile::tempdir()?;
-    let mut rows = Vec::new();
+    let (mut rows, mut verdicts) = (Vec::new(), Vec::new());
     for pods in args.pods {
         for with_budgets in [false, true] {
-            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-            for _ in 0..args.runs {
-                theirs.push(drained(directory.path(), pods, with_budgets, Tool::Kubectl).await?);
-                ours.push(drained(directory.path(), pods, with_budgets, Tool::Kubesage).await?);
-            }
-            let (ours, theirs) = (median(ours), median(theirs));
-            for (tool, took) in [(Tool::Kubectl, theirs), (Tool::Kubesage, ours)] {
+            let case = Case { pods, with_budgets };
+            let [theirs, ours] = both(directory.path(), case, args.runs).await?;
+            for drains in [&theirs, &ours] {
                 rows.push(vec![
-                    format!("{pods}{}", if with_budgets { ", with budgets" } else { "" }),
-                    tool.to_string(),
-                    format!("{:.2}", took.seconds),
-                    format!("{:.2}", took.seconds / theirs.seconds),
-                    took.requests.to_string(),
+                    case.to_string(),
+                    drains.tool.to_string(),
+                    format!("{:.2}", drains.seconds),
+                    format!("{:.2}", drains.seconds / theirs.seconds),
+                    drains.requests.to_string(),
                 ]);
             }
+            verdicts.push((case, Verdict::on(&ours, &theirs)));
         }
     }
-    table::print(&["pods", "by", "seconds", "ratio", "API requests"], &rows);
+    table::print(&["node", "by", "seconds", "ratio", "API requests"], &rows);
+    for (case, verdict) in &verdicts {
+        println!("{case}: {verdict}");
+    }
+    let failed = verdicts.iter().filter(|(_, verdict)| verdict.fails());
+    let failed: Vec<_> = failed.map(|(case, verdict)| format!("{case}: {verdict}")).collect();
+    ensure!(failed.is_empty(), "`kubesage drain` does not do as `kubectl drain`: {}", failed.join("\n"));
     Ok(())
 }
 
-fn median(mut took: Vec<Took>) -> Took {
-    took.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
-    took[took.len() / 2]
+/// Drains by each of them in turn, kubectl first.
+async fn both(directory: &Path, case: Case, runs: usize) -> Result<[Drains; 2]> {
+    let tools = [Tool::Kubectl, Tool::Kubesage];
+    let mut drains = [Vec::new(), Vec::new()];
+    for run in 1..=runs {
+        for (tool, drains) in tools.into_iter().zip(&mut drains) {
+            eprintln!("{case}: {tool}, {run} of {runs}");
+            let drain = drained(directory, case, tool).await.with_context(|| format!("{case}: {tool}"))?;
+            eprintln!("    {:.2} s, {} API requests", drain.seconds, drain.requests);
+            drains.push(drain);
+        }
+    }
+    let [theirs, ours] = drains;
+    Ok([Drains::of(tools[0], &theirs), Drains::of(tools[1], &ours)])
 }
 
-/// Drains a node of a cluster of its own, and sees to it that all pods run elsewhere afterwards.
-async fn drained(directory: &Path, pods: usize, with_budgets: bool, tool: Tool) -> Result<Took> {
+/// Drains a node of a cluster of its own.
+async fn drained(directory: &Path, case: Case, tool: Tool) -> Result<Drain> {
     let cluster = Simulated::start(directory, "empty").await?;
     let client = cluster.client().await?;
-    fill(&client, pods, with_budgets).await?;
+    fill(&client, case).await?;
     let before = requests(&client).await?;
     let started = Instant::now();
     let mut command = match tool {
@@ -113,19 +147,17 @@ async fn drained(directory: &Path, pods: usize, with_budgets: bool, tool: Tool) 
     };
     command.args(["drain", NODES[0], "--ignore-daemonsets", "--timeout", "300s", "--kubeconfig"]);
     command.arg(&cluster.kubeconfig).stdin(Stdio::null()).kill_on_drop(true);
-    let output = command.output().await.with_context(|| tool.to_string())?;
+    let output = command.output().await?;
     let seconds = started.elapsed().as_secs_f64();
-    ensure!(output.status.success(), "{tool}: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     let requests = requests(&client).await? - before;
-    let node = Api::<Node>::all(client.clone()).get(NODES[0]).await?;
-    ensure!(node.spec.unwrap_or_default().unschedulable == Some(true), "{tool}: the node is not cordoned");
-    ensure!(on_node(&client, NODES[0]).await? == (0, 0), "{tool}: pods are left");
-    until_ready(&client, NODES[1], pods).await?;
-    Ok(Took { seconds, requests })
+    let expected = State::expected(case, NODES[1], &NODES[..1]);
+    let differences = settled(&client, &expected).await?.differences(&expected);
+    Ok(Drain { seconds, requests, differences })
 }
 
 /// Two nodes, and so many pods on the first one.
-async fn fill(client: &Client, pods: usize, with_budgets: bool) -> Result<()> {
+async fn fill(client: &Client, case: Case) -> Result<()> {
     let nodes: Api<Node> = Api::all(client.clone());
     for name in NODES {
         let room = json!({"cpu": "64", "memory": "256Gi", "ephemeral-storage": "100Gi", "pods": "1000"});
@@ -135,8 +167,7 @@ async fn fill(client: &Client, pods: usize, with_budgets: bool) -> Result<()> {
         });
         nodes.create(&PostParams::default(), &serde_json::from_value(node)?).await?;
     }
-    for first in (0..pods).step_by(REPLICAS) {
-        let (app, replicas) = (format!("app-{first}"), REPLICAS.min(pods - first));
+    for (app, replicas) in case.apps() {
         let labels = json!({"app": app});
         let template =
             json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
@@ -148,24 +179,15 @@ async fn fill(client: &Client, pods: usize, with_budgets: bool) -> Result<()> {
             }),
         )
         .await?;
-        if with_budgets {
-            let spec = json!({"maxUnavailable": 2, "selector": {"matchLabels": labels}});
+        if case.with_budgets {
+            let spec = json!({"maxUnavailable": MAX_UNAVAILABLE, "selector": {"matchLabels": labels}});
             create::<PodDisruptionBudget>(client, json!({"metadata": {"name": app}, "spec": spec})).await?;
         }
     }
-    until_ready(client, NODES[0], pods).await?;
+    let filled = State::expected(case, NODES[0], &NODES[1..]);
+    let differences = settled(client, &filled).await?.differences(&filled);
+    ensure!(differences.is_empty(), "the node is not filled: {}", differences.join("; "));
     nodes.uncordon(NODES[1]).await?;
-    if with_budgets {
-        let budgets: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), NAMESPACE);
-        let counted = async || {
-            let budgets = budgets.list(&ListParams::default()).await.ok()?.items;
-            let allow = |budget: &PodDisruptionBudget| {
-                budget.status.as_ref().is_some_and(|status| status.disruptions_allowed > Some(0))
-            };
-            budgets.iter().all(allow).then_some(())
-        };
-        eventually_within(PATIENCE, "the budgets to be counted", counted).await?;
-    }
     Ok(())
 }
 
@@ -177,23 +199,6 @@ where
     let api: Api<K> = Api::namespaced(client.clone(), NAMESPACE);
     api.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
     Ok(())
-}
-
-async fn until_ready(client: &Client, node: &str, pods: usize) -> Result<()> {
-    let are_ready = async || (on_node(client, node).await.ok()?.1 == pods).then_some(());
-    eventually_within(PATIENCE, &format!("{pods} pods to be ready on {node}"), are_ready).await
-}
-
-/// How many pods are on a node, and how many of them are ready.
-async fn on_node(client: &Client, node: &str) -> Result<(usize, usize)> {
-    let list = ListParams::default().fields(&format!("spec.nodeName={node}"));
-    let pods = Api::<Pod>::all(client.clone()).list(&list).await?.items;
-    let is_ready = |pod: &&Pod| {
-        let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-        let mut conditions = conditions.into_iter();
-        conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    };
-    Ok((pods.len(), pods.iter().filter(is_ready).count()))
 }
 
 /// How many requests about objects the cluster has had.

@@ -55,7 +55,7 @@ enum What {
     Neighbours(neighbours::NeighboursArgs),
     /// Replicas of onboarding: one that is killed under load, and all agents dropped at once
     Replicas(replicas::ReplicasArgs),
-    /// Copies of one node, drained by `kubesage drain` and by `kubectl drain`
+    /// Copies of one node, drained by `kubesage drain` and by `kubectl drain`: what each takes, and whether they end alike
     Drain(drain::DrainArgs),
     /// `relay`, `sessions`, `payload` and `neighbours`, one after the other
     All,

@@ -22,7 +22,7 @@ pub(crate) enum Bench {
     Neighbours,
     /// Replicas: one that is killed under load, and all agents dropped at once
     Replicas,
-    /// Copies of one node, drained by `kubesage drain` and by `kubectl drain`
+    /// Copies of one node, drained by `kubesage drain` and by `kubectl drain`: what each takes, and whether they end alike
     Drain,
     /// `relay`, `sessions`, `payload` and `neighbours`, one after the other
     All,
