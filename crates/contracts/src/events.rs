@@ -96,9 +96,9 @@ pub enum EventType {
     AgentKeyRevoked,
     /// `{cluster_id, agent_id}`: two processes were connected as one agent. The newer one stays.
     AgentDuplicated,
-    /// `{account_id, name, aws_account, region}`: operations may work in an account of AWS.
+    /// `{account_id, name, aws_account, region, simulated?}`: operations may work in an account of AWS.
     AccountAdded,
-    /// `{account_id, name, aws_account, region}`
+    /// `{account_id, name, aws_account, region, simulated?}`
     AccountRemoved,
     /// `{lab_instance_id, account_id, instance_id, pipeline_mode, is_shadow_mode, simulated?}`: operations may work on an instance.
     LabInstanceAdded,

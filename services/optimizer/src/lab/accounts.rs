@@ -3,7 +3,6 @@
 use aws_access::RoleArn;
 use cloud::Zone;
 use contracts::{
-    Timestamp,
     auth::UserData,
     events::{Event, EventType},
 };
@@ -15,7 +14,7 @@ use uuid::Uuid;
 use super::{Lab, LabError, MAX_EACH, invalid, parsed, text};
 use crate::{
     reach::ReachError,
-    store::{Account, Removed},
+    store::{Account, Removed, marked},
 };
 
 /// An account as its user gives it.
@@ -50,7 +49,7 @@ impl Lab {
                 LabError::Cloud(why)
             }
         })?;
-        let event = account_event(EventType::AccountAdded, user, &account, self.database.now());
+        let event = self.account_event(EventType::AccountAdded, user, &account);
         if self.database.add_account(&account, &event).await? {
             return Ok(account);
         }
@@ -103,7 +102,7 @@ impl Lab {
     /// Forgets an account in which no operation is under way, and its instances.
     pub(crate) async fn remove_account(&self, user: &UserData, id: &str) -> Result<(), LabError> {
         let account = self.account(user, id).await?;
-        let event = account_event(EventType::AccountRemoved, user, &account, self.database.now());
+        let event = self.account_event(EventType::AccountRemoved, user, &account);
         match self.database.remove_account(&account, &event).await? {
             Removed::Now => Ok(()),
             Removed::Gone => Err(LabError::NotFound("account")),
@@ -117,10 +116,11 @@ impl Lab {
     pub(crate) async fn account(&self, user: &UserData, id: &str) -> Result<Account, LabError> {
         self.database.account_of(&user.id, id).await?.ok_or(LabError::NotFound("account"))
     }
-}
 
-fn account_event(event_type: EventType, user: &UserData, account: &Account, now: Timestamp) -> Event {
-    let data = json!({"account_id": account.id, "name": account.name, "aws_account": account.aws_account,
-        "region": account.region});
-    Event::new(event_type, &user.id, &user.username, now, data)
+    fn account_event(&self, event_type: EventType, user: &UserData, account: &Account) -> Event {
+        let data = json!({"account_id": account.id, "name": account.name, "aws_account": account.aws_account,
+            "region": account.region});
+        let data = marked(data, self.clouds.is_simulated(&account.role_arn));
+        Event::new(event_type, &user.id, &user.username, self.database.now(), data)
+    }
 }

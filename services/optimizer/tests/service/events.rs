@@ -47,8 +47,7 @@ store::test_on_both! {
             let event = next(&mut watch).await?;
             assert_eq!((&event.event_type, event.data.get(field)), (&event_type, Some(&value)));
             assert_eq!((event.user_id.as_str(), event.username.as_str()), (User::Ada.id(), User::Ada.name()));
-            let is_of_account = [EventType::AccountAdded, EventType::AccountRemoved].contains(&event_type);
-            ensure!(is_of_account || event.data["simulated"] == true, "{event:?}");
+            assert_eq!(event.data["simulated"], true);
             assert_eq!(event.data["account_id"], account);
             if event_type == EventType::OperationEnded {
                 assert_eq!((&event.data["ending"], &event.data["instance_id"]), (&json!("succeeded"), &json!(old.instance)));
