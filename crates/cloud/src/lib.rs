@@ -18,6 +18,6 @@ pub use calls::{CloudChanges, CloudReads, EksCluster, Launch};
 pub use error::CloudError;
 pub use group::{Group, Member, MemberState};
 pub use instance::{Instance, InstanceState, Lifecycle};
-pub use names::{GroupName, InstanceId, InstanceType, InvalidName, Zone};
+pub use names::{ClusterName, GroupName, InstanceId, InstanceType, InvalidName, Zone};
 pub use offer::{Architecture, InterruptionBand, Offer, Price};
 pub use token::{ClientToken, InvalidClientToken};

@@ -120,6 +120,18 @@ name!(
     }
 );
 
+name!(
+    /// The name of an EKS cluster (<https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html>).
+    ClusterName,
+    "name of an EKS cluster",
+    "1 to 100 letters, digits, - and _, of which the first is a letter or a digit",
+    |text| {
+        (1..=100).contains(&text.len())
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    }
+);
+
 /// `m5`, `c6gn`, `x2iedn`, `u-6tb1`, `mac2-m2pro`.
 fn is_family(text: &str) -> bool {
     text.len() <= 24
@@ -181,6 +193,10 @@ mod tests {
         for bad in ["", "us-east-1", "us-east-1aa", "useast1a", "us--1a", "US-EAST-1A"] {
             assert!(bad.parse::<Zone>().is_err(), "{bad}");
         }
+        for bad in ["", "-a", "_a", "a.b", "a b", "ä", &"a".repeat(101)] {
+            assert!(bad.parse::<ClusterName>().is_err(), "{bad}");
+        }
+        assert!(["shop", "1_a-B", &"a".repeat(100)].iter().all(|good| good.parse::<ClusterName>().is_ok()));
         assert!("a:b".parse::<GroupName>().is_err());
         assert!("eks-core-12c3".parse::<GroupName>().is_ok());
     }

@@ -140,7 +140,7 @@ impl Clouds {
     /// What a saga in this account is carried on with: in shadow mode, no more than what reads.
     pub(crate) fn reach(&self, account: &Account, saga: &NewSaga) -> Result<Reach, NoSuchCloud> {
         let Entered { cloud, credentials } = self.enter(account)?;
-        let cluster = Eks::new(cloud.clone(), credentials, &account.region, &saga.target.cluster);
+        let cluster = Eks::new(cloud.clone(), credentials, &account.region, saga.target.cluster.as_str());
         Ok(match saga.mode {
             RunMode::Shadow => Reach::Shadow(Reads { cloud, cluster: cluster.reads() }),
             RunMode::Live => Reach::Live(Changes { cloud, cluster: cluster.changes(saga.id) }),

@@ -5,7 +5,7 @@ mod operations;
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use cloud::{GroupName, InstanceId, InstanceType, Zone};
+use cloud::{ClusterName, GroupName, InstanceId, InstanceType, Zone};
 use contracts::{
     Timestamp,
     auth::UserData,
@@ -225,7 +225,10 @@ fn with(instance: LabInstance, details: Details, now: Timestamp) -> Result<LabIn
             .map(|name| parsed::<GroupName>("metadata.asg_name", &name))
             .transpose()?
             .map(|name| name.to_string()),
-        cluster_name: name("cluster_membership.cluster_name", cluster_name)?,
+        cluster_name: cluster_name
+            .map(|name| parsed::<ClusterName>("cluster_membership.cluster_name", &name))
+            .transpose()?
+            .map(|name| name.to_string()),
         node_group: name("cluster_membership.node_group", node_group)?,
         role: name("cluster_membership.role", role)?,
         updated_at: now.as_millis(),

@@ -85,7 +85,7 @@ impl Subject {
     }
 
     /// A node of a cluster.
-    pub fn node(account: &str, cluster: &str, node: &str) -> Self {
+    pub fn node(account: &str, cluster: &cloud::ClusterName, node: &str) -> Self {
         Self(format!("node {account}/{cluster}/{node}"))
     }
 }
@@ -120,6 +120,8 @@ pub enum PlanError {
     Failed(String, Value),
     /// It cannot be read just now.
     Unreadable(String),
+    /// We may not read it, or what was named is not there.
+    Refused(String),
 }
 
 impl PlanError {
@@ -132,7 +134,7 @@ impl<E: Into<ReachError>> From<E> for PlanError {
     fn from(error: E) -> Self {
         match error.into() {
             ReachError::Unknown(why) => Self::Unreadable(why),
-            ReachError::Shortage(why) | ReachError::Refused(why) => Self::failed(why),
+            ReachError::Shortage(why) | ReachError::Refused(why) => Self::Refused(why),
         }
     }
 }

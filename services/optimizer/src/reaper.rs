@@ -138,8 +138,10 @@ impl Reaper {
                 let state = State::of(&operation, &journal);
                 // Once the old instance is gone, the new one is all that is left of it, whatever has failed since.
                 let has_succeeded = matches!(state.direction(), Direction::Ended(Ending::Succeeded, _));
-                let is_in_use = (has_succeeded || state.is_committed())
-                    && state.facts().launched.as_ref() == Some(&instance.id);
+                // What was given up may have work on it that nobody may end: its user was told.
+                let is_in_use = state.has_given_up()
+                    || (has_succeeded || state.is_committed())
+                        && state.facts().launched.as_ref() == Some(&instance.id);
                 Ok((is_its_own && !is_in_use).then_some(operation))
             }
             None => {

@@ -51,6 +51,8 @@ pub(crate) enum PhaseState {
     /// It, or the whole operation in it, was given up.
     Abandoned,
     Undone,
+    /// It could not be undone, or seen to its end, and what there is of it is left.
+    GivenUp,
 }
 
 /// A phase of an operation.
@@ -95,11 +97,11 @@ pub(crate) struct OperationReport {
     operation_id: SagaId,
     state: OperationState,
     is_shadow_mode: bool,
-    account_id: String,
-    instance_id: String,
     /// Present and true when it is in the simulated account.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     simulated: bool,
+    account_id: String,
+    instance_id: String,
     cluster_name: String,
     /// In which phase it is, or has ended.
     phase: Option<Phase>,
@@ -119,10 +121,10 @@ impl OperationReport {
             operation_id: saga.id,
             state: OperationState::Pending,
             is_shadow_mode: saga.mode == RunMode::Shadow,
+            simulated: operation.is_simulated == 1,
             account_id: saga.target.account_id.clone(),
             instance_id: saga.target.instance_id.to_string(),
-            simulated: operation.is_simulated == 1,
-            cluster_name: saga.target.cluster.clone(),
+            cluster_name: saga.target.cluster.to_string(),
             phase: None,
             message: None,
             replacement: None,
@@ -178,6 +180,12 @@ impl OperationReport {
                 let report = self.of_phase(*phase, entry.at);
                 report.done = Some(why.clone());
                 report.end(PhaseState::Done, entry.at);
+            }
+            Event::GivenUp { phase, why } => {
+                let report = self.of_phase(*phase, entry.at);
+                report.abandoned = Some(why.clone());
+                report.end(PhaseState::GivenUp, entry.at);
+                return;
             }
             Event::Undone { phase, why } => {
                 let report = self.of_phase(*phase, entry.at);

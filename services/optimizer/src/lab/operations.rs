@@ -16,7 +16,7 @@ impl Lab {
     pub(crate) async fn evaluate(&self, user: &UserData, id: &str) -> Result<SagaId, LabError> {
         let instance = self.instance(user, id).await?;
         let (Some(PipelineMode::Kubernetes), Some(cluster)) =
-            (instance.mode(), instance.cluster_name.clone())
+            (instance.mode(), instance.cluster_name.as_deref())
         else {
             return Err(LabError::Conflict(format!(
                 "the pipeline of {} is {}: this version has that of KUBERNETES only",
@@ -29,7 +29,7 @@ impl Lab {
             instance_type: parsed("instance_type", &instance.instance_type)?,
             zone: parsed("availability_zone", &instance.availability_zone)?,
             group: instance.asg_name.as_deref().map(|name| parsed("asg_name", name)).transpose()?,
-            cluster,
+            cluster: parsed("cluster_membership.cluster_name", cluster)?,
         };
         let (mode, subjects) = if instance.is_shadow_mode == 1 {
             (RunMode::Shadow, Vec::new())

@@ -96,6 +96,17 @@ impl Action {
         matches!(self, Self::Launch(_) | Self::AwaitNode | Self::Attach { .. } | Self::Cordon { .. })
     }
 
+    /// What is there once it was done, or may have been, for a person. `bought`: the new instance.
+    pub fn leaves(&self, bought: &str) -> Option<String> {
+        match self {
+            Self::Launch(_) => Some(format!("{bought} may be running, and cost money")),
+            Self::Attach { group } => Some(format!("{bought} may be in group {group}")),
+            Self::Cordon { node } => Some(format!("node {node} may be cordoned")),
+            Self::Terminate { instance } => Some(format!("{instance} may be ended")),
+            Self::AwaitNode | Self::Drain { .. } | Self::AwaitVolumes { .. } | Self::Verify => None,
+        }
+    }
+
     /// So long after it was done it is to be seen by everybody.
     pub fn shows_within(&self) -> Duration {
         if matches!(self, Self::Launch(_)) { scale_out::SHOWS_WITHIN } else { Duration::ZERO }

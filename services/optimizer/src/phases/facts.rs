@@ -1,6 +1,6 @@
 //! What a saga has learned.
 
-use cloud::{GroupName, InstanceId, InstanceType, Lifecycle, Zone};
+use cloud::{ClusterName, GroupName, InstanceId, InstanceType, Lifecycle, Zone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -21,7 +21,7 @@ pub struct Target {
     /// Its Auto Scaling group, if its user told.
     pub group: Option<GroupName>,
     /// The EKS cluster whose node it is.
-    pub cluster: String,
+    pub cluster: ClusterName,
 }
 
 /// What can be learned in a phase.

@@ -56,7 +56,14 @@ pub(super) async fn act(
     instance: &InstanceId,
 ) -> Result<Outcome, ActError> {
     let reads = changes.reads();
-    if is_ending(&reads, facts, instance).await? {
+    // Who may not see that cannot say that it was not done.
+    let is_ending = async || {
+        let seen = is_ending(&reads, facts, instance).await;
+        seen.map_err(|error| {
+            ActError::Unknown(format!("whether {instance} is being ended is not to be seen: {error}"))
+        })
+    };
+    if is_ending().await? {
         return Ok(Outcome::Nothing);
     }
     let ready_nodes = reads.cluster.ready_nodes().await?;
@@ -69,7 +76,7 @@ pub(super) async fn act(
         Ok(()) => Ok(Outcome::Nothing),
         Err(error @ (CloudError::NotFound { .. } | CloudError::Refused { .. })) => {
             // It may be refused also for an instance that is on its way out already.
-            if is_ending(&reads, facts, instance).await? { Ok(Outcome::Nothing) } else { Err(error.into()) }
+            if is_ending().await? { Ok(Outcome::Nothing) } else { Err(error.into()) }
         }
         Err(error) => Err(error.into()),
     }

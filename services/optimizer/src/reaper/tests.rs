@@ -92,8 +92,8 @@ impl Stage {
         })
     }
 
-    /// An operation that has bought this and is under way, or has ended.
-    async fn operation(&self, id: SagaId, launched: &InstanceId, ending: Option<Ending>) {
+    /// An operation that has bought this, and what was written of it last.
+    async fn operation(&self, id: SagaId, launched: &InstanceId, last: Vec<saga::Event>) {
         let old = self.simulated().with(|world, _| world.instances().next().unwrap().clone());
         let saga = NewSaga {
             id,
@@ -107,7 +107,7 @@ impl Stage {
                 instance_type: old.instance_type,
                 zone: old.zone,
                 group: None,
-                cluster: "shop".to_owned(),
+                cluster: "shop".parse().unwrap(),
             },
         };
         self.database.begin(&saga, &[]).await.unwrap();
@@ -125,14 +125,17 @@ impl Stage {
             },
             subjects: Vec::new(),
         };
-        let is_whole = ending == Some(Ending::Succeeded);
+        let is_whole = last == ended(Ending::Succeeded);
         let phases = if is_whole { KUBERNETES } else { &KUBERNETES[..2] };
-        let ended = ending.map(|ending| saga::Event::Ended { ending, why: "a test".to_owned() });
-        for (seq, event) in (1..).zip(phases.iter().map(|phase| decided(*phase)).chain(ended)) {
+        for (seq, event) in (1..).zip(phases.iter().map(|phase| decided(*phase)).chain(last)) {
             let entry = Entry { seq, at: self.database.now(), epoch: lease.epoch, event };
             self.database.append(lease, &entry).await.unwrap();
         }
     }
+}
+
+fn ended(ending: Ending) -> Vec<saga::Event> {
+    vec![saga::Event::Ended { ending, why: "a test".to_owned() }]
 }
 
 /// What is told of instances, from now on.
@@ -156,18 +159,22 @@ fn told(database: &Database) -> mpsc::UnboundedReceiver<Event> {
 #[tokio::test]
 async fn only_what_an_operation_has_left_behind_is_ended_and_not_at_once() {
     let stage = Stage::new().await;
-    let ids = [1, 2, 3, 4, 5].map(Uuid::from_u128);
-    let [failed, succeeded, live, attached, unknown] = ids;
+    let ids = [1, 2, 3, 4, 5, 6].map(Uuid::from_u128);
+    let [failed, succeeded, live, attached, unknown, given_up] = ids;
     let buy = |id: Uuid| stage.bought(&id.to_string(), Some(&id.to_string()));
     let orphan = buy(failed);
     let in_use = buy(succeeded);
     let of_live = buy(live);
     let in_group = buy(attached);
+    let has_work = buy(given_up);
     let others = [buy(unknown), stage.bought("untagged", None), stage.bought("tagged", Some("no-operation"))];
-    stage.operation(failed, &orphan, Some(Ending::Failed)).await;
-    stage.operation(succeeded, &in_use, Some(Ending::Succeeded)).await;
-    stage.operation(live, &of_live, None).await;
-    stage.operation(attached, &in_group, Some(Ending::Failed)).await;
+    stage.operation(failed, &orphan, ended(Ending::Failed)).await;
+    stage.operation(succeeded, &in_use, ended(Ending::Succeeded)).await;
+    stage.operation(live, &of_live, Vec::new()).await;
+    stage.operation(attached, &in_group, ended(Ending::Failed)).await;
+    let stays = saga::Event::GivenUp { phase: Phase::Join, why: "a test".to_owned() };
+    let last = [vec![stays], ended(Ending::Failed)].concat();
+    stage.operation(given_up, &has_work, last).await;
     stage.simulated().with(|world, now| {
         world.advance(now);
         let group = world.template_of(&in_group).unwrap().clone();
@@ -202,7 +209,7 @@ async fn only_what_an_operation_has_left_behind_is_ended_and_not_at_once() {
     reaping.abort();
     patient.look(&stage.account).await.unwrap();
     assert!(told.try_recv().is_err(), "nothing else is told");
-    for kept in others.iter().chain([&in_use, &of_live, &in_group]) {
+    for kept in others.iter().chain([&in_use, &of_live, &in_group, &has_work]) {
         assert!(!stage.instance(kept).state.is_over(), "{kept}");
     }
 }
@@ -213,13 +220,13 @@ async fn what_a_forgotten_operation_has_bought_is_left_alone() {
     let [succeeded, failed, noted] = [1, 2, 3].map(Uuid::from_u128);
     let buy = |id: Uuid| stage.bought(&id.to_string(), Some(&id.to_string()));
     let (in_use, left, orphan) = (buy(succeeded), buy(failed), buy(noted));
-    stage.operation(noted, &orphan, Some(Ending::Failed)).await;
+    stage.operation(noted, &orphan, ended(Ending::Failed)).await;
     let mut told = told(&stage.database);
     let reaper = stage.reaper(Duration::ZERO);
     stage.reaper(Duration::from_hours(1)).look(&stage.account).await.unwrap();
     assert_eq!(told.recv().await.unwrap().data["operation_id"], json!(noted));
-    stage.operation(succeeded, &in_use, Some(Ending::Succeeded)).await;
-    stage.operation(failed, &left, Some(Ending::Failed)).await;
+    stage.operation(succeeded, &in_use, ended(Ending::Succeeded)).await;
+    stage.operation(failed, &left, ended(Ending::Failed)).await;
 
     let tomorrow = stage.database.now().plus(Duration::from_hours(24));
     assert_eq!(stage.database.forget_operations(tomorrow).await.unwrap(), 2);

@@ -1,6 +1,7 @@
 //! Carries sagas on.
 
 mod keep;
+mod waits;
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
@@ -9,13 +10,15 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Claimed, Ending, Entry, Event, Lease, Log, LogError, Next, NotLive, Reach, Stage, State, Timing,
+    Claimed, Direction, Ending, Entry, Event, Lease, Log, LogError, Next, NotLive, Reach, Stage, State,
+    Timing,
 };
 use crate::{
     phases::{ActError, Action, Phase, Plan, PlanError, Seen},
     reach::ReachError,
 };
 use keep::{keep, renew};
+use waits::Waits;
 
 /// Carries one saga on, under one lease.
 pub struct Engine {
@@ -26,8 +29,8 @@ pub struct Engine {
     state: State,
     /// The pause before something is asked again.
     pause: Duration,
-    /// What was said last of a wait: it is written once.
-    waiting_for: String,
+    /// What was said last of the wait.
+    waits: Waits,
     /// Since when a call may be on its way of which nobody has heard.
     unheard_since: Option<Instant>,
     /// Ends a wait that need not be waited for.
@@ -54,7 +57,7 @@ impl Engine {
             lease: claimed.lease,
             state,
             pause: timing.first_pause,
-            waiting_for: String::new(),
+            waits: Waits::default(),
             unheard_since,
             cancel: CancellationToken::new(),
         })
@@ -134,6 +137,9 @@ impl Engine {
                 self.write(Event::Abandoned { phase, ending: Ending::Failed, why, numbers }).await
             }
             Err(PlanError::Unreadable(why)) => self.wait(phase, why).await,
+            // Where there is no way back, who may not read today may be allowed to tomorrow.
+            Err(PlanError::Refused(why)) if self.state.is_committed() => self.wait(phase, why).await,
+            Err(PlanError::Refused(why)) => self.abandon(phase, Ending::Failed, why).await,
         }
     }
 
@@ -191,7 +197,6 @@ impl Engine {
         match within(patience, action.undo(changes, self.state.facts())).await {
             Ok(Seen::Done(why, _)) => self.write(Event::Undone { phase, why }).await,
             Ok(Seen::NotYet(why) | Seen::Failed(why)) => self.wait(phase, why).await,
-            // There is nothing better to do than to try again: what is left undone would cost money, or a node.
             Err(error) => self.wait(phase, error.to_string()).await,
         }
     }
@@ -210,19 +215,31 @@ impl Engine {
         self.write(Event::Abandoned { phase, ending, why, numbers: serde_json::Value::Null }).await
     }
 
-    /// Waits a little, each time longer, until it is cancelled; unless the phase has taken too long.
+    /// Leaves everything as it is, and tells what that is.
+    async fn give_up(&mut self, phase: Phase, why: &str) -> Result<(), Stopped> {
+        let hours = self.timing.give_up.as_secs() / 3600;
+        let left = self.state.left().join(", ");
+        let why = format!("it was given up after {hours} hours: {why}. See to what is left: {left}");
+        self.write(Event::GivenUp { phase, why }).await
+    }
+
+    /// Waits a little, each time longer, until it is cancelled; unless it has taken too long.
     async fn wait(&mut self, phase: Phase, why: String) -> Result<(), Stopped> {
+        // Where there is no way back, or it is taken, there is nothing better to do than to try again for very long.
+        let ends_old = phase.is_point_of_no_return() && *self.state.stage() != Stage::Fresh;
+        let persists = ends_old || matches!(self.state.direction(), Direction::Back(..));
+        let longest = if persists { self.timing.give_up } else { phase.deadline() };
         let took = self.state.waits_since().map_or(0, |since| self.log.now().millis_since(since));
-        let deadline = phase.deadline();
-        let is_late = u128::try_from(took).unwrap_or_default() > deadline.as_millis();
-        // What cannot be undone is waited for as long as it takes: to undo the rest would leave less than there was.
-        let goes_on = phase.is_point_of_no_return() && *self.state.stage() != Stage::Fresh;
-        if is_late && !goes_on && !self.is_unheard() {
-            let why = format!("it took longer than {} minutes: {why}", deadline.as_secs() / 60);
-            return self.abandon(phase, Ending::Failed, why).await;
+        if u128::try_from(took).unwrap_or_default() > longest.as_millis() {
+            if persists {
+                return self.give_up(phase, &why).await;
+            }
+            if !self.is_unheard() {
+                let why = format!("it took longer than {} minutes: {why}", longest.as_secs() / 60);
+                return self.abandon(phase, Ending::Failed, why).await;
+            }
         }
-        if self.waiting_for != why {
-            self.waiting_for.clone_from(&why);
+        if self.waits.is_worth_telling(&why) {
             self.append(Event::Waiting { phase, why }).await?;
         }
         let going_on = self.state.can_be_cancelled();
@@ -239,7 +256,7 @@ impl Engine {
     async fn write(&mut self, event: Event) -> Result<(), Stopped> {
         self.append(event).await?;
         self.pause = self.timing.first_pause;
-        self.waiting_for.clear();
+        self.waits = Waits::default();
         self.unheard_since = None;
         Ok(())
     }

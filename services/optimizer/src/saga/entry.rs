@@ -151,6 +151,14 @@ pub enum Event {
         /// How.
         why: String,
     },
+    /// It could not be undone, or seen whether it is done, for as long as that is tried. All that is left of it stays as it is, for a
+    /// person to see to.
+    GivenUp {
+        /// In which phase.
+        phase: Phase,
+        /// What has gone wrong last, and what stays.
+        why: String,
+    },
     /// Nothing more happens.
     Ended {
         /// How it has ended.

@@ -3,7 +3,7 @@
 use contracts::Timestamp;
 
 use super::{Ending, Entry, Event, NewSaga};
-use crate::phases::{Action, Facts, Phase};
+use crate::phases::{Action, Facts, Phase, SAGA_TAG};
 
 /// Where a saga is. Made of its journal alone.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,9 +12,11 @@ pub struct State {
     /// The phase that it is in; after the last, as many as there are.
     index: usize,
     stage: Stage,
-    /// Since when nothing has been decided in it.
-    fresh_since: Option<Timestamp>,
+    /// Since when nothing has been decided in it, or it goes back.
+    since: Option<Timestamp>,
     direction: Direction,
+    /// Whether what is left was given up.
+    has_given_up: bool,
     /// What has been done or begun, and so is undone from the last to the first.
     to_undo: Vec<Begun>,
     /// What has been learned.
@@ -78,8 +80,9 @@ impl State {
             phases: saga.phases.clone(),
             index: 0,
             stage: Stage::Fresh,
-            fresh_since: None,
+            since: None,
             direction: Direction::Forward,
+            has_given_up: false,
             to_undo: Vec::new(),
             facts: Facts::new(saga.id, saga.target.clone()),
             next_seq: 0,
@@ -99,7 +102,7 @@ impl State {
     pub fn apply(&mut self, entry: &Entry) {
         self.next_seq = entry.seq + 1;
         match &entry.event {
-            Event::Started { .. } => self.fresh_since = Some(entry.at),
+            Event::Started { .. } => self.since = Some(entry.at),
             Event::TakenOver | Event::Waiting { .. } => {}
             Event::Planned { action, outcome, .. } => {
                 self.facts.learn(outcome);
@@ -138,10 +141,22 @@ impl State {
             }
             Event::Abandoned { phase, ending, why, .. } => {
                 self.keep_for_undoing(*phase, entry.at);
+                self.begin_afresh(entry.at);
                 self.direction = Direction::Back(*ending, why.clone());
             }
             Event::Undone { .. } => {
                 self.to_undo.pop();
+            }
+            Event::GivenUp { why, .. } => {
+                // One that cannot be undone holds up what was done before it: what is on a node that cannot be emptied keeps its instance.
+                self.to_undo.clear();
+                self.begin_afresh(entry.at);
+                self.has_given_up = true;
+                let why = match &self.direction {
+                    Direction::Back(_, first) => format!("{first}; then {why}"),
+                    Direction::Forward | Direction::Ended(..) => why.clone(),
+                };
+                self.direction = Direction::Back(Ending::Failed, why);
             }
             Event::Ended { ending, why } => self.direction = Direction::Ended(*ending, why.clone()),
         }
@@ -154,7 +169,7 @@ impl State {
 
     fn begin_afresh(&mut self, now: Timestamp) {
         self.stage = Stage::Fresh;
-        self.fresh_since = Some(now);
+        self.since = Some(now);
     }
 
     /// What was begun may have been done, and is to be undone like what was.
@@ -195,12 +210,11 @@ impl State {
         self.phases.get(self.index).copied()
     }
 
-    /// Since when it is waited for what comes next; `None` when what was done is undone, which may take as long as it takes.
+    /// Since when it is waited for what comes next; when it goes back, since when it does.
     pub fn waits_since(&self) -> Option<Timestamp> {
-        match (&self.direction, &self.stage) {
-            (Direction::Back(..) | Direction::Ended(..), _) => None,
-            (Direction::Forward, Stage::Planned(_, at) | Stage::Acted(_, at)) => Some(*at),
-            (Direction::Forward, Stage::Fresh) => self.fresh_since,
+        match &self.stage {
+            Stage::Planned(_, at) | Stage::Acted(_, at) => Some(*at),
+            Stage::Fresh => self.since,
         }
     }
 
@@ -227,6 +241,23 @@ impl State {
     /// Whether it may still be cancelled: not once the old instance may have been ended.
     pub fn can_be_cancelled(&self) -> bool {
         self.direction == Direction::Forward && !self.is_past_return()
+    }
+
+    /// Whether what was left to be undone, or to be seen, was given up: it stays as it is.
+    pub fn has_given_up(&self) -> bool {
+        self.has_given_up
+    }
+
+    /// What is there of what was done, for a person; empty when nothing is known to be.
+    pub fn left(&self) -> Vec<String> {
+        let unheard = || format!("an instance with the tag {SAGA_TAG}={}", self.facts.saga);
+        let bought = self.facts.launched.as_ref().map_or_else(unheard, ToString::to_string);
+        let here = match &self.stage {
+            Stage::Fresh => None,
+            Stage::Planned(action, _) | Stage::Acted(action, _) => Some(action),
+        };
+        let done = self.to_undo.iter().map(|begun| &begun.action).chain(here);
+        done.filter_map(|action| action.leaves(&bought)).collect()
     }
 
     /// Whether something was done that cannot be undone: from here on it only goes forward.

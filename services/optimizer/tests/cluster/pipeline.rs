@@ -152,7 +152,7 @@ impl Shop {
                 instance_type: cloud.instance_type,
                 zone: cloud.zone,
                 group: Some(self.group.clone()),
-                cluster: "shop".to_owned(),
+                cluster: "shop".parse().unwrap(),
             },
         };
         log.begin(&saga, &[]).await?;

@@ -27,7 +27,7 @@ fn saga() -> NewSaga {
             instance_type: "m5.xlarge".parse().unwrap(),
             zone: "us-east-1a".parse().unwrap(),
             group: None,
-            cluster: "shop".to_owned(),
+            cluster: "shop".parse().unwrap(),
         },
     }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn begun(database: &Database, user: User) -> Result<NewSaga> {
             instance_type: "m5.xlarge".parse()?,
             zone: "us-east-1a".parse()?,
             group: None,
-            cluster: "shop".to_owned(),
+            cluster: "shop".parse().unwrap(),
         },
     };
     database.begin(&saga, &[]).await?;

@@ -51,7 +51,7 @@ pub(super) fn sagas(case: &Case, world: &World) -> Vec<NewSaga> {
             instance_type: old_type(),
             zone: zone(),
             group: None,
-            cluster: "shop".to_owned(),
+            cluster: "shop".parse().unwrap(),
         },
     };
     let mut sagas = vec![saga(0, case.old, case.mode)];

@@ -44,6 +44,8 @@ pub(super) struct Case {
     pub(super) is_slow: bool,
     /// Whether processes are stopped, which is said to them before, and started again.
     pub(super) restarts: bool,
+    /// What goes wrong for very long.
+    pub(super) lasting: Option<Lasting>,
     /// What the world tells that is not so. Only to see that the laws notice.
     pub(super) lie: Option<Lie>,
 }
@@ -57,6 +59,22 @@ pub(super) enum Companion {
     SameGroup,
     /// In shadow mode, on the same instance.
     Shadow,
+}
+
+/// What goes wrong for very long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lasting {
+    /// From then on, for so long or for ever, neither the cloud nor the cluster lets us in: somebody has changed a role.
+    Denied { from: Duration, long: Option<Duration> },
+    /// From then on no budget allows anything.
+    NobodyLeaves { from: Duration },
+}
+
+impl Lasting {
+    /// Whether it never ends.
+    fn is_for_ever(self) -> bool {
+        matches!(self, Self::NobodyLeaves { .. } | Self::Denied { long: None, .. })
+    }
 }
 
 /// When the user cancels.
@@ -101,6 +119,7 @@ impl Case {
             faults: 0,
             is_slow: false,
             restarts: false,
+            lasting: None,
             lie: None,
         }
     }
@@ -137,13 +156,47 @@ impl Case {
             faults: *pick(random, &[0, 20, 100, 250]),
             is_slow: random.random_bool(0.5),
             restarts: random.random_bool(0.2),
+            // Thrown last: seeds that are known for something stay what they are.
+            lasting: lasting(random),
             lie: None,
         }
+    }
+
+    /// Whether something goes wrong that never ends.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.lasting.is_some_and(Lasting::is_for_ever)
+    }
+
+    /// Whether we are let in after so long.
+    pub(super) fn is_denied(&self, after: Duration) -> bool {
+        match self.lasting {
+            Some(Lasting::Denied { from, long }) => {
+                after >= from && long.is_none_or(|long| after - from < long)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether budgets still allow anything after so long.
+    pub(super) fn can_leave(&self, after: Duration) -> bool {
+        !matches!(self.lasting, Some(Lasting::NobodyLeaves { from }) if after >= from)
     }
 
     /// Whether more than one death or one cancellation goes wrong.
     pub(super) fn is_wild(&self) -> bool {
         self.seed >= SYSTEMATIC
+    }
+}
+
+fn lasting(random: &mut impl Rng) -> Option<Lasting> {
+    let from = Duration::from_millis(random.random_range(0..180_000));
+    // Shorter than the phases wait after which there is no way back.
+    let minutes = random.random_range(1..90);
+    match random.random_range(0..100) {
+        0..4 => Some(Lasting::Denied { from, long: Some(Duration::from_mins(minutes)) }),
+        4..6 => Some(Lasting::Denied { from, long: None }),
+        6..8 => Some(Lasting::NobodyLeaves { from }),
+        _ => None,
     }
 }
 

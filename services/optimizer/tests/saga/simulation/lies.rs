@@ -29,6 +29,8 @@ pub(super) enum Lie {
     NothingIsTaken,
     /// What is begun as a shadow is begun for real.
     ShadowIsLive,
+    /// A saga is to be cancelled that nobody has cancelled.
+    IsCancelled,
 }
 
 /// Each lie, and what the law that it breaks says.
@@ -45,5 +47,6 @@ pub(super) const LIES: &[(Lie, &str)] = &[
     (Lie::NoBudgets, "its budget wants"),
     (Lie::LeaseIsKept, "after another process has taken the saga over"),
     (Lie::NothingIsTaken, "had the group at the same time"),
+    (Lie::IsCancelled, "nobody has asked for it"),
     (Lie::ShadowIsLive, "a saga in shadow mode has changed"),
 ];

@@ -23,8 +23,12 @@ use super::{
 };
 use crate::memory::MemoryLog;
 
-/// After so long a saga must have ended. Everything goes well in the second half.
+/// So long things go wrong. Everything goes well afterwards, but for what never ends.
+const WRONG: Duration = Duration::from_hours(6);
+/// After so long a saga must have ended.
 const LONGEST: Duration = Duration::from_hours(12);
+/// What is hopeless is tried for a day longer.
+const HOPELESS: Duration = Duration::from_hours(37);
 /// What is on its way when the sagas are over has arrived then.
 const AFTERWARDS: Duration = Duration::from_mins(2);
 
@@ -79,10 +83,11 @@ async fn simulate(case: Arc<Case>) -> Told {
         });
     }
 
+    let longest = if case.is_hopeless() { HOPELESS } else { LONGEST };
     let other_begins = began + chaos.millis(0, 40_000);
     let mut over_since = None;
-    while began.elapsed() < LONGEST && world.broken().is_empty() {
-        if began.elapsed() > LONGEST / 2 {
+    while began.elapsed() < longest && world.broken().is_empty() {
+        if began.elapsed() > WRONG {
             chaos.end();
         }
         if Instant::now() >= other_begins && begun.len() + refused.len() < sagas.len() {
@@ -94,7 +99,7 @@ async fn simulate(case: Arc<Case>) -> Told {
             }
             story.tell(format!("another saga is begun: {:?} {refused:?}", case.companion));
         }
-        let mut next = world.next_event().unwrap_or(began + LONGEST).min(began + LONGEST);
+        let mut next = world.next_event().unwrap_or(began + longest).min(began + longest);
         if begun.len() + refused.len() < sagas.len() {
             next = next.min(other_begins);
         } else if log.are_over() && world.read(|all, _| all.away.is_empty()) {
@@ -104,8 +109,8 @@ async fn simulate(case: Arc<Case>) -> Told {
             }
             next = next.min(since + AFTERWARDS);
         }
-        if began.elapsed() <= LONGEST / 2 {
-            next = next.min(began + LONGEST / 2 + Duration::from_millis(1));
+        if began.elapsed() <= WRONG {
+            next = next.min(began + WRONG + Duration::from_millis(1));
         }
         tokio::select! {
             biased;
@@ -122,7 +127,7 @@ fn tell(world: &World, log: &MemoryLog, begun: &[NewSaga], refused: Vec<String>,
     let held: Vec<_> = begun.iter().filter_map(|saga| log.held(saga.id)).collect();
     let mut broken = world.broken();
     if broken.is_empty() {
-        broken = world.read(|all, _| laws::in_the_end(all, &world.setting, &sagas));
+        broken = world.read(|all, _| laws::in_the_end(all, world, &sagas));
         broken.extend(laws::in_turns(&held));
         let is_shadow = begun.iter().all(|saga| saga.mode == RunMode::Shadow);
         if is_shadow && *before != world.read(|all, _| seen(all)) {
@@ -133,7 +138,9 @@ fn tell(world: &World, log: &MemoryLog, begun: &[NewSaga], refused: Vec<String>,
         let mode = if saga.mode == RunMode::Shadow { "shadow " } else { "" };
         match journal.last().map(|entry| &entry.event) {
             Some(Event::Ended { ending, .. }) => {
-                format!("{mode}{}", serde_json::to_value(ending).unwrap().as_str().unwrap())
+                let was_given_up = journal.iter().any(|entry| matches!(entry.event, Event::GivenUp { .. }));
+                let what = if was_given_up { " (given up)" } else { "" };
+                format!("{mode}{}{what}", serde_json::to_value(ending).unwrap().as_str().unwrap())
             }
             _ => format!("{mode}none"),
         }

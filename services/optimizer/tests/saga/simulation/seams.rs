@@ -6,7 +6,11 @@ mod journal;
 
 use std::{fmt::Debug, future::pending};
 
-use optimizer::saga::{Lease, RunMode};
+use ::cloud::CloudError;
+use optimizer::{
+    reach::ReachError,
+    saga::{Lease, RunMode},
+};
 use tokio::time::sleep;
 
 use super::{
@@ -25,6 +29,34 @@ pub(super) struct Seam {
     pub(super) lease: Lease,
 }
 
+/// Why a call is not answered with what it asks for.
+enum Failed {
+    /// Nothing is heard.
+    Unknown(String),
+    /// We may not.
+    Denied,
+}
+
+const DENIED: &str = "the role may not";
+
+impl From<Failed> for CloudError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Unknown(message) => Self::Unknown { message },
+            Failed::Denied => Self::Denied { message: DENIED.to_owned() },
+        }
+    }
+}
+
+impl From<Failed> for ReachError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Unknown(why) => Self::Unknown(why),
+            Failed::Denied => Self::Refused(DENIED.to_owned()),
+        }
+    }
+}
+
 impl Seam {
     fn world(&self) -> &World {
         &self.process.world
@@ -38,7 +70,7 @@ impl Seam {
         &self,
         what: &str,
         read: impl FnOnce(&mut Everything, jiff::Timestamp) -> T,
-    ) -> Result<T, String> {
+    ) -> Result<T, Failed> {
         self.process.can_die(&format!("before it reads {what}")).await;
         self.process.travels().await;
         if self.world().chaos.fails() {
@@ -47,7 +79,11 @@ impl Seam {
                 pending::<()>().await;
             }
             self.process.tell(format!("reads {what}: no answer"));
-            return Err(format!("no answer: {what}"));
+            return Err(Failed::Unknown(format!("no answer: {what}")));
+        }
+        if self.world().is_denied() {
+            self.process.tell(format!("reads {what}: denied"));
+            return Err(Failed::Denied);
         }
         let answer = self.world().read(read);
         self.process.travels().await;
@@ -60,13 +96,17 @@ impl Seam {
         &self,
         what: &'static str,
         change: impl Fn(&Seam) -> T + Send + Sync + 'static,
-    ) -> Result<T, String> {
+    ) -> Result<T, Failed> {
         self.process.can_die(&format!("before it does: {what}")).await;
+        if self.world().is_denied() {
+            self.process.tell(format!("does: {what}: denied"));
+            return Err(Failed::Denied);
+        }
         let fate = self.world().chaos.fate();
         if fate != Fate::Answered {
             self.process.tell(format!("does: {what}: {fate:?}"));
         }
-        let lost = || Err(format!("no answer: {what}"));
+        let lost = || Err(Failed::Unknown(format!("no answer: {what}")));
         match fate {
             Fate::RequestLost => {
                 self.process.travels().await;

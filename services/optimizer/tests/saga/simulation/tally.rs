@@ -51,6 +51,7 @@ impl Tally {
             "shadow succeeded",
             "shadow failed",
             "shadow cancelled",
+            "failed (given up)",
         ];
         let never = endings.iter().filter(|ending| !self.endings.contains_key(**ending));
         let mut gaps: Vec<String> = never.map(|ending| format!("no saga has ended so: {ending}")).collect();

@@ -89,6 +89,16 @@ impl World {
         self.everything.lock().unwrap().broken.clone()
     }
 
+    /// Whether we are let in now.
+    pub(super) fn is_denied(&self) -> bool {
+        self.case.is_denied(self.began.elapsed())
+    }
+
+    /// Whether budgets allow anything now.
+    pub(super) fn can_leave(&self) -> bool {
+        self.case.can_leave(self.began.elapsed())
+    }
+
     /// When something happens next by itself.
     pub(super) fn next_event(&self) -> Option<Instant> {
         let at = self.read(|all, _| all.cloud.next_event_at())?;

@@ -1,33 +1,36 @@
 //! What must hold when everything is over.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use cloud::{InstanceId, InstanceState, MemberState};
 use optimizer::{
-    phases::{KUBERNETES, Phase},
+    phases::{KUBERNETES, Phase, SAGA_TAG},
     saga::{Ending, Entry, Event, NewSaga, RunMode},
 };
 use tokio::time::Instant;
 
 use crate::simulation::{
+    case::Cancel,
     cluster::Cluster,
-    world::{Everything, Setting},
+    world::{Everything, Setting, World},
 };
 
 /// A saga and its journal.
 pub(in crate::simulation) type Written = (NewSaga, Vec<Entry>);
 
 /// What is to hold when the sagas are over.
-pub(in crate::simulation) fn in_the_end(
-    all: &Everything,
-    setting: &Setting,
-    sagas: &[Written],
-) -> Vec<String> {
+pub(in crate::simulation) fn in_the_end(all: &Everything, world: &World, sagas: &[Written]) -> Vec<String> {
+    let (setting, case) = (&world.setting, &world.case);
     let mut broken = Vec::new();
+    // Whether something stays as it must not, because nobody can do anything about it.
+    let mut is_stuck = case.is_denied(Duration::MAX);
     // What there is to be: what there was, but for what was replaced.
     let mut expected: BTreeSet<InstanceId> = setting.instances.iter().cloned().collect();
     for (saga, journal) in sagas {
         let Some(ending) = ending(journal) else { return vec!["the saga does not end".to_owned()] };
+        if ending == Ending::Cancelled && (case.cancel == Cancel::Never || saga.id != sagas[0].0.id) {
+            broken.push("a saga is cancelled, and nobody has asked for it".to_owned());
+        }
         if saga.mode == RunMode::Shadow {
             shadow(&mut broken, ending, journal);
             continue;
@@ -36,10 +39,24 @@ pub(in crate::simulation) fn in_the_end(
             .iter()
             .any(|entry| matches!(entry.event, Event::Done { phase, .. } if phase.is_point_of_no_return()));
         let bought = all.bought.iter().filter(|(_, by)| **by == saga.id.to_string()).map(|(id, _)| id);
+        let given_up = journal.iter().find_map(|entry| match &entry.event {
+            Event::GivenUp { why, .. } => Some(why),
+            _ => None,
+        });
+        if let Some(told) = given_up {
+            is_stuck = true;
+            if !case.is_hopeless() {
+                broken.push("something was given up that could be undone".to_owned());
+            }
+            let is_told = |id: &&InstanceId| told.contains(id.as_str()) || told.contains(SAGA_TAG);
+            expected.extend(bought.clone().filter(is_told).cloned());
+        }
         if has_ended_old {
             expected.remove(&saga.target.instance_id);
             expected.extend(bought.cloned());
-            replaced(&mut broken, all, saga, ending);
+            if !is_stuck {
+                replaced(&mut broken, all, saga, ending);
+            }
         } else if ending == Ending::Succeeded {
             broken.push("a saga has succeeded without ending the old instance".to_owned());
         }
@@ -50,7 +67,12 @@ pub(in crate::simulation) fn in_the_end(
         .filter(|instance| instance.state == InstanceState::Running)
         .map(|instance| instance.id.clone())
         .collect();
-    everything_is_as_expected(&mut broken, all, setting, &alive, &expected);
+    for id in all.bought.keys().filter(|id| alive.contains(id) && !expected.contains(id)) {
+        broken.push(format!("left behind: {id}"));
+    }
+    if !is_stuck {
+        everything_is_as_expected(&mut broken, all, setting, &alive, &expected);
+    }
     broken
 }
 
@@ -74,9 +96,6 @@ fn everything_is_as_expected(
     }
     for id in setting.instances.iter().filter(|id| !expected.contains(id) && alive.contains(id)) {
         broken.push(format!("{id}: the old instance runs on"));
-    }
-    for id in all.bought.keys().filter(|id| alive.contains(id) && !expected.contains(id)) {
-        broken.push(format!("left behind: {id}"));
     }
     for (name, node) in &all.cluster.nodes {
         let was = setting.cordoned.contains(name);
@@ -147,6 +166,7 @@ fn shadow(broken: &mut Vec<String>, ending: Ending, journal: &[Entry]) {
             | Event::TakenOver
             | Event::Waiting { .. }
             | Event::Abandoned { .. }
+            | Event::GivenUp { .. }
             | Event::Ended { .. } => {}
         }
     }

@@ -17,8 +17,7 @@ impl Seam {
         what: &str,
         read: impl FnOnce(&mut Cloud, jiff::Timestamp) -> Result<T, CloudError>,
     ) -> Result<T, CloudError> {
-        let answer = self.read(what, |all, now| read(&mut all.cloud, now)).await;
-        answer.unwrap_or_else(|message| Err(CloudError::Unknown { message }))
+        self.read(what, |all, now| read(&mut all.cloud, now)).await?
     }
 
     async fn cloud_change(&self, what: &'static str, change: Change) -> Result<InstanceId, CloudError> {
@@ -26,8 +25,7 @@ impl Seam {
             self.process.tell(format!("does: {what}: throttled"));
             return Err(CloudError::Throttled);
         }
-        let done = self.change(what, move |seam| seam.in_cloud(&change)).await;
-        done.unwrap_or_else(|message| Err(CloudError::Unknown { message }))
+        self.change(what, move |seam| seam.in_cloud(&change)).await?
     }
 
     fn in_cloud(&self, change: &Change) -> Result<InstanceId, CloudError> {

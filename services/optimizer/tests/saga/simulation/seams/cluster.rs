@@ -8,7 +8,7 @@ use optimizer::reach::{ClusterChanges, ClusterReads, Drained, Forecast, Node, Re
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::Seam;
+use super::{Failed, Seam};
 use crate::simulation::{lies::Lie, nature, world::Everything};
 
 impl Seam {
@@ -17,7 +17,7 @@ impl Seam {
         what: &str,
         read: impl FnOnce(&mut Everything) -> T,
     ) -> Result<T, ReachError> {
-        self.read(what, |all, _| read(all)).await.map_err(ReachError::Unknown)
+        Ok(self.read(what, |all, _| read(all)).await?)
     }
 
     /// Changes a node if it still is as it was when it was read: a late change comes to nothing.
@@ -42,16 +42,15 @@ impl Seam {
                 })
             })
         });
-        match done.await {
-            Ok(Some(())) => Ok(()),
-            Ok(None) => Err(ReachError::Unknown("the node was changed meanwhile".to_owned())),
-            Err(why) => Err(ReachError::Unknown(why)),
-        }
+        done.await?.ok_or_else(|| ReachError::Unknown("the node was changed meanwhile".to_owned()))
     }
 
     /// Evicts a pod; whether that was allowed.
     fn evict(&self, pod: &str) -> bool {
         let world = self.world();
+        if !world.can_leave() {
+            return false;
+        }
         world.change(|all, _| {
             let Some(node) = all.cluster.pods.get(pod).map(|pod| pod.node.clone()) else { return false };
             let newcomer = all.cluster.evict(pod, !self.lies(Lie::NoBudgets));
@@ -134,6 +133,9 @@ impl ClusterChanges for Seam {
         let began = Instant::now();
         let mut evicted = 0;
         loop {
+            if self.world().is_denied() {
+                return Err(Failed::Denied.into());
+            }
             let pods = self.world().read(|all, _| all.cluster.pods_on(node));
             let pod = pods.first().filter(|_| !self.lies(Lie::Empty)).cloned();
             let Some(pod) = pod else { return Ok(Drained::Empty(evicted)) };
@@ -144,7 +146,7 @@ impl ClusterChanges for Seam {
                 return Ok(Drained::Not("the deadline has passed".to_owned()));
             }
             let done = self.change("evict", move |seam| seam.evict(&pod)).await;
-            evicted += usize::from(done == Ok(true));
+            evicted += usize::from(matches!(done, Ok(true)));
             sleep(Duration::from_millis(500)).await;
         }
     }

@@ -71,6 +71,9 @@ impl Log for Journal {
         if self.0.world.case.lie == Some(Lie::LeaseIsKept) {
             return Ok(false);
         }
+        if self.0.world.case.lie == Some(Lie::IsCancelled) {
+            return Ok(true);
+        }
         self.write("a lease", self.0.log.renew(lease, duration)).await
     }
 
