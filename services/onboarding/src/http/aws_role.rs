@@ -167,18 +167,9 @@ impl Aws {
 
 /// Whose fault it is: the role's, or ours or AWS's.
 fn refusal(error: &AwsError) -> Problem {
-    match error {
-        AwsError::Denied | AwsError::NoSuchRole | AwsError::Invalid(_) => {
-            Problem::invalid("role_arn", error.to_string())
-        }
-        AwsError::NotPermitted
-        | AwsError::Throttled
-        | AwsError::Expired
-        | AwsError::NoCredentials
-        | AwsError::Unreachable(_)
-        | AwsError::Other { .. } => {
-            tracing::warn!(%error, "AWS cannot be used");
-            Problem::new(ErrorCode::Unavailable, error.to_string())
-        }
+    if error.is_of_role() {
+        return Problem::invalid("role_arn", error.to_string());
     }
+    tracing::warn!(%error, "AWS cannot be used");
+    Problem::new(ErrorCode::Unavailable, error.to_string())
 }
