@@ -7,7 +7,7 @@ use super::{Lab, LabError, PipelineMode, parsed};
 use crate::{
     phases::{KUBERNETES, Subject, Target},
     report::OperationReport,
-    saga::{Entry, LogError, NewSaga, RunMode, SagaId, State},
+    saga::{LogError, NewSaga, RunMode, SagaId, State},
     store::{NotBegun, Operation},
 };
 
@@ -72,10 +72,9 @@ impl Lab {
     /// The user's newest operations, the newest first.
     pub(crate) async fn reports(&self, user: &UserData) -> Result<Vec<OperationReport>, LabError> {
         let operations = self.database.operations_of(&user.id).await?;
-        let report = |(operation, journal): (Operation, Vec<Entry>)| {
-            Ok(OperationReport::of(&operation, &operation.saga()?, &journal))
-        };
-        operations.into_iter().map(report).collect()
+        let reports =
+            operations.iter().map(|(operation, saga, journal)| OperationReport::of(operation, saga, journal));
+        Ok(reports.collect())
     }
 
     /// An operation as its journal tells.

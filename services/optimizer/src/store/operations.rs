@@ -83,11 +83,12 @@ impl Database {
         Ok(Some((read(&saga)?, self.journal_of(id, 0).await?)))
     }
 
-    /// The newest operations of a user, the newest first, each with its journal.
+    /// The newest operations of a user, the newest first, each with what it began with and its journal. What cannot be read is left out: a
+    /// later version may have written it.
     pub(crate) async fn operations_of(
         &self,
         user_id: &str,
-    ) -> Result<Vec<(Operation, Vec<Entry>)>, StoreError> {
+    ) -> Result<Vec<(Operation, NewSaga, Vec<Entry>)>, StoreError> {
         const NEWEST: &str = "FROM sagas WHERE user_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2";
         let operations = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} {NEWEST}"));
         let operations = sqlx::query_as::<_, Operation>(operations).bind(user_id).bind(MAX_LISTED);
@@ -96,15 +97,22 @@ impl Database {
             "SELECT saga_id, entry FROM journal WHERE saga_id IN (SELECT id {NEWEST}) ORDER BY saga_id, seq"
         ));
         let entries = sqlx::query_as::<_, (String, String)>(entries).bind(user_id).bind(MAX_LISTED);
-        let mut journals: HashMap<String, Vec<Entry>> = HashMap::new();
+        let mut journals: HashMap<String, Vec<String>> = HashMap::new();
         for (id, entry) in self.store.read(entries.fetch_all(self.store.pool())).await? {
-            journals.entry(id).or_default().push(read(&entry)?);
+            journals.entry(id).or_default().push(entry);
         }
-        let with_journal = |operation: Operation| {
+        let mut readable = Vec::with_capacity(operations.len());
+        for operation in operations {
             let journal = journals.remove(&operation.id).unwrap_or_default();
-            (operation, journal)
-        };
-        Ok(operations.into_iter().map(with_journal).collect())
+            let journal: Result<Vec<Entry>, _> = journal.iter().map(|entry| read(entry)).collect();
+            match operation.saga().and_then(|saga| Ok((saga, journal?))) {
+                Ok((saga, journal)) => readable.push((operation, saga, journal)),
+                Err(error) => {
+                    tracing::error!(operation = operation.id, %error, "an operation cannot be told of");
+                }
+            }
+        }
+        Ok(readable)
     }
 
     /// Begins an operation in one of its user's accounts, who has fewer than so many under way.

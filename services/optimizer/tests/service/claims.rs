@@ -10,9 +10,12 @@ use store::Options;
 use testkit::Metrics;
 
 use crate::{
-    sagas::{LONG, begun},
-    world::User,
+    sagas::{LONG, begun, taken},
+    world::{OPERATIONS, User, World},
 };
+
+const SPOILT_SAGA: &str = "UPDATE sagas SET saga = '{' WHERE id = $1";
+const SPOILT_JOURNAL: &str = "UPDATE journal SET entry = '{}' WHERE saga_id = $1";
 
 fn owner() -> Owner {
     Owner("a test".to_owned())
@@ -34,6 +37,24 @@ store::test_on_both! {
         Ok(())
     }
 
+    async fn one_that_cannot_be_read_hides_no_other(database: TestDatabase) -> Result<()> {
+        let store = database.open(NAME, Options::default()).await?;
+        let another = Database::open(store.clone()).await?;
+        let mut taken_on = Vec::new();
+        for _ in 0..3 {
+            taken_on.push(taken(&another, User::Ada).await?.saga);
+        }
+        let world = World::start(&database).await?;
+        for (spoil, id) in [SPOILT_SAGA, SPOILT_JOURNAL].into_iter().zip(&taken_on) {
+            sqlx::query(spoil).bind(id.to_string()).execute(store.pool()).await?;
+        }
+        let listed = world.get(User::Ada, OPERATIONS).await?;
+        let listed = listed.json(200)?["operations"].as_array().context("a list")?;
+        let ids: Vec<_> = listed.iter().map(|operation| operation["operation_id"].clone()).collect();
+        assert_eq!(ids, [taken_on[2].to_string()]);
+        Ok(())
+    }
+
     async fn one_that_cannot_be_read_keeps_nobody_waiting(database: TestDatabase) -> Result<()> {
         let metrics = Metrics::of_this_thread();
         let store = database.open(NAME, Options::default()).await?;
@@ -41,8 +62,8 @@ store::test_on_both! {
         let [saga, journal, good] =
             [begun(&database, User::Ada).await?, begun(&database, User::Ada).await?, begun(&database, User::Ada).await?];
         for (spoil, id) in [
-            ("UPDATE sagas SET saga = '{' WHERE id = $1", saga.id),
-            ("UPDATE journal SET entry = '{}' WHERE saga_id = $1", journal.id),
+            (SPOILT_SAGA, saga.id),
+            (SPOILT_JOURNAL, journal.id),
         ] {
             sqlx::query(spoil).bind(id.to_string()).execute(store.pool()).await?;
         }
