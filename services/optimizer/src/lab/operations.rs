@@ -7,7 +7,7 @@ use super::{Lab, LabError, PipelineMode, parsed};
 use crate::{
     phases::{KUBERNETES, Subject, Target},
     report::OperationReport,
-    saga::{LogError, NewSaga, RunMode, SagaId, State},
+    saga::{Direction, Ending, LogError, NewSaga, RunMode, SagaId, State},
     store::{NotBegun, Operation},
 };
 
@@ -93,19 +93,28 @@ impl Lab {
         if operation.ended_at.is_some() {
             return Err(LabError::Conflict("the operation is over".to_owned()));
         }
-        self.way_back(&saga).await?;
+        self.can_be_cancelled(&saga).await?;
         self.database.request_cancel(&operation).await?;
-        // It has gone on meanwhile, perhaps too far.
-        self.way_back(&saga).await
+        // It has gone on meanwhile, perhaps too far; from here on it does not.
+        self.can_be_cancelled(&saga).await
     }
 
-    /// Whether there is a way back for an operation.
-    async fn way_back(&self, saga: &NewSaga) -> Result<(), LabError> {
+    /// Whether there is a way back for an operation, and it is not taken yet for another reason.
+    async fn can_be_cancelled(&self, saga: &NewSaga) -> Result<(), LabError> {
         let journal = self.database.journal_of(saga.id, 0).await?;
-        if State::of(saga, &journal).is_past_return() {
-            let why = "the old instance is being ended, or is: from here on the operation only goes forward";
-            return Err(LabError::Conflict(why.to_owned()));
+        let state = State::of(saga, &journal);
+        let is_cancelled = matches!(
+            state.direction(),
+            Direction::Back(Ending::Cancelled, _) | Direction::Ended(Ending::Cancelled, _)
+        );
+        if is_cancelled || state.can_be_cancelled() {
+            return Ok(());
         }
-        Ok(())
+        let why = if state.is_past_return() {
+            "the old instance is being ended, or is: from here on the operation only goes forward"
+        } else {
+            "the operation is being undone already, or over"
+        };
+        Err(LabError::Conflict(why.to_owned()))
     }
 }

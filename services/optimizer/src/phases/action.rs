@@ -90,10 +90,9 @@ impl Action {
         matches!(self, Self::AwaitNode | Self::AwaitVolumes { .. } | Self::Verify)
     }
 
-    /// Whether there is something to undo. Pods that have left come back by themselves, or do not have to; what is on the new node by then
-    /// has to leave it.
+    /// Whether there is something to undo. Pods that have left come back by themselves, or do not have to.
     pub fn can_be_undone(&self) -> bool {
-        matches!(self, Self::Launch(_) | Self::AwaitNode | Self::Attach { .. } | Self::Cordon { .. })
+        matches!(self, Self::Launch(_) | Self::Attach { .. } | Self::Cordon { .. })
     }
 
     /// What is there once it was done, or may have been, for a person. `bought`: the new instance.
@@ -105,6 +104,12 @@ impl Action {
             Self::Terminate { instance } => Some(format!("{instance} may be ended")),
             Self::AwaitNode | Self::Drain { .. } | Self::AwaitVolumes { .. } | Self::Verify => None,
         }
+    }
+
+    /// Whether it is not repeated before it is certain whether it was done: twice would be too much. AWS does not say whether a group is made smaller
+    /// once more by another call for an instance that it is ending.
+    pub fn is_awaited_before_repeated(&self) -> bool {
+        matches!(self, Self::Terminate { .. })
     }
 
     /// So long after it was done it is to be seen by everybody.
@@ -158,10 +163,11 @@ impl Action {
             Self::Launch(_) => scale_out::undo(changes, facts).await,
             Self::Attach { group } => attach::undo(changes, facts, group).await,
             Self::Cordon { node } => cordon::undo(changes, facts, node).await,
-            Self::AwaitNode => join::undo(changes, facts).await,
-            Self::Drain { .. } | Self::AwaitVolumes { .. } | Self::Terminate { .. } | Self::Verify => {
-                Ok(Seen::done("there is nothing to undo"))
-            }
+            Self::AwaitNode
+            | Self::Drain { .. }
+            | Self::AwaitVolumes { .. }
+            | Self::Terminate { .. }
+            | Self::Verify => Ok(Seen::done("there is nothing to undo")),
         }
     }
 }

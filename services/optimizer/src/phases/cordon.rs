@@ -4,9 +4,7 @@ use super::{ActError, Action, Facts, Outcome, Plan, PlanError, Seen, join};
 use crate::reach::{Changes, ReachError, Reads};
 
 pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError> {
-    if let Some(trouble) = join::trouble(reads, facts).await? {
-        return Err(PlanError::failed(trouble));
-    }
+    join::insist(reads, facts).await?;
     let found = reads.cluster.node_of(&facts.target.instance_id).await?;
     let node = found.ok_or_else(|| PlanError::failed("the old node is gone"))?;
     Ok(if node.is_cordoned {

@@ -1,9 +1,7 @@
 //! Waiting until what was bought is a node that takes work.
 
-use tokio_util::sync::CancellationToken;
-
-use super::{Action, Facts, Outcome, Plan, Seen, drain};
-use crate::reach::{Changes, Drained, ReachError, Reads};
+use super::{Action, Facts, Outcome, Plan, PlanError, Seen};
+use crate::reach::{ReachError, Reads};
 
 pub(super) fn plan() -> Plan {
     Plan {
@@ -32,41 +30,25 @@ pub(super) async fn observe(reads: &Reads, facts: &Facts) -> Result<Seen, ReachE
     })
 }
 
-/// Has what has come to the new node meanwhile leave it again: it is ended next.
-pub(super) async fn undo(changes: &Changes, facts: &Facts) -> Result<Seen, ReachError> {
-    let Some(id) = &facts.launched else { return Ok(Seen::done("nothing was bought")) };
-    let Some(node) = changes.cluster.node_of(id).await? else {
-        return Ok(Seen::done(format!("{id} is no node of the cluster")));
-    };
-    if !node.is_cordoned {
-        changes.cluster.cordon(&node.name).await?;
+/// Whether the new node still takes work; also when none was bought, as in shadow mode.
+pub(super) async fn still(reads: &Reads, facts: &Facts) -> Result<Seen, ReachError> {
+    if facts.launched.is_none() {
+        return Ok(Seen::done("nothing was bought"));
     }
-    // It was cancelled already, if it was: this has to be done all the same.
-    let cancel = CancellationToken::new();
-    let why = match changes.cluster.drain(&node.name, drain::DEADLINE, &cancel).await? {
-        Drained::Empty(evicted) => {
-            return Ok(Seen::done(format!("{evicted} pods have left node {}", node.name)));
-        }
-        Drained::Not(why) => why,
-    };
-    // Nobody ends pods on a node that does not answer: it would be waited for as long as it costs money.
-    let is_ready = changes.cluster.node_of(id).await?.is_some_and(|node| node.is_ready);
-    Ok(if is_ready {
-        Seen::NotYet(format!("node {} is not drained: {why}", node.name))
-    } else {
-        Seen::done(format!("node {} is not Ready, and is not waited for: {why}", node.name))
+    let trouble = |why| format!("the new node does not take work any more: {why}");
+    Ok(match observe(reads, facts).await? {
+        done @ Seen::Done(..) => done,
+        Seen::NotYet(why) => Seen::NotYet(trouble(why)),
+        Seen::Failed(why) => Seen::Failed(trouble(why)),
     })
 }
 
-/// Why the new node does not take work any more; `None` when it does, or when none was bought, as in shadow mode.
-pub(super) async fn trouble(reads: &Reads, facts: &Facts) -> Result<Option<String>, ReachError> {
-    if facts.launched.is_none() {
-        return Ok(None);
+/// Has nothing decided while the new node does not take work. It may be for a moment, such as when a DaemonSet's pod starts anew: that is waited
+/// for.
+pub(super) async fn insist(reads: &Reads, facts: &Facts) -> Result<(), PlanError> {
+    match still(reads, facts).await? {
+        Seen::Done(..) => Ok(()),
+        Seen::NotYet(why) => Err(PlanError::Unreadable(why)),
+        Seen::Failed(why) => Err(PlanError::failed(why)),
     }
-    Ok(match observe(reads, facts).await? {
-        Seen::Done(..) => None,
-        Seen::NotYet(why) | Seen::Failed(why) => {
-            Some(format!("the new node does not take work any more: {why}"))
-        }
-    })
 }

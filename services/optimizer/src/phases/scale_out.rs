@@ -1,6 +1,7 @@
 //! Buying what replaces an instance.
 
 mod choose;
+mod left;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -136,6 +137,9 @@ pub(super) async fn undo(changes: &Changes, facts: &Facts) -> Result<Seen, Reach
         return Ok(Seen::done("nothing is left of what was bought"));
     }
     for id in &ours {
+        if let Some(why) = left::stays(changes, id).await? {
+            return Ok(Seen::NotYet(why));
+        }
         changes.cloud.terminate(id).await?;
     }
     Ok(Seen::NotYet(format!("{} is given back", ours[0])))

@@ -8,45 +8,39 @@ use crate::reach::{Changes, ReachError, Reads};
 
 /// Looks once more: whatever was seen before may have changed.
 pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError> {
-    let node = facts.found_node()?;
+    join::insist(reads, facts).await?;
     let instance = facts.target.instance_id.clone();
-    let ready_nodes = reads.cluster.ready_nodes().await?;
-    let pods_left = reads.cluster.forecast(node).await?.to_evict;
+    let (ready_nodes, pods_left) = counts(reads, facts.found_node()?).await?;
     let numbers = json!({
         "pods_left": pods_left,
         "ready_nodes": ready_nodes,
         "ready_nodes_at_first": facts.ready_nodes,
     });
-    if let Some(trouble) = trouble(reads, facts, ready_nodes, pods_left).await? {
-        return Err(PlanError::Failed(trouble, numbers));
+    if let Some(harm) = harm(facts, ready_nodes, pods_left) {
+        return Err(PlanError::Failed(harm, numbers));
     }
     let why = format!("{instance} is ended through its group, which is to have one fewer");
     Ok(Plan { why, numbers, action: Some(Action::Terminate { instance }), ..Plan::default() })
 }
 
+/// How many nodes are Ready, and how many pods are on the old one that can run elsewhere.
+async fn counts(reads: &Reads, node: &str) -> Result<(usize, usize), ReachError> {
+    Ok((reads.cluster.ready_nodes().await?, reads.cluster.forecast(node).await?.to_evict))
+}
+
 /// Why it would do harm to end the old instance; `None` when it does not. In shadow mode nothing has been bought, and nothing has left.
-async fn trouble(
-    reads: &Reads,
-    facts: &Facts,
-    ready_nodes: usize,
-    pods_left: usize,
-) -> Result<Option<String>, ReachError> {
-    if facts.launched.is_none() {
-        return Ok(None);
-    }
-    if let Some(trouble) = join::trouble(reads, facts).await? {
-        return Ok(Some(trouble));
-    }
+fn harm(facts: &Facts, ready_nodes: usize, pods_left: usize) -> Option<String> {
+    facts.launched.as_ref()?;
     if pods_left > 0 {
         let node = facts.node.as_deref().unwrap_or_default();
-        return Ok(Some(format!("{pods_left} pods are on node {node} again")));
+        return Some(format!("{pods_left} pods are on node {node} again"));
     }
     let at_first = facts.ready_nodes;
-    Ok((ready_nodes <= at_first).then(|| {
+    (ready_nodes <= at_first).then(|| {
         format!(
             "{ready_nodes} nodes are Ready: without the old one there would be fewer than the {at_first} at first"
         )
-    }))
+    })
 }
 
 /// Looks again: since it was decided, another process may have carried on, and the new node may be gone.
@@ -66,11 +60,12 @@ pub(super) async fn act(
     if is_ending().await? {
         return Ok(Outcome::Nothing);
     }
-    let ready_nodes = reads.cluster.ready_nodes().await?;
-    let node = facts.node.as_deref().unwrap_or_default();
-    let pods_left = reads.cluster.forecast(node).await?.to_evict;
-    if let Some(trouble) = trouble(&reads, facts, ready_nodes, pods_left).await? {
-        return Err(ActError::Failed(trouble));
+    if let Seen::NotYet(why) | Seen::Failed(why) = join::still(&reads, facts).await? {
+        return Err(ActError::Failed(why));
+    }
+    let (ready_nodes, pods_left) = counts(&reads, facts.node.as_deref().unwrap_or_default()).await?;
+    if let Some(harm) = harm(facts, ready_nodes, pods_left) {
+        return Err(ActError::Failed(harm));
     }
     match changes.cloud.terminate_in_group(instance).await {
         Ok(()) => Ok(Outcome::Nothing),

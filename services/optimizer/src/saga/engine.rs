@@ -6,7 +6,7 @@ mod waits;
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use contracts::Timestamp;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -31,6 +31,8 @@ pub struct Engine {
     pause: Duration,
     /// What was said last of the wait.
     waits: Waits,
+    /// Since when it is carried on under this lease: while nobody did so, nothing could be waited for.
+    claimed_at: Timestamp,
     /// Since when a call may be on its way of which nobody has heard.
     unheard_since: Option<Instant>,
     /// Ends a wait that need not be waited for.
@@ -48,6 +50,7 @@ impl Engine {
     pub fn new(log: Arc<dyn Log>, timing: Timing, reach: Reach, claimed: &Claimed) -> Result<Self, NotLive> {
         let reach = reach.of(claimed.saga.mode)?;
         let state = State::of(&claimed.saga, &claimed.journal);
+        let claimed_at = log.now();
         // Of what the process before has sent, nobody here has heard.
         let unheard_since = (claimed.lease.epoch > 1).then(Instant::now);
         Ok(Self {
@@ -58,6 +61,7 @@ impl Engine {
             state,
             pause: timing.first_pause,
             waits: Waits::default(),
+            claimed_at,
             unheard_since,
             cancel: CancellationToken::new(),
         })
@@ -103,15 +107,17 @@ impl Engine {
             Next::Nothing => return Ok(ControlFlow::Break(())),
             Next::End(ending, why) => self.write(Event::Ended { ending, why }).await?,
             Next::Undo(phase, action, since) => self.undo(phase, &action, since).await?,
-            _ if self.cancel.is_cancelled() && self.state.can_be_cancelled() => {
-                let phase = self.state.phase().unwrap_or(Phase::Verify);
-                self.abandon(phase, Ending::Cancelled, "it was cancelled".to_owned()).await?;
-            }
+            _ if self.cancel.is_cancelled() && self.state.can_be_cancelled() => self.heed_cancel().await?,
             Next::Plan(phase) => self.plan(phase).await?,
             Next::Act(phase, action) => self.act(phase, &action).await?,
             Next::Observe(phase, action) => self.observe(phase, &action).await?,
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    async fn heed_cancel(&mut self) -> Result<(), Stopped> {
+        let phase = self.state.phase().unwrap_or(Phase::Verify);
+        self.abandon(phase, Ending::Cancelled, "it was cancelled".to_owned()).await
     }
 
     async fn plan(&mut self, phase: Phase) -> Result<(), Stopped> {
@@ -127,6 +133,8 @@ impl Engine {
                         let why = format!("another operation works on {subject}: {by}");
                         self.abandon(phase, Ending::Failed, why).await
                     }
+                    // It is heard here before the renewal tells it.
+                    Err(LogError::Cancelled) => self.heed_cancel().await,
                     written => written,
                 }
             }
@@ -149,6 +157,9 @@ impl Engine {
             return self.abandon(phase, Ending::Failed, why).await;
         };
         let patience = self.patience(matches!(action, Action::Drain { .. }));
+        if action.is_awaited_before_repeated() {
+            self.hear().await;
+        }
         // What is read or answered now says nothing of a call that arrives after that.
         let is_unheard = self.is_unheard();
         let acting = action.act(changes, self.state.facts(), &self.cancel);
@@ -165,7 +176,9 @@ impl Engine {
                 self.wait(phase, why).await
             }
             // It was told to stop, and has stopped.
-            Err(ActError::Refused(why) | ActError::Failed(why)) if self.cancel.is_cancelled() => {
+            Err(ActError::Refused(why) | ActError::Failed(why))
+                if self.cancel.is_cancelled() && self.state.can_be_cancelled() =>
+            {
                 self.abandon(phase, Ending::Cancelled, format!("it was cancelled: {why}")).await
             }
             Err(ActError::Refused(why)) => self.write(Event::Refused { phase, why }).await,
@@ -193,7 +206,8 @@ impl Engine {
         let shown = since.plus(self.timing.call + action.shows_within());
         let left = u64::try_from(shown.millis_since(self.log.now())).unwrap_or_default();
         sleep(Duration::from_millis(left)).await;
-        let patience = self.patience(matches!(action, Action::AwaitNode));
+        // What was bought may have to be drained before.
+        let patience = self.patience(matches!(action, Action::Launch(_)));
         match within(patience, action.undo(changes, self.state.facts())).await {
             Ok(Seen::Done(why, _)) => self.write(Event::Undone { phase, why }).await,
             Ok(Seen::NotYet(why) | Seen::Failed(why)) => self.wait(phase, why).await,
@@ -211,8 +225,21 @@ impl Engine {
         self.unheard_since.is_some_and(|since| since.elapsed() < self.timing.call)
     }
 
+    /// Waits until nothing is on its way any more: what there is to be seen of it is there.
+    async fn hear(&self) {
+        if let Some(since) = self.unheard_since {
+            sleep_until(since + self.timing.call).await;
+        }
+    }
+
     async fn abandon(&mut self, phase: Phase, ending: Ending, why: String) -> Result<(), Stopped> {
         self.write(Event::Abandoned { phase, ending, why, numbers: serde_json::Value::Null }).await
+    }
+
+    /// For how long it has been waited for what comes next, not counting what was before this lease.
+    fn has_waited(&self) -> Duration {
+        let since = self.state.waits_since().map_or(self.claimed_at, |since| since.max(self.claimed_at));
+        Duration::from_millis(u64::try_from(self.log.now().millis_since(since)).unwrap_or_default())
     }
 
     /// Leaves everything as it is, and tells what that is.
@@ -229,8 +256,7 @@ impl Engine {
         let ends_old = phase.is_point_of_no_return() && *self.state.stage() != Stage::Fresh;
         let persists = ends_old || matches!(self.state.direction(), Direction::Back(..));
         let longest = if persists { self.timing.give_up } else { phase.deadline() };
-        let took = self.state.waits_since().map_or(0, |since| self.log.now().millis_since(since));
-        if u128::try_from(took).unwrap_or_default() > longest.as_millis() {
+        if self.has_waited() > longest {
             if persists {
                 return self.give_up(phase, &why).await;
             }
@@ -271,7 +297,7 @@ impl Engine {
                     tracing::warn!(saga = %self.lease.saga, %error, "the journal cannot be written");
                     sleep(self.timing.first_pause).await;
                 }
-                Err(error @ (LogError::Fenced | LogError::Taken { .. })) => return Err(error),
+                Err(error) => return Err(error),
             }
         }
         self.state.apply(&entry);

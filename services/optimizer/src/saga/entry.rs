@@ -168,6 +168,13 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether there is no way back once it is written.
+    pub fn is_point_of_no_return(&self) -> bool {
+        matches!(self, Self::Planned { phase, action: Some(_), .. } if phase.is_point_of_no_return())
+    }
+}
+
 /// How a saga ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -54,6 +54,9 @@ pub enum LogError {
         /// Which.
         by: SagaId,
     },
+    /// The saga is to be cancelled, and this would be the point of no return.
+    #[error("the operation is to be cancelled")]
+    Cancelled,
     /// The database cannot be used now. Whether something was written is not known; writing it again is harmless.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -83,10 +86,11 @@ pub trait Log: Send + Sync {
     /// [`LogError::Fenced`].
     async fn renew(&self, lease: Lease, duration: Duration) -> Result<bool, LogError>;
 
-    /// Writes an entry, and takes what it says for this saga alone. With [`Event::Ended`](super::Event::Ended) everything is let go.
+    /// Writes an entry, and takes what it says for this saga alone. With [`Event::Ended`](super::Event::Ended) everything is let go. One after which
+    /// there is no way back is not written when the saga is to be cancelled: whoever has cancelled it before was promised that.
     ///
     /// # Errors
-    /// [`LogError::Fenced`] and [`LogError::Taken`], and nothing is written.
+    /// [`LogError::Fenced`], [`LogError::Taken`] and [`LogError::Cancelled`], and nothing is written.
     async fn append(&self, lease: Lease, entry: &Entry) -> Result<(), LogError>;
 
     /// Lets the lease go, so that another process can carry on at once.

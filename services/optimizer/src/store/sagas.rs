@@ -99,7 +99,7 @@ impl Database {
 
     async fn append_entry(&self, lease: Lease, entry: &Entry) -> Result<(), LogError> {
         let mut transaction = self.store.begin().await?;
-        hold(&mut transaction, lease).await?;
+        let is_cancelled = hold(&mut transaction, lease).await?;
         if !insert(&mut transaction, lease.saga, entry).await? {
             // It was written, and the answer was lost; or it is not ours to write.
             let there =
@@ -110,6 +110,9 @@ impl Database {
                     .await
                     .map_err(StoreError::from)?;
             return if there == written(entry) { Ok(()) } else { Err(LogError::Fenced) };
+        }
+        if is_cancelled && entry.event.is_point_of_no_return() {
+            return Err(LogError::Cancelled);
         }
         match &entry.event {
             Event::Planned { subjects, .. } => take(&mut transaction, lease.saga, subjects).await?,
@@ -141,15 +144,19 @@ impl Database {
     }
 }
 
-/// Sees that the lease is still this one, and keeps it so until the end of the transaction.
-async fn hold(connection: &mut AnyConnection, lease: Lease) -> Result<(), LogError> {
-    let held = sqlx::query("UPDATE sagas SET epoch = epoch WHERE id = $1 AND epoch = $2")
-        .bind(lease.saga.to_string())
-        .bind(lease.epoch)
-        .execute(connection)
-        .await
-        .map_err(StoreError::from)?;
-    if held.rows_affected() == 0 { Err(LogError::Fenced) } else { Ok(()) }
+/// Sees that the lease is still this one, and keeps it so until the end of the transaction, as well as whether the saga is to be cancelled, which it
+/// answers.
+async fn hold(connection: &mut AnyConnection, lease: Lease) -> Result<bool, LogError> {
+    let held = sqlx::query_scalar::<_, i64>(
+        "UPDATE sagas SET epoch = epoch WHERE id = $1 AND epoch = $2 \
+         RETURNING CAST(CASE WHEN cancel_requested_at IS NULL THEN 0 ELSE 1 END AS BIGINT)",
+    )
+    .bind(lease.saga.to_string())
+    .bind(lease.epoch)
+    .fetch_optional(connection)
+    .await
+    .map_err(StoreError::from)?;
+    held.map(|cancel| cancel == 1).ok_or(LogError::Fenced)
 }
 
 /// Whether the place in the journal was free.

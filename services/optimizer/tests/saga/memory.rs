@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use contracts::Timestamp;
 use optimizer::{
     phases::{Action, Subject},
-    saga::{Claimed, Entry, Event, Lease, Log, LogError, NewSaga, Owner, RunMode, SagaId},
+    saga::{Claimed, Entry, Event, Lease, Log, LogError, NewSaga, Owner, RunMode, SagaId, State},
 };
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ pub(crate) const BEGINNING: i64 = 1_790_000_000_000;
 pub(crate) struct MemoryLog {
     began: Instant,
     sagas: Mutex<BTreeMap<SagaId, Row>>,
-    /// Whether two sagas may have the same.
+    /// Whether two sagas may have the same, and one that is cancelled passes the point of no return.
     is_lax: bool,
 }
 
@@ -42,6 +42,8 @@ struct Row {
     released: BTreeSet<i64>,
     lease_until: Timestamp,
     is_cancelled: bool,
+    /// Whether whoever cancelled it was promised that the old instance stays.
+    is_promised: bool,
     is_over: bool,
     /// When it has taken something for itself alone, and when it has let it go.
     held: (Option<Instant>, Option<Instant>),
@@ -58,7 +60,7 @@ impl MemoryLog {
         Self { began: Instant::now(), sagas: Mutex::default(), is_lax: false }
     }
 
-    /// One in which two sagas may have the same.
+    /// One in which two sagas may have the same, and one that is cancelled passes the point of no return.
     pub(crate) fn lax() -> Self {
         Self { is_lax: true, ..Self::new() }
     }
@@ -119,7 +121,15 @@ impl MemoryLog {
     }
 
     pub(crate) fn cancel(&self, id: SagaId) {
-        self.rows().get_mut(&id).unwrap().is_cancelled = true;
+        let mut rows = self.rows();
+        let row = rows.get_mut(&id).unwrap();
+        row.is_cancelled = true;
+        row.is_promised |= State::of(&row.saga, &row.journal).can_be_cancelled();
+    }
+
+    /// Whether it was cancelled while there was a way back.
+    pub(crate) fn is_promised(&self, id: SagaId) -> bool {
+        self.rows()[&id].is_promised
     }
 }
 
@@ -166,6 +176,7 @@ impl Log for MemoryLog {
             released: BTreeSet::new(),
             lease_until: now,
             is_cancelled: false,
+            is_promised: false,
             is_over: false,
             held: (None, None),
         };
@@ -201,6 +212,9 @@ impl Log for MemoryLog {
         }
         if row.epoch != lease.epoch || row.is_over {
             return Err(LogError::Fenced);
+        }
+        if row.is_cancelled && !self.is_lax && entry.event.is_point_of_no_return() {
+            return Err(LogError::Cancelled);
         }
         if let Event::Planned { subjects, .. } = &entry.event {
             self.take(&mut rows, lease.saga, subjects)?;

@@ -1,8 +1,14 @@
 //! A cluster, as far as a replaced node can tell.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use cloud::InstanceId;
+use tokio::time::Instant;
+
+/// What comes and goes by itself, as the pods of a cron job do.
+pub(super) const JOB: &str = "cron";
+/// So long it takes.
+const JOB_TAKES: Duration = Duration::from_secs(90);
 
 /// A cluster of nodes and pods.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +37,8 @@ pub(super) struct ModelPod {
     pub(super) app: &'static str,
     pub(super) node: String,
     pub(super) is_ready: bool,
+    /// Since when it is there.
+    pub(super) since: Instant,
 }
 
 impl ModelNode {
@@ -76,8 +84,20 @@ impl Cluster {
         let node = counts.min_by_key(|(name, _)| (self.pods_on(name).len(), (*name).clone()))?.0.clone();
         let name = format!("{app}-{}", self.next_pod);
         self.next_pod += 1;
-        self.pods.insert(name.clone(), ModelPod { app, node, is_ready });
+        self.pods.insert(name.clone(), ModelPod { app, node, is_ready, since: Instant::now() });
         Some(name)
+    }
+
+    /// Starts a job, and lets those end that have had their time.
+    pub(super) fn begin_job(&mut self) {
+        self.pods.retain(|_, pod| pod.app != JOB || pod.since.elapsed() < JOB_TAKES);
+        self.place(JOB, true);
+    }
+
+    /// As it would be without any job.
+    pub(super) fn forget_jobs(&mut self) {
+        self.pods.retain(|_, pod| pod.app != JOB);
+        self.next_pod = 0;
     }
 
     /// Evicts a pod if its budget allows it, and tells which pod takes its place.
@@ -92,6 +112,7 @@ impl Cluster {
         if let Some(node) = self.nodes.get_mut(&node) {
             node.volumes += 1;
         }
-        self.place(app, false)
+        // A job is not begun again.
+        if app == JOB { Some(name.to_owned()) } else { self.place(app, false) }
     }
 }

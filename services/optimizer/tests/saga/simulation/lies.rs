@@ -31,6 +31,8 @@ pub(super) enum Lie {
     ShadowIsLive,
     /// A saga is to be cancelled that nobody has cancelled.
     IsCancelled,
+    /// One that is cancelled passes the point of no return, and is not told of it.
+    CancelIsUnheard,
 }
 
 /// Each lie, and what the law that it breaks says.
@@ -48,5 +50,6 @@ pub(super) const LIES: &[(Lie, &str)] = &[
     (Lie::LeaseIsKept, "after another process has taken the saga over"),
     (Lie::NothingIsTaken, "had the group at the same time"),
     (Lie::IsCancelled, "nobody has asked for it"),
+    (Lie::CancelIsUnheard, "was cancelled in time"),
     (Lie::ShadowIsLive, "a saga in shadow mode has changed"),
 ];

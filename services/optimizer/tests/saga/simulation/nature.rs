@@ -10,6 +10,9 @@ use super::{
     world::{Everything, World},
 };
 
+/// So often a job is begun.
+const JOBS_EVERY: Duration = Duration::from_secs(10);
+
 fn is_over(all: &Everything, id: &InstanceId) -> bool {
     all.cloud.instances().find(|instance| instance.id == *id).is_none_or(|instance| instance.state.is_over())
 }
@@ -107,4 +110,12 @@ pub(super) async fn detaches(world: World, node: String) {
             node.volumes = node.volumes.saturating_sub(1);
         }
     });
+}
+
+/// Jobs are begun all the time, and come to the nodes that have the least to do, such as a new one.
+pub(super) async fn works(world: World) {
+    loop {
+        sleep(JOBS_EVERY).await;
+        world.change(|all, _| all.cluster.begin_job());
+    }
 }

@@ -16,7 +16,9 @@ use super::{
     case::{Cancel, Case, Companion},
     chaos::{Chaos, Counted},
     cluster::Cluster,
-    laws, nature,
+    laws,
+    lies::Lie,
+    nature,
     process::Process,
     story::Story,
     world::{Everything, World},
@@ -57,7 +59,7 @@ async fn simulate(case: Arc<Case>) -> Told {
     let chaos = Arc::new(Chaos::new(&case, timing.call));
     story.tell(format!("{case:?}"));
     let world = begin::world(&case, chaos.clone(), story.clone(), began);
-    let lax = case.lie == Some(super::lies::Lie::NothingIsTaken);
+    let lax = matches!(case.lie, Some(Lie::NothingIsTaken | Lie::CancelIsUnheard));
     let log = Arc::new(if lax { MemoryLog::lax() } else { MemoryLog::new() });
     let sagas = begin::sagas(&case, &world);
     let before = world.read(|all, _| seen(all));
@@ -66,6 +68,7 @@ async fn simulate(case: Arc<Case>) -> Told {
     for name in ["first", "second"] {
         tokio::spawn(Process::new(name, world.clone(), log.clone()).live(timing));
     }
+    tokio::spawn(nature::works(world.clone()));
     let mut begun = vec![sagas[0].clone()];
     let mut refused = Vec::new();
     match case.cancel {
@@ -129,6 +132,7 @@ fn tell(world: &World, log: &MemoryLog, begun: &[NewSaga], refused: Vec<String>,
     if broken.is_empty() {
         broken = world.read(|all, _| laws::in_the_end(all, world, &sagas));
         broken.extend(laws::in_turns(&held));
+        broken.extend(sagas.iter().find_map(|written| laws::promised(log, written)));
         let is_shadow = begun.iter().all(|saga| saga.mode == RunMode::Shadow);
         if is_shadow && *before != world.read(|all, _| seen(all)) {
             broken.push("something has changed though there were only sagas in shadow mode".to_owned());
@@ -150,11 +154,12 @@ fn tell(world: &World, log: &MemoryLog, begun: &[NewSaga], refused: Vec<String>,
     Told { endings, broken, places, took: world.story.elapsed(), story: world.story.take() }
 }
 
-/// What a saga in shadow mode must leave as it is.
+/// What a saga in shadow mode must leave as it is. Jobs come and go by themselves.
 type Seen = (Vec<cloud::Instance>, Vec<cloud::Group>, Cluster);
 
 fn seen(all: &Everything) -> Seen {
     let mut cluster = all.cluster.clone();
+    cluster.forget_jobs();
     for node in cluster.nodes.values_mut() {
         node.version = 0;
     }

@@ -9,7 +9,13 @@ use cloud::InstanceId;
 use sim::cloud::{Event, EventKind, World as Cloud};
 use tokio::{sync::Notify, time::Instant};
 
-use super::{case::Case, chaos::Chaos, cluster::Cluster, laws, nature, story::Story};
+use super::{
+    case::Case,
+    chaos::Chaos,
+    cluster::{Cluster, JOB},
+    laws, nature,
+    story::Story,
+};
 use crate::memory::BEGINNING;
 
 /// What there is.
@@ -134,16 +140,17 @@ impl World {
             EventKind::ShuttingDown => {
                 self.story.tell(format!("{} shuts down", event.id));
                 let pods = all.cluster.pods_on(&node);
-                let is_alive = all.cluster.nodes.get(&node).is_some_and(|node| node.is_ready);
-                if is_alive && !pods.is_empty() && !all.taken.contains(&event.id) {
-                    self.note(all, format!("{} was ended with pods on it: {pods:?}", event.id));
+                if let Some(law) = laws::ended_with(all, &event.id, &node) {
+                    self.note(all, law);
                 }
                 if let Some(node) = all.cluster.nodes.get_mut(&node) {
                     node.is_ready = false;
                 }
                 for pod in pods {
                     let app = all.cluster.pods.remove(&pod).unwrap().app;
-                    all.cluster.place(app, true);
+                    if app != JOB {
+                        all.cluster.place(app, true);
+                    }
                 }
             }
             EventKind::Terminated => {

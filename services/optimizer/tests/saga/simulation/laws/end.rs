@@ -9,10 +9,13 @@ use optimizer::{
 };
 use tokio::time::Instant;
 
-use crate::simulation::{
-    case::Cancel,
-    cluster::Cluster,
-    world::{Everything, Setting, World},
+use crate::{
+    memory::MemoryLog,
+    simulation::{
+        case::Cancel,
+        cluster::Cluster,
+        world::{Everything, Setting, World},
+    },
 };
 
 /// A saga and its journal.
@@ -173,6 +176,13 @@ fn shadow(broken: &mut Vec<String>, ending: Ending, journal: &[Entry]) {
     if ending == Ending::Succeeded && rehearsed != KUBERNETES {
         broken.push(format!("in shadow mode only these were rehearsed: {rehearsed:?}"));
     }
+}
+
+/// Once it was answered that a saga is cancelled, the old instance stays.
+pub(in crate::simulation) fn promised(log: &MemoryLog, (saga, journal): &Written) -> Option<String> {
+    let ends_old = journal.iter().any(|entry| entry.event.is_point_of_no_return());
+    let is_broken = log.is_promised(saga.id) && ends_old;
+    is_broken.then(|| "a saga was cancelled in time, and the old instance was ended".to_owned())
 }
 
 /// Two sagas have the group one after the other: what they had, from when until when.

@@ -74,7 +74,8 @@ impl Log for Journal {
         if self.0.world.case.lie == Some(Lie::IsCancelled) {
             return Ok(true);
         }
-        self.write("a lease", self.0.log.renew(lease, duration)).await
+        let renewed = self.write("a lease", self.0.log.renew(lease, duration)).await;
+        if self.0.world.case.lie == Some(Lie::CancelIsUnheard) { renewed.map(|_| false) } else { renewed }
     }
 
     async fn append(&self, lease: Lease, entry: &Entry) -> Result<(), LogError> {
@@ -93,8 +94,6 @@ impl Log for Journal {
                 {
                     world.story.tell("the user cancels");
                     log.cancel(lease.saga);
-                    // So long that it is heard before the next entry.
-                    sleep(Duration::from_secs(6)).await;
                 }
             }
             Ok(())
