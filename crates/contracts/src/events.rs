@@ -114,7 +114,7 @@ pub enum EventType {
     /// `failed`.
     OperationEnded,
     /// `{account_id, instance_id, operation_id, simulated?, removed_after}`: an operation has bought an instance that nobody owns any more. It is
-    /// ended after that time.
+    /// ended after that time; `null` where it may have replaced another, and so stays.
     InstanceOrphaned,
     /// `{account_id, instance_id, operation_id, simulated?}`: such an instance is ended.
     InstanceReaped,

@@ -26,6 +26,7 @@ use crate::reach::{ReachError, Reads};
 
 pub use action::{ActError, Action, Seen};
 pub use facts::{Facts, Outcome, SeenGroup, Target};
+pub(crate) use scale_out::stays;
 pub use scale_out::{Considered, SAGA_TAG};
 
 /// A step of a pipeline.

@@ -2,10 +2,11 @@
 //!
 //! An operation that fails gives back what it bought, so there should be none; they cost money all the same if there are. An instance is
 //! an orphan when it carries our tag, is in no group, and was launched while the operation went on that the tag names, which is over and
-//! has not put it to use: what became of a replacement later is its user's decision. It is told of at once, and ended after a grace time. One whose operation is not known
+//! has not put it to use: what became of a replacement later is its user's decision. It is told of at once, and ended after a grace time,
+//! when its pods have left it if it is a node by now. One whose operation is not known
 //! here may be that of another installation: it is left alone, and told of in the log.
 
-use std::{convert::Infallible, time::Duration};
+use std::{collections::HashSet, convert::Infallible, time::Duration};
 
 use cloud::{CloudChanges, Instance};
 use contracts::events::{Event, EventType};
@@ -18,8 +19,9 @@ use uuid::Uuid;
 
 use crate::{
     clouds::{Clouds, NoSuchCloud},
-    phases::SAGA_TAG,
-    saga::{Direction, Ending, Entry, Event as Written, NewSaga, State},
+    phases::{SAGA_TAG, stays},
+    reach::ReachError,
+    saga::{Direction, Ending, Entry, Event as Written, NewSaga, Reach, RunMode, State},
     store::{Account, Database, marked},
 };
 
@@ -34,6 +36,9 @@ const AT_ONCE: usize = 8;
 /// So long that may take of one, and less than from one time to the next: then a replica that looks keeps its turn.
 const PATIENCE: Duration = Duration::from_secs(45);
 
+/// So long it is waited for pods to leave an orphan each time.
+const DRAINS: Duration = Duration::from_secs(20);
+
 /// Looks through all accounts.
 pub(crate) struct Reaper {
     pub(crate) database: Database,
@@ -42,8 +47,18 @@ pub(crate) struct Reaper {
     pub(crate) grace: Duration,
 }
 
+/// What an operation has left behind.
+struct Left {
+    /// The operation.
+    saga: NewSaga,
+    /// Whether the instance may have replaced the old one, which was to be ended when the operation was given up: then it is its user's to see to.
+    has_replaced: bool,
+}
+
 #[derive(Debug, Error)]
 enum ReapError {
+    #[error(transparent)]
+    Reach(#[from] ReachError),
     #[error(transparent)]
     Cloud(#[from] cloud::CloudError),
     #[error(transparent)]
@@ -94,12 +109,16 @@ impl Reaper {
 
     async fn look(&self, account: &Account) -> Result<(), ReapError> {
         let cloud = self.clouds.enter(account)?.cloud;
-        for instance in cloud.instances_tagged(SAGA_TAG).await? {
-            // One that cannot be ended keeps no other from it.
-            if let Err(error) = self.look_at(account, cloud.as_ref(), &instance).await {
-                tracing::warn!(%error, account = account.id, instance = %instance.id, "cannot see to what may be an orphan");
-            }
-        }
+        let known = &self.database.orphans_of(&account.id).await?;
+        let cloud = cloud.as_ref();
+        stream::iter(cloud.instances_tagged(SAGA_TAG).await?)
+            .for_each_concurrent(AT_ONCE, |instance| async move {
+                // One that cannot be ended keeps no other from it.
+                if let Err(error) = self.look_at(account, cloud, &instance, known).await {
+                    tracing::warn!(%error, account = account.id, instance = %instance.id, "cannot see to what may be an orphan");
+                }
+            })
+            .await;
         Ok(())
     }
 
@@ -108,47 +127,70 @@ impl Reaper {
         account: &Account,
         cloud: &dyn CloudChanges,
         instance: &Instance,
+        known: &HashSet<String>,
     ) -> Result<(), ReapError> {
         if instance.state.is_over() {
             return Ok(());
         }
-        let owner = if instance.group.is_some() { None } else { self.owner(account, instance).await? };
-        let Some(saga) = owner else {
-            // Should it be left behind later, its time begins anew.
-            return Ok(self.database.forget_orphan(&account.id, instance.id.as_str()).await?);
+        let left = if instance.group.is_some() { None } else { self.left(account, instance).await? };
+        let Some(Left { saga, has_replaced }) = left else {
+            if known.contains(instance.id.as_str()) {
+                // Should it be left behind later, its time begins anew.
+                self.database.forget_orphan(&account.id, instance.id.as_str()).await?;
+            }
+            return Ok(());
         };
-        if self.has_had_its_time(account, instance, &saga).await? {
-            cloud.terminate(&instance.id).await?;
+        let has_had_its_time = self.has_had_its_time(account, instance, &saga, has_replaced).await?;
+        if has_replaced || !has_had_its_time || !self.is_empty(account, instance, &saga).await? {
+            return Ok(());
+        }
+        cloud.terminate(&instance.id).await?;
+        let event = self.event(EventType::InstanceReaped, account, instance, &saga, json!({}));
+        if self.database.note_removal(&account.id, instance.id.as_str(), &event).await? {
             metrics::counter!("orphans_removed_total").increment(1);
             tracing::warn!(account = account.id, instance = %instance.id, operation = %saga.id, "an orphan was ended");
-            let event = self.event(EventType::InstanceReaped, account, instance, &saga, json!({}));
-            self.database.note_removal(&account.id, instance.id.as_str(), &event).await?;
         }
         Ok(())
     }
 
-    /// The operation that has left the instance behind; `None` when it is not over, or not ours.
-    async fn owner(&self, account: &Account, instance: &Instance) -> Result<Option<NewSaga>, ReapError> {
+    /// Has everything leave an orphan that is a node by now; whether nothing is on it that can run elsewhere. What takes longer goes on when it is looked
+    /// again: what was evicted leaves meanwhile.
+    async fn is_empty(
+        &self,
+        account: &Account,
+        instance: &Instance,
+        saga: &NewSaga,
+    ) -> Result<bool, ReapError> {
+        let Reach::Live(changes) = self.clouds.reach(account, saga)? else { return Ok(false) };
+        let why = match timeout(DRAINS, stays(&changes, &instance.id)).await {
+            Ok(stays) => stays?,
+            Err(_) => Some("its pods take their time to leave".to_owned()),
+        };
+        if let Some(why) = &why {
+            tracing::info!(account = account.id, instance = %instance.id, operation = %saga.id, why, "an orphan is not ended yet");
+        }
+        Ok(why.is_none())
+    }
+
+    /// What operation has left the instance behind; `None` when it is not over, not ours, or has put the instance to use.
+    async fn left(&self, account: &Account, instance: &Instance) -> Result<Option<Left>, ReapError> {
         let tag = instance.tags.get(SAGA_TAG).map(String::as_str).unwrap_or_default();
         let Ok(saga) = Uuid::try_parse(tag) else { return Ok(None) };
-        match self.database.operation(saga).await? {
-            Some((operation, journal)) => {
-                let is_its_own =
-                    operation.target.account_id == account.id && was_launched_during(instance, &journal);
-                let state = State::of(&operation, &journal);
-                // Once the old instance is gone, the new one is all that is left of it, whatever has failed since.
-                let has_succeeded = matches!(state.direction(), Direction::Ended(Ending::Succeeded, _));
-                // What was given up may have work on it that nobody may end: its user was told.
-                let is_in_use = state.has_given_up()
-                    || (has_succeeded || state.is_committed())
-                        && state.facts().launched.as_ref() == Some(&instance.id);
-                Ok((is_its_own && !is_in_use).then_some(operation))
-            }
-            None => {
-                tracing::info!(account = account.id, instance = %instance.id, operation = %saga, "an instance of an operation that is not known here");
-                Ok(None)
-            }
-        }
+        let Some((operation, journal)) = self.database.operation(saga).await? else {
+            tracing::info!(account = account.id, instance = %instance.id, operation = %saga, "an instance of an operation that is not known here");
+            return Ok(None);
+        };
+        let is_its_own = operation.mode == RunMode::Live
+            && operation.target.account_id == account.id
+            && was_launched_during(instance, &journal);
+        let state = State::of(&operation, &journal);
+        let is_known = state.facts().launched.as_ref() == Some(&instance.id);
+        // Once the old instance is gone, the new one is all that is left of it, whatever has failed since.
+        let has_succeeded = matches!(state.direction(), Direction::Ended(Ending::Succeeded, _));
+        let is_in_use = (has_succeeded || state.is_committed()) && is_known;
+        let has_replaced =
+            state.has_given_up() && journal.iter().any(|entry| entry.event.is_point_of_no_return());
+        Ok((is_its_own && !is_in_use).then_some(Left { saga: operation, has_replaced }))
     }
 
     /// Tells of an orphan when it is seen first; answers whether its grace time is over.
@@ -157,9 +199,12 @@ impl Reaper {
         account: &Account,
         instance: &Instance,
         saga: &NewSaga,
+        has_replaced: bool,
     ) -> Result<bool, ReapError> {
         let now = self.database.now();
-        let more = json!({"removed_after": now.plus(self.grace)});
+        // One that is not ended by us has no such time.
+        let removed_after = (!has_replaced).then(|| now.plus(self.grace));
+        let more = json!({ "removed_after": removed_after });
         let event = self.event(EventType::InstanceOrphaned, account, instance, saga, more);
         let found_at = self.database.note_orphan(&account.id, instance.id.as_str(), saga.id, &event).await?;
         Ok(now >= found_at.plus(self.grace))

@@ -13,6 +13,7 @@ use super::{ActError, Action, Facts, Outcome, Plan, PlanError, Seen};
 use crate::reach::{Changes, ReachError, Reads};
 
 pub use choose::Considered;
+pub(crate) use left::stays;
 
 /// Every instance that is bought has this tag; its value is the saga's id.
 pub const SAGA_TAG: &str = "kubesage:saga";
@@ -137,7 +138,7 @@ pub(super) async fn undo(changes: &Changes, facts: &Facts) -> Result<Seen, Reach
         return Ok(Seen::done("nothing is left of what was bought"));
     }
     for id in &ours {
-        if let Some(why) = left::stays(changes, id).await? {
+        if let Some(why) = stays(changes, id).await? {
             return Ok(Seen::NotYet(why));
         }
         changes.cloud.terminate(id).await?;

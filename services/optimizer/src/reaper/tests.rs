@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use ::store::{Options, testing::TestDatabase};
 use cloud::{Instance, InstanceId, Launch, Lifecycle};
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use sim::{Account as Simulated, CloudOptions, Seed, cloud::Change};
 use simulated_cloud::Settings;
 use testkit::{Cluster, eventually};
@@ -10,7 +11,8 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::{
     NAME,
-    phases::{KUBERNETES, Outcome, Phase, Target},
+    cluster::{ACCESS_GROUP, cluster_role_rules},
+    phases::{Action, KUBERNETES, Outcome, Phase, Target},
     saga::{self, Ending, Log as _, NewSaga, Owner, RunMode, SagaId},
 };
 
@@ -30,6 +32,7 @@ impl Stage {
         let cluster = Cluster::simulated(options).await.unwrap();
         let sim = cluster.sim().unwrap();
         let simulated = sim.account().unwrap();
+        grant(&cluster).await;
         let settings = Settings {
             url: sim.url(),
             ca_pem: sim.ca_pem(),
@@ -134,6 +137,20 @@ impl Stage {
     }
 }
 
+/// Gives the optimizer its rights in the cluster.
+async fn grant(cluster: &Cluster) {
+    const ROLE: &str = "kubesage-optimizer";
+    let role = json!({ "metadata": { "name": ROLE }, "rules": cluster_role_rules() });
+    cluster.create::<ClusterRole>(&serde_json::from_value(role).unwrap()).await.unwrap();
+    let group = "rbac.authorization.k8s.io";
+    let binding = json!({
+        "apiVersion": format!("{group}/v1"), "kind": "ClusterRoleBinding", "metadata": { "name": ROLE },
+        "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": ROLE },
+        "subjects": [{ "apiGroup": group, "kind": "Group", "name": ACCESS_GROUP }],
+    });
+    cluster.post(&format!("/apis/{group}/v1/clusterrolebindings"), binding).await.unwrap();
+}
+
 fn ended(ending: Ending) -> Vec<saga::Event> {
     vec![saga::Event::Ended { ending, why: "a test".to_owned() }]
 }
@@ -159,22 +176,33 @@ fn told(database: &Database) -> mpsc::UnboundedReceiver<Event> {
 #[tokio::test]
 async fn only_what_an_operation_has_left_behind_is_ended_and_not_at_once() {
     let stage = Stage::new().await;
-    let ids = [1, 2, 3, 4, 5, 6].map(Uuid::from_u128);
-    let [failed, succeeded, live, attached, unknown, given_up] = ids;
+    let ids = [1, 2, 3, 4, 5, 6, 7].map(Uuid::from_u128);
+    let [failed, succeeded, live, attached, unknown, given_up, replaced] = ids;
     let buy = |id: Uuid| stage.bought(&id.to_string(), Some(&id.to_string()));
     let orphan = buy(failed);
     let in_use = buy(succeeded);
     let of_live = buy(live);
     let in_group = buy(attached);
-    let has_work = buy(given_up);
+    let (not_undone, has_work) = (buy(given_up), buy(replaced));
     let others = [buy(unknown), stage.bought("untagged", None), stage.bought("tagged", Some("no-operation"))];
     stage.operation(failed, &orphan, ended(Ending::Failed)).await;
     stage.operation(succeeded, &in_use, ended(Ending::Succeeded)).await;
     stage.operation(live, &of_live, Vec::new()).await;
     stage.operation(attached, &in_group, ended(Ending::Failed)).await;
-    let stays = saga::Event::GivenUp { phase: Phase::Join, why: "a test".to_owned() };
-    let last = [vec![stays], ended(Ending::Failed)].concat();
-    stage.operation(given_up, &has_work, last).await;
+    let given = |phase| {
+        [vec![saga::Event::GivenUp { phase, why: "a test".to_owned() }], ended(Ending::Failed)].concat()
+    };
+    stage.operation(given_up, &not_undone, given(Phase::ScaleOut)).await;
+    let old = stage.simulated().with(|world, _| world.instances().next().unwrap().id.clone());
+    let ends_old = saga::Event::Planned {
+        phase: Phase::Terminate,
+        why: "a test".to_owned(),
+        numbers: json!(null),
+        action: Some(Action::Terminate { instance: old }),
+        outcome: Outcome::Nothing,
+        subjects: Vec::new(),
+    };
+    stage.operation(replaced, &has_work, [vec![ends_old], given(Phase::Terminate)].concat()).await;
     stage.simulated().with(|world, now| {
         world.advance(now);
         let group = world.template_of(&in_group).unwrap().clone();
@@ -189,23 +217,41 @@ async fn only_what_an_operation_has_left_behind_is_ended_and_not_at_once() {
     for _ in 0..3 {
         patient.look(&stage.account).await.unwrap();
     }
-    let event = told.recv().await.unwrap();
-    assert_eq!(event.event_type, EventType::InstanceOrphaned);
-    let about = |event: &Event| {
-        assert_eq!(event.user_id, "ada");
-        assert_eq!(event.data["account_id"], stage.account.id);
-        (event.data["instance_id"].clone(), event.data["operation_id"].clone())
+    // Those that are looked at together are told of in any order.
+    let mut next = async |event_type: EventType, many: usize| {
+        let mut about = BTreeMap::new();
+        for _ in 0..many {
+            let event = told.recv().await.unwrap();
+            assert_eq!((&event.event_type, event.user_id.as_str()), (&event_type, "ada"));
+            assert_eq!(event.data["account_id"], stage.account.id);
+            let instance = event.data["instance_id"].as_str().unwrap().to_owned();
+            let is_to_be_ended = event.data.get("removed_after").is_some_and(|after| !after.is_null());
+            about.insert(instance, (event.data["operation_id"].clone(), is_to_be_ended));
+        }
+        about
     };
-    assert_eq!(about(&event), (json!(orphan), json!(failed)));
+    let told_of =
+        |id: &InstanceId, saga: Uuid, is_to_be_ended| (id.to_string(), (json!(saga), is_to_be_ended));
+    assert_eq!(
+        next(EventType::InstanceOrphaned, 3).await,
+        BTreeMap::from([
+            told_of(&orphan, failed, true),
+            told_of(&not_undone, given_up, true),
+            told_of(&has_work, replaced, false),
+        ])
+    );
     assert!(!stage.instance(&orphan).state.is_over());
 
     let reaping = tokio::spawn(stage.reaper(Duration::ZERO).run());
-    eventually("the orphan to be ended", async || stage.instance(&orphan).state.is_over().then_some(()))
-        .await
-        .unwrap();
-    let event = told.recv().await.unwrap();
-    assert_eq!(event.event_type, EventType::InstanceReaped);
-    assert_eq!(about(&event), (json!(orphan), json!(failed)));
+    eventually("the orphans to be ended", async || {
+        [&orphan, &not_undone].iter().all(|id| stage.instance(id).state.is_over()).then_some(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        next(EventType::InstanceReaped, 2).await,
+        BTreeMap::from([told_of(&orphan, failed, false), told_of(&not_undone, given_up, false)])
+    );
     reaping.abort();
     patient.look(&stage.account).await.unwrap();
     assert!(told.try_recv().is_err(), "nothing else is told");
@@ -225,6 +271,12 @@ async fn what_a_forgotten_operation_has_bought_is_left_alone() {
     let reaper = stage.reaper(Duration::ZERO);
     stage.reaper(Duration::from_hours(1)).look(&stage.account).await.unwrap();
     assert_eq!(told.recv().await.unwrap().data["operation_id"], json!(noted));
+    // However long ago it was found, it is still seen.
+    let found = stage.database.now();
+    let later = eventually("time to pass", async || Some(stage.database.now()).filter(|now| *now > found));
+    let later = later.await.unwrap();
+    stage.reaper(Duration::from_hours(1)).look(&stage.account).await.unwrap();
+    assert_eq!(stage.database.forget_orphans(later).await.unwrap(), 0);
     stage.operation(succeeded, &in_use, ended(Ending::Succeeded)).await;
     stage.operation(failed, &left, ended(Ending::Failed)).await;
 

@@ -1,6 +1,6 @@
 //! Instances that operations have left behind.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use contracts::{Timestamp, events::Event};
 use store::StoreError;
@@ -39,8 +39,8 @@ impl Database {
         let noted = async {
             let mut transaction = self.store.begin().await?;
             let inserted = sqlx::query(
-                "INSERT INTO orphans (account_id, instance_id, saga_id, found_at) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT (account_id, instance_id) DO NOTHING",
+                "INSERT INTO orphans (account_id, instance_id, saga_id, found_at, seen_at) \
+                 VALUES ($1, $2, $3, $4, $4) ON CONFLICT (account_id, instance_id) DO NOTHING",
             )
             .bind(account_id)
             .bind(instance_id)
@@ -52,10 +52,11 @@ impl Database {
                 transaction.emit(event).await?;
             }
             let found_at = sqlx::query_scalar::<_, i64>(
-                "SELECT found_at FROM orphans WHERE account_id = $1 AND instance_id = $2",
+                "UPDATE orphans SET seen_at = $3 WHERE account_id = $1 AND instance_id = $2 RETURNING found_at",
             )
             .bind(account_id)
             .bind(instance_id)
+            .bind(now.as_millis())
             .fetch_one(&mut *transaction)
             .await?;
             transaction.commit().await?;
@@ -64,7 +65,17 @@ impl Database {
         self.store.bounded(noted).await
     }
 
-    /// An instance is no orphan, or none any more.
+    /// The orphans of an account that are not ended, as far as is known.
+    pub(crate) async fn orphans_of(&self, account_id: &str) -> Result<HashSet<String>, StoreError> {
+        let known = sqlx::query_scalar::<_, String>(
+            "SELECT instance_id FROM orphans WHERE account_id = $1 AND removed_at IS NULL",
+        )
+        .bind(account_id)
+        .fetch_all(self.store.pool());
+        Ok(self.store.read(known).await?.into_iter().collect())
+    }
+
+    /// An instance is no orphan any more.
     pub(crate) async fn forget_orphan(&self, account_id: &str, instance_id: &str) -> Result<(), StoreError> {
         let forgotten = sqlx::query(
             "DELETE FROM orphans WHERE account_id = $1 AND instance_id = $2 AND removed_at IS NULL",
@@ -75,13 +86,13 @@ impl Database {
         self.store.read(forgotten).await.map(drop)
     }
 
-    /// Notes that an orphan was ended, with the event that tells of it, once.
+    /// Notes that an orphan was ended, with the event that tells of it, once; answers whether that is new.
     pub(crate) async fn note_removal(
         &self,
         account_id: &str,
         instance_id: &str,
         event: &Event,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let noted = sqlx::query(
             "UPDATE orphans SET removed_at = $3 \
              WHERE account_id = $1 AND instance_id = $2 AND removed_at IS NULL",
@@ -89,6 +100,6 @@ impl Database {
         .bind(account_id)
         .bind(instance_id)
         .bind(self.now().as_millis());
-        self.change(noted, event).await.map(drop)
+        self.change(noted, event).await
     }
 }

@@ -33,10 +33,10 @@ impl Database {
         self.store.bounded(forgotten).await
     }
 
-    /// Forgets some of the orphans that were ended before that time, or seen first and not ended since, because they went by themselves; how many.
+    /// Forgets some of the orphans that were ended before that time, or are not seen since then, because they went by themselves; how many.
     pub(crate) async fn forget_orphans(&self, before: Timestamp) -> Result<u64, StoreError> {
         let some = "DELETE FROM orphans WHERE (account_id, instance_id) IN (SELECT account_id, instance_id FROM orphans \
-                    WHERE COALESCE(removed_at, found_at) < $1 LIMIT $2)";
+                    WHERE COALESCE(removed_at, seen_at) < $1 LIMIT $2)";
         let forgotten = sqlx::query(some).bind(before.as_millis()).bind(AT_ONCE).execute(self.store.pool());
         Ok(self.store.read(forgotten).await?.rows_affected())
     }

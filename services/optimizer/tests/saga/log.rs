@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use contracts::Timestamp;
 use optimizer::{
     Database,
-    phases::{KUBERNETES, Outcome, Phase, Subject, Target},
-    saga::{Ending, Entry, Event, Lease, Log, LogError, NewSaga, Owner, RunMode},
+    phases::{Action, KUBERNETES, Outcome, Phase, Subject, Target},
+    saga::{Ending, Entry, Event, Lease, Log, LogError, NewSaga, Owner, RunMode, SagaId},
 };
 use serde_json::Value;
-use store::{Store, testing::TestDatabase};
+use store::{Store, test_on_both, testing::TestDatabase};
 use uuid::Uuid;
 
 use crate::memory::MemoryLog;
@@ -111,6 +111,50 @@ async fn a_subject_has_one_live_saga(log: Arc<dyn Log>) {
     // Nothing was written: the place in the journal is free.
     log.append(first.lease, &entry(first.lease, 2, log.now(), ended())).await.unwrap();
     log.append(second.lease, &entry(second.lease, 1, log.now(), planned("group g"))).await.unwrap();
+}
+
+/// What `cancel` does is what a user does.
+async fn once_cancelled_there_is_a_way_back(log: Arc<dyn Log>, cancel: impl AsyncFn(SagaId)) {
+    let saga = saga();
+    log.begin(&saga, &[]).await.unwrap();
+    let lease = log.claim(&Owner("it".to_owned()), LEASE).await.unwrap().unwrap().lease;
+    let ends_old = |seq| {
+        let event = Event::Planned {
+            phase: Phase::Terminate,
+            why: "it is empty".to_owned(),
+            numbers: Value::Null,
+            action: Some(Action::Terminate { instance: saga.target.instance_id.clone() }),
+            outcome: Outcome::Nothing,
+            subjects: Vec::new(),
+        };
+        entry(lease, seq, log.now(), event)
+    };
+    let first = ends_old(1);
+    log.append(lease, &first).await.unwrap();
+    cancel(saga.id).await;
+    log.append(lease, &first).await.expect("it was written before, and the answer was lost");
+    assert!(matches!(log.append(lease, &ends_old(2)).await, Err(LogError::Cancelled)));
+    log.append(lease, &entry(lease, 2, log.now(), waiting("the place is free"))).await.unwrap();
+    assert!(log.renew(lease, LEASE).await.unwrap());
+}
+
+#[tokio::test]
+async fn once_cancelled_there_is_a_way_back_in_memory() {
+    let log = Arc::new(MemoryLog::new());
+    once_cancelled_there_is_a_way_back(log.clone(), async |id| log.cancel(id)).await;
+}
+
+test_on_both! {
+    async fn once_cancelled_there_is_a_way_back_in_a_database(place: TestDatabase) -> anyhow::Result<()> {
+        let store = Store::open(place.url(), "optimizer").await?;
+        let log = Arc::new(Database::open(store.clone()).await?);
+        let cancel = async |id: SagaId| {
+            let cancel = sqlx::query("UPDATE sagas SET cancel_requested_at = 1 WHERE id = $1");
+            cancel.bind(id.to_string()).execute(store.pool()).await.unwrap();
+        };
+        once_cancelled_there_is_a_way_back(log, cancel).await;
+        Ok(())
+    }
 }
 
 /// Runs a test on each.

@@ -10,7 +10,7 @@ use crate::{
 
 /// Why an instance cannot be ended yet; `None` when nothing that can run elsewhere is on it. What joins the cluster in the moment between this
 /// and its end comes too late to be seen.
-pub(super) async fn stays(changes: &Changes, id: &InstanceId) -> Result<Option<String>, ReachError> {
+pub(crate) async fn stays(changes: &Changes, id: &InstanceId) -> Result<Option<String>, ReachError> {
     let Some(node) = changes.cluster.node_of(id).await? else { return Ok(None) };
     if !node.is_cordoned {
         changes.cluster.cordon(&node.name).await?;

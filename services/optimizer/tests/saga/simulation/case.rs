@@ -10,7 +10,7 @@ use super::lies::Lie;
 /// Below this seed nothing is left to chance: see [`Case::systematic`]. From here on everything is.
 pub(super) const SYSTEMATIC: u64 = 4 * PLACES;
 /// More places than a saga has at which its process can die, and more entries than it writes.
-const PLACES: u64 = 200;
+const PLACES: u64 = 300;
 
 /// What a seed is about.
 #[derive(Clone, Debug)]
