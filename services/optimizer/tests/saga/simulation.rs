@@ -20,7 +20,7 @@ mod world;
 
 use std::{env, fmt::Write, num::NonZero, sync::mpsc, thread, time::Instant};
 
-use case::{Case, SYSTEMATIC};
+use case::{Case, SYSTEMATIC, WAYS};
 use lies::{LIES, Lie};
 use run::run;
 use tally::Tally;
@@ -116,7 +116,7 @@ fn the_same_seed_tells_the_same_story() {
 #[test]
 fn each_law_is_broken_by_a_lie() {
     // The last that are systematic, and some by chance.
-    let seeds = SYSTEMATIC - 8..SYSTEMATIC + 300;
+    let seeds = SYSTEMATIC - 2 * WAYS..SYSTEMATIC + 300;
     let breaks = |lie, law: &str, seed| {
         let told = run(Case { lie: Some(lie), ..Case::of(seed) });
         told.broken.iter().any(|broken| broken.contains(law))
@@ -129,7 +129,7 @@ fn each_law_is_broken_by_a_lie() {
 #[test]
 fn a_process_dies_at_each_place() {
     // What dies at the last place of those that are tried would die at one that a saga does not have.
-    for seed in SYSTEMATIC - 4..SYSTEMATIC - 1 {
+    for seed in SYSTEMATIC - WAYS..SYSTEMATIC - WAYS + 3 {
         let told = run(Case::of(seed));
         let deaths: u64 = told.places.values().map(|counted| counted.deaths).sum();
         assert_eq!(deaths, 0, "seed {seed}: a saga has more places than are tried");

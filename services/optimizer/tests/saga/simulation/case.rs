@@ -5,12 +5,20 @@ use std::time::Duration;
 use optimizer::saga::RunMode;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
-use super::lies::Lie;
+use super::{chaos::Fate, lies::Lie};
 
 /// Below this seed nothing is left to chance: see [`Case::systematic`]. From here on everything is.
-pub(super) const SYSTEMATIC: u64 = 4 * PLACES;
-/// More places than a saga has at which its process can die, and more entries than it writes.
+pub(super) const SYSTEMATIC: u64 = WAYS * PLACES;
+/// What is tried at each place, or each second.
+pub(super) const WAYS: u64 = 6;
+/// More places than a saga has at which its process can die, more entries than it writes, and more seconds than it takes.
 const PLACES: u64 = 300;
+
+/// So long no process is there, where they are away: longer than anything is waited for.
+pub(super) const AWAY: Duration = Duration::from_hours(26);
+
+/// The latest that a call comes of which nothing was heard.
+const LATE: Duration = Duration::from_millis(9900);
 
 /// What a seed is about.
 #[derive(Clone, Debug)]
@@ -38,6 +46,8 @@ pub(super) struct Case {
     pub(super) dies_at: Option<u64>,
     /// In 1/1000, at each place at which a process can die.
     pub(super) deaths: u32,
+    /// What becomes of the call with this number, of those that change something.
+    pub(super) fate_at: Option<(u64, Fate)>,
     /// In 1/1000, of all calls.
     pub(super) faults: u32,
     /// Whether calls take seconds.
@@ -46,6 +56,10 @@ pub(super) struct Case {
     pub(super) restarts: bool,
     /// What goes wrong for very long.
     pub(super) lasting: Option<Lasting>,
+    /// From then on no process is there for [`AWAY`].
+    pub(super) is_away_from: Option<Duration>,
+    /// What comes of ending an instance through its group while it is being ended.
+    pub(super) repeated: Repeated,
     /// What the world tells that is not so. Only to see that the laws notice.
     pub(super) lie: Option<Lie>,
 }
@@ -60,6 +74,17 @@ pub(super) enum Companion {
     /// In shadow mode, on the same instance.
     Shadow,
 }
+
+/// What comes of ending an instance through its group while it is being ended: AWS does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeated {
+    Refused,
+    DoesNothing,
+    /// The group is to have one fewer once more.
+    ShrinksAgain,
+}
+
+const REPEATED: [Repeated; 3] = [Repeated::Refused, Repeated::DoesNothing, Repeated::ShrinksAgain];
 
 /// What goes wrong for very long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,11 +117,17 @@ impl Case {
     }
 
     /// A quiet world. One death at each place: of a saga whose group has room, of one whose group has none, and of one that is cancelled when
-    /// everything is done that can be undone. And a request to cancel at each entry of the journal.
+    /// everything is done that can be undone. A request to cancel at each entry of the journal. One change of which nothing is heard. And nobody
+    /// there for very long, from each second on.
     fn systematic(seed: u64) -> Self {
-        let (way, place) = (seed % 4, seed / 4);
-        let has_room = way == 0 || way == 2 || (way == 3 && place.is_multiple_of(2));
+        let (way, place) = (seed % WAYS, seed / WAYS);
+        let has_room = match way {
+            1 => false,
+            3 | 5 => place.is_multiple_of(2),
+            _ => true,
+        };
         let entry = usize::try_from(place).unwrap();
+        let fates = [Fate::Late(LATE), Fate::AnswerLost, Fate::Silence];
         Self {
             seed,
             dice: way,
@@ -104,7 +135,8 @@ impl Case {
             sizes: if has_room { (1, 4) } else { (2, 3) },
             old: 1,
             is_cordoned: false,
-            hook: None,
+            // So that it is still being ended when another call comes for it.
+            hook: (way == 4).then_some(Duration::from_secs(30)),
             visible: Duration::ZERO,
             shortage: 0,
             companion: None,
@@ -112,14 +144,18 @@ impl Case {
                 // The drain is done then.
                 2 => Cancel::AtEntry(19),
                 3 => Cancel::AtEntry(entry / 2),
+                5 if place % 4 < 2 => Cancel::AtEntry(19),
                 _ => Cancel::Never,
             },
             dies_at: (way < 3).then_some(place),
             deaths: 0,
+            fate_at: (way == 4).then(|| (place / 9, fates[entry / 3 % 3])),
             faults: 0,
             is_slow: false,
             restarts: false,
             lasting: None,
+            is_away_from: (way == 5).then(|| Duration::from_secs(place)),
+            repeated: REPEATED[entry % 3],
             lie: None,
         }
     }
@@ -152,12 +188,17 @@ impl Case {
                 _ => Cancel::Never,
             },
             dies_at: None,
+            fate_at: None,
             deaths: *pick(random, &[0, 5, 20, 60]),
             faults: *pick(random, &[0, 20, 100, 250]),
             is_slow: random.random_bool(0.5),
             restarts: random.random_bool(0.2),
             // Thrown last: seeds that are known for something stay what they are.
             lasting: lasting(random),
+            is_away_from: random
+                .random_bool(0.05)
+                .then(|| Duration::from_millis(random.random_range(0..180_000))),
+            repeated: *pick(random, &REPEATED),
             lie: None,
         }
     }

@@ -35,6 +35,8 @@ struct Dice {
     case: Case,
     /// How many places there were at which a process could die.
     places: u64,
+    /// How many calls there were that change something.
+    changes: u64,
     deaths_left: u32,
     restarts_left: u32,
     is_over: bool,
@@ -54,6 +56,7 @@ impl Chaos {
             random: StdRng::seed_from_u64(case.dice),
             case: case.clone(),
             places: 0,
+            changes: 0,
             deaths_left: 12,
             restarts_left: 6,
             is_over: false,
@@ -82,7 +85,11 @@ impl Chaos {
         !dice.is_over && dice.random.random_range(0..1000) < dice.case.faults
     }
 
+    /// What becomes of a change.
     pub(super) fn fate(&self) -> Fate {
+        if let Some(fate) = self.decided() {
+            return fate;
+        }
         if !self.fails() {
             return Fate::Answered;
         }
@@ -94,6 +101,14 @@ impl Chaos {
             6 => Fate::Silence,
             _ => Fate::Late(self.millis(1, longest)),
         }
+    }
+
+    /// What the case has decided for the change that comes next.
+    fn decided(&self) -> Option<Fate> {
+        let dice = &mut *self.dice.lock().unwrap();
+        let number = dice.changes;
+        dice.changes += 1;
+        dice.case.fate_at.filter(|(at, _)| *at == number).map(|(_, fate)| fate)
     }
 
     /// How long a call is on its way.

@@ -6,7 +6,10 @@ use optimizer::{
     reach::Changes,
     saga::{Engine, Log, Owner, Reach, Timing},
 };
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -64,9 +67,22 @@ impl Process {
             tokio::select! {
                 biased;
                 () = self.dies.notified() => sleep(self.world.chaos.millis(0, 60_000)).await,
+                until = self.goes_away() => sleep_until(until).await,
                 () = self.works(timing, &stop) => sleep(self.world.chaos.millis(0, 5000)).await,
                 () = stopping => {}
             }
+        }
+    }
+
+    /// Goes away for very long, when the case says so; until when.
+    async fn goes_away(&self) -> Instant {
+        match self.world.is_away() {
+            Some((from, until)) if Instant::now() < until => {
+                sleep_until(from).await;
+                self.tell("goes away for long");
+                until
+            }
+            _ => pending().await,
         }
     }
 

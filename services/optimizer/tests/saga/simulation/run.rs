@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     begin,
-    case::{Cancel, Case, Companion},
+    case::{AWAY, Cancel, Case, Companion},
     chaos::{Chaos, Counted},
     cluster::Cluster,
     laws,
@@ -86,7 +86,8 @@ async fn simulate(case: Arc<Case>) -> Told {
         });
     }
 
-    let longest = if case.is_hopeless() { HOPELESS } else { LONGEST };
+    let away = if case.is_away_from.is_some() { AWAY } else { Duration::ZERO };
+    let longest = away + if case.is_hopeless() { HOPELESS } else { LONGEST };
     let other_begins = began + chaos.millis(0, 40_000);
     let mut over_since = None;
     while began.elapsed() < longest && world.broken().is_empty() {

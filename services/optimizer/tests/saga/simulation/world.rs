@@ -10,7 +10,7 @@ use sim::cloud::{Event, EventKind, World as Cloud};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    case::Case,
+    case::{AWAY, Case},
     chaos::Chaos,
     cluster::{Cluster, JOB},
     laws, nature,
@@ -98,6 +98,12 @@ impl World {
     /// Whether we are let in now.
     pub(super) fn is_denied(&self) -> bool {
         self.case.is_denied(self.began.elapsed())
+    }
+
+    /// From when until when no process is there.
+    pub(super) fn is_away(&self) -> Option<(Instant, Instant)> {
+        let from = self.began + self.case.is_away_from?;
+        Some((from, from + AWAY))
     }
 
     /// Whether budgets allow anything now.

@@ -9,7 +9,10 @@ use optimizer::phases::SAGA_TAG;
 use sim::cloud::{Change, World as Cloud};
 
 use super::Seam;
-use crate::simulation::lies::Lie;
+use crate::simulation::{case::Repeated, lies::Lie};
+
+/// What a saga does to the old instance.
+pub(super) const END_OLD: &str = "terminate in the group";
 
 impl Seam {
     async fn cloud_read<T>(
@@ -36,12 +39,18 @@ impl Seam {
                 }
                 let group = all.cloud.groups().next().unwrap();
                 let state = group.member(id).map(|member| member.state);
-                // Whether AWS refuses that is not told.
-                if matches!(state, Some(MemberState::Terminating | MemberState::TerminatingWait))
-                    && self.world().case.seed.is_multiple_of(2)
-                {
-                    let message = format!("The instance {id} is not in InService or Standby.");
-                    return Err(CloudError::Refused { code: "ValidationError".to_owned(), message });
+                if matches!(state, Some(MemberState::Terminating | MemberState::TerminatingWait)) {
+                    match self.world().case.repeated {
+                        Repeated::Refused => {
+                            let message = format!("The instance {id} is not in InService or Standby.");
+                            return Err(CloudError::Refused { code: "ValidationError".to_owned(), message });
+                        }
+                        Repeated::ShrinksAgain => {
+                            let fewer = group.desired.saturating_sub(1).max(group.min);
+                            all.cloud.set_desired(now, &group.name, fewer)?;
+                        }
+                        Repeated::DoesNothing => {}
+                    }
                 }
             }
             if let Change::Terminate { id } = change
@@ -124,7 +133,7 @@ impl CloudChanges for Seam {
 
     async fn terminate_in_group(&self, id: &InstanceId) -> Result<(), CloudError> {
         let change = Change::TerminateInGroup { id: id.clone() };
-        self.cloud_change("terminate in the group", change).await.map(drop)
+        self.cloud_change(END_OLD, change).await.map(drop)
     }
 
     async fn terminate(&self, id: &InstanceId) -> Result<(), CloudError> {
