@@ -82,13 +82,16 @@ impl fmt::Display for Case {
 /// Measures and prints.
 ///
 /// # Errors
-/// Also when the end state of a drain is not as it should be, or `kubesage drain` asks the API server more often.
+/// Also when the end state of a drain is not as it should be, or `kubesage drain` asks the API server more often or is much slower.
 pub(crate) async fn run(args: DrainArgs) -> Result<()> {
     machine::print().await?;
     println!(
         "Copies of one node of the simulated cluster, each drained by a program of its own. Budgets: one for each Deployment of {REPLICAS} \
-         pods, `maxUnavailable: {MAX_UNAVAILABLE}`. Runs: {}, of which these are the medians.\n",
-        args.runs
+         pods, `maxUnavailable: {MAX_UNAVAILABLE}`. {}\n",
+        match args.runs {
+            1 => "One run.".to_owned(),
+            runs => format!("Medians of {runs} runs."),
+        }
     );
     let directory = tempfile::tempdir()?;
     let (mut rows, mut verdicts) = (Vec::new(), Vec::new());

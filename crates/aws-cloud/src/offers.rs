@@ -37,16 +37,23 @@ impl Catalog {
 }
 
 impl AwsCloud {
-    /// Every type that the zone has, with the spot prices of now. Without list prices, which a role may not be allowed to read, and without
-    /// the advisor there are offers all the same.
+    /// Every type that the zone has, with the spot prices of now. Where a role may not read list prices, and without the advisor, there are
+    /// offers all the same.
     pub(crate) async fn all_offers(&self, zone: &Zone) -> Result<Vec<Offer>, CloudError> {
         let own = |error: Arc<CloudError>| (*error).clone();
         let kinds = self.catalog.kinds.try_get_with((), self.kinds()).await.map_err(own)?;
         let offered =
             self.catalog.offered.try_get_with(zone.clone(), self.offered(zone)).await.map_err(own)?;
         let prices = self.spot_prices(zone).await?;
-        let listed = self.catalog.list_prices.try_get_with((), self.list_prices()).await;
-        let listed = listed.inspect_err(|error| tracing::warn!(%error, "list prices are not known")).ok();
+        let listed = match self.catalog.list_prices.try_get_with((), self.list_prices()).await {
+            Ok(listed) => Some(listed),
+            // What may be told a little later is worth the wait.
+            Err(error) if error.is_transient() => return Err(own(error)),
+            Err(error) => {
+                tracing::warn!(%error, "list prices are not known");
+                None
+            }
+        };
         let bands = match &self.advisor {
             Some(advisor) => Some(advisor.bands().await),
             None => None,
@@ -62,6 +69,8 @@ impl AwsCloud {
                 memory_mib: kind.memory_mib,
                 architecture: kind.architecture,
                 burstable: kind.burstable,
+                has_accelerators: kind.has_accelerators,
+                instance_store_gb: kind.instance_store_gb,
                 on_demand: listed.as_ref().and_then(|prices| prices.get(instance_type)).copied(),
                 spot: prices.get(instance_type).copied(),
                 interruption,

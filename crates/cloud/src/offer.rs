@@ -68,6 +68,10 @@ pub struct Offer {
     pub architecture: Architecture,
     /// Whether its processors are held back when they work for long (types such as `t3`).
     pub burstable: bool,
+    /// Whether it has GPUs or other accelerators.
+    pub has_accelerators: bool,
+    /// What its own disks hold together, in GB; 0 where it has none.
+    pub instance_store_gb: u64,
     /// Its list price, where it is known.
     pub on_demand: Option<Price>,
     /// Its price as a spot instance now, where it can be had as one.

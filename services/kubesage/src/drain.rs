@@ -32,7 +32,7 @@ const EXAMPLES: &str = "Examples:
   kubesage drain node-3 --ignore-daemonsets --delete-emptydir-data --timeout 10m
 
 It decides as `kubectl drain` does, and evicts nothing where it foresees that it cannot end well. When it fails or is interrupted, the node
-is uncordoned, if it was this command that cordoned it.
+is uncordoned, if it was this command that cordoned it. A second interrupt does not wait for that.
 
 Exit codes:
   0  drained, or it can be (--dry-run)
@@ -40,7 +40,12 @@ Exit codes:
   2  the command line or the kubeconfig is wrong
   3  the cluster does not allow it
   4  there is no such node
-  5  the cluster cannot be reached";
+  5  the cluster cannot be reached
+  130, 143  interrupted twice";
+
+/// What shells say of a program that a signal has ended: 128 and its number.
+const INTERRUPTED: i32 = 130;
+const TERMINATED: i32 = 143;
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -152,13 +157,23 @@ async fn attempt(args: &DrainArgs, out: &Output) -> Result<bool, ClientError> {
     let cancel = CancellationToken::new();
     let interrupted = cancel.clone();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let node = args.node.clone();
     tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        let mut signal = async || {
+            tokio::select! {
+                _ = interrupt.recv() => INTERRUPTED,
+                _ = terminate.recv() => TERMINATED,
+            }
+        };
+        signal().await;
         output::tell("interrupted; no further pod is evicted");
         interrupted.cancel();
+        // Whoever does not wait for what is under way gets out all the same.
+        let code = signal().await;
+        output::tell(&format!(
+            "interrupted again; node {node} may still be cordoned: kubectl uncordon {node}"
+        ));
+        std::process::exit(code);
     });
     let mut live = Live::new(&args.node);
     let report = drainer.drain(&args.node, &options, &cancel, |progress| live.show(progress)).await;

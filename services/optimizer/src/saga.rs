@@ -9,6 +9,7 @@ mod entry;
 mod log;
 mod reach;
 mod state;
+mod stuck;
 mod timing;
 
 pub use engine::Engine;
@@ -16,4 +17,5 @@ pub use entry::{Ending, Entry, Event, NewSaga, RunMode, SagaId};
 pub use log::{Claimed, Lease, Log, LogError, Owner};
 pub use reach::{NotLive, Reach};
 pub use state::{Direction, Next, Stage, State};
+pub use stuck::cannot_carry_on;
 pub use timing::Timing;

@@ -13,7 +13,7 @@ use web::metrics::Held;
 use crate::{
     clouds::Clouds,
     counted,
-    saga::{Claimed, Engine, Log, LogError, Owner, Timing},
+    saga::{Claimed, Engine, Log, LogError, Owner, Timing, cannot_carry_on},
     store::Database,
 };
 
@@ -74,7 +74,12 @@ impl Worker {
                 Err(error) => tracing::warn!(%saga, %error, "the operation is not carried on here"),
             },
             // The lease ends by itself, and then somebody tries again.
-            Err(error) => tracing::error!(%saga, error, "the operation cannot be carried on"),
+            Err(why) => {
+                tracing::error!(%saga, why, "the operation cannot be carried on");
+                if let Err(error) = cannot_carry_on(&self.database, self.timing, &claimed, &why).await {
+                    tracing::warn!(%saga, %error, "that cannot be told in its journal");
+                }
+            }
         }
         drop((place, running));
     }

@@ -14,6 +14,8 @@ pub(super) struct Kind {
     pub(super) memory_mib: u64,
     pub(super) architecture: Architecture,
     pub(super) burstable: bool,
+    pub(super) has_accelerators: bool,
+    pub(super) instance_store_gb: u64,
 }
 
 pub(super) type Kinds = BTreeMap<InstanceType, Kind>;
@@ -43,6 +45,20 @@ fn kind(told: &InstanceTypeInfo) -> Option<(InstanceType, Kind)> {
         memory_mib: told.memory_info()?.size_in_mib()?.try_into().ok()?,
         architecture,
         burstable: told.burstable_performance_supported().unwrap_or_default(),
+        has_accelerators: has_accelerators(told),
+        instance_store_gb: told
+            .instance_storage_info()
+            .and_then(|disks| disks.total_size_in_gb()?.try_into().ok())
+            .unwrap_or_default(),
     };
     Some((told.instance_type()?.as_str().parse().ok()?, kind))
+}
+
+/// Whatever AWS tells of apart: GPUs, FPGAs, Inferentia, Trainium, and cards that encode video.
+fn has_accelerators(told: &InstanceTypeInfo) -> bool {
+    told.gpu_info().is_some()
+        || told.fpga_info().is_some()
+        || told.inference_accelerator_info().is_some()
+        || told.neuron_info().is_some()
+        || told.media_accelerator_info().is_some()
 }

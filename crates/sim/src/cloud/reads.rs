@@ -59,6 +59,9 @@ impl World {
                 memory_mib: u64::from(kind.memory_mib),
                 architecture: kind.architecture,
                 burstable: kind.is_burstable(),
+                // None of the table has any.
+                has_accelerators: false,
+                instance_store_gb: 0,
                 on_demand: Some(Price(i64::from(kind.on_demand))),
                 spot: Some(prices::spot(world.seed, kind, zone, world.now)),
                 interruption: Some(kind.interruption),

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use sim::{Delays, Options, Seed};
+use sim::{Delays, Fault, Options, Seed};
 use tempfile::TempDir;
 use testkit::{Cluster, Process};
 use tokio::process::Command;
@@ -55,6 +55,45 @@ async fn a_node_is_drained_from_the_command_line() -> Result<()> {
 /// As an orchestrator ends it, while a pod's budget holds it up.
 #[tokio::test]
 async fn a_drain_that_is_terminated_opens_the_node_again() -> Result<()> {
+    let (cluster, node) = held_up().await?;
+    let mut drain = drained_in_vain(&cluster, &node).await?;
+    drain.terminate().await?;
+    let status = drain.wait().await?;
+    let log = drain.log();
+    ensure!(
+        status.code() == Some(1) && log.contains("as it was interrupted; it is not cordoned"),
+        "{status} {log}"
+    );
+    ensure!(log.contains(&format!("node/{node} uncordoned")), "{log}");
+    let (_, node) = cluster.get(&format!("/api/v1/nodes/{node}")).await?;
+    ensure!(node["spec"]["unschedulable"] != true, "{node}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_drain_that_is_terminated_twice_ends_at_once() -> Result<()> {
+    let (cluster, node) = held_up().await?;
+    let mut drain = drained_in_vain(&cluster, &node).await?;
+    let silence = |resource: &str| Fault {
+        resource: Some(resource.to_owned()),
+        latency_millis: 3_600_000,
+        ..Fault::default()
+    };
+    cluster
+        .sim()
+        .context("the cluster is simulated")?
+        .change_faults(|plan| plan.requests.push(silence("nodes")))?;
+    drain.terminate().await?;
+    drain.logged("no further pod is evicted").await?;
+    drain.terminate().await?;
+    let (status, log) = (drain.wait().await?, drain.log());
+    ensure!(status.code() == Some(143), "{status} {log}");
+    ensure!(log.contains(&format!("may still be cordoned: kubectl uncordon {node}")), "{log}");
+    Ok(())
+}
+
+/// A node with a pod that its budget does not let go.
+async fn held_up() -> Result<(Cluster, String)> {
     let options = Options { seed: Seed::Empty, delays: Delays::none(), ..Options::default() };
     let cluster = Cluster::simulated(options).await?;
     let node = cluster.node("a", &[]).await?;
@@ -75,20 +114,14 @@ async fn a_drain_that_is_terminated_opens_the_node_again() -> Result<()> {
         (pod["status"]["phase"] == "Running").then_some(())
     })
     .await?;
+    Ok((cluster, node))
+}
 
+/// A drain that waits for the budget.
+async fn drained_in_vain(cluster: &Cluster, node: &str) -> Result<Process> {
     let kubeconfig = cluster.kubeconfig().display().to_string();
-    let arguments = ["drain", &node, "--kubeconfig", &kubeconfig, "--force", "--despite-forecast"];
-    let mut drain = Process::start("kubesage", arguments, [])?;
+    let arguments = ["drain", node, "--kubeconfig", &kubeconfig, "--force", "--despite-forecast"];
+    let drain = Process::start("kubesage", arguments, [])?;
     drain.logged("waiting to evict pod").await?;
-    drain.terminate().await?;
-    let status = drain.wait().await?;
-    let log = drain.log();
-    ensure!(
-        status.code() == Some(1) && log.contains("as it was interrupted; it is not cordoned"),
-        "{status} {log}"
-    );
-    ensure!(log.contains(&format!("node/{node} uncordoned")), "{log}");
-    let (_, node) = cluster.get(&format!("/api/v1/nodes/{node}")).await?;
-    ensure!(node["spec"]["unschedulable"] != true, "{node}");
-    Ok(())
+    Ok(drain)
 }

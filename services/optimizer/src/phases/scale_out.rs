@@ -6,11 +6,13 @@ mod left;
 use std::{collections::BTreeMap, time::Duration};
 
 use cloud::{ClientToken, InstanceId, InstanceState, InstanceType, Launch, Lifecycle};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{ActError, Action, Facts, Outcome, Plan, PlanError, Seen};
 use crate::reach::{Changes, ReachError, Reads};
+
+use choose::NoChoice;
 
 pub use choose::Considered;
 pub(crate) use left::stays;
@@ -45,7 +47,10 @@ pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError
         .collect();
     let offers = reads.cloud.offers(&target.zone).await?;
     let choice =
-        choose::choose(&offers, &target.instance_type, lifecycle, &short).map_err(PlanError::failed)?;
+        choose::choose(&offers, &target.instance_type, lifecycle, &short).map_err(|none| match none {
+            NoChoice::Unknown(why) => PlanError::failed(why),
+            NoChoice::Special(why) => PlanError::Kept(why, Value::Null),
+        })?;
     let considered: Vec<&Considered> = choice.considered.iter().take(SHOWN).collect();
     let numbers = json!({
         "incumbent": choice.incumbent,

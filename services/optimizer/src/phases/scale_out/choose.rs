@@ -29,32 +29,49 @@ pub(super) struct Choice {
     pub(super) best: Option<Considered>,
 }
 
+/// Why nothing is compared.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoChoice {
+    /// Something is not known.
+    Unknown(String),
+    /// The incumbent has something that nothing is compared by.
+    Special(String),
+}
+
 /// Chooses among what a zone offers; not one of `short`, of which there is nothing to be had just now.
 ///
-/// A type would do that has at least the incumbent's processors and memory, the same architecture, is not held back where
-/// the incumbent is not, and is not taken away most often. The error says why nothing can be said at all.
+/// A type would do that has at least the incumbent's processors, memory and disks of its own, the same architecture, is not held back where
+/// the incumbent is not, and is not taken away most often. Accelerators are not compared: no type that has any would do, and an incumbent
+/// that has them stays. The error says why nothing can be said at all.
 pub(super) fn choose(
     offers: &[Offer],
     incumbent: &InstanceType,
     lifecycle: Lifecycle,
     short: &[&InstanceType],
-) -> Result<Choice, String> {
+) -> Result<Choice, NoChoice> {
     let old = offers
         .iter()
         .find(|offer| offer.instance_type == *incumbent)
-        .ok_or_else(|| format!("nothing is known of the type {incumbent}"))?;
+        .ok_or_else(|| NoChoice::Unknown(format!("nothing is known of the type {incumbent}")))?;
+    if old.has_accelerators {
+        return Err(NoChoice::Special(format!(
+            "{incumbent} has accelerators, which are not compared: it stays"
+        )));
+    }
     let (price, weighted) = match lifecycle {
         Lifecycle::OnDemand => (old.on_demand, old.on_demand),
         Lifecycle::Spot => (old.spot, old.spot.map(|price| weigh(price, old.interruption))),
     };
-    let (price, weighted) =
-        price.zip(weighted).ok_or_else(|| format!("the price of {incumbent} is not known"))?;
+    let unknown = || NoChoice::Unknown(format!("the price of {incumbent} is not known"));
+    let (price, weighted) = price.zip(weighted).ok_or_else(unknown)?;
     let interruption = old.interruption.filter(|_| lifecycle == Lifecycle::Spot);
     let incumbent = Considered { instance_type: incumbent.clone(), price, interruption, weighted };
 
     let would_do = |offer: &&Offer| {
         offer.vcpus >= old.vcpus
             && offer.memory_mib >= old.memory_mib
+            && offer.instance_store_gb >= old.instance_store_gb
+            && !offer.has_accelerators
             && offer.architecture == old.architecture
             && (old.burstable || !offer.burstable)
             && offer.interruption.is_some_and(|band| band < InterruptionBand::Above20)
@@ -127,6 +144,8 @@ mod tests {
             memory_mib: memory_gib << 10,
             architecture: if name.contains("6g") { Architecture::Arm64 } else { Architecture::Amd64 },
             burstable: name.starts_with('t'),
+            has_accelerators: name.starts_with('g'),
+            instance_store_gb: if name.contains('d') { 150 } else { 0 },
             on_demand: Some(Price(on_demand)),
             spot: Some(Price(spot)),
             interruption: Some(band),
@@ -143,6 +162,8 @@ mod tests {
             offer("t3.xlarge", 4, 16, 1664, 500, Below5),
             offer("r5.xlarge", 4, 32, 2520, 600, Above20),
             offer("c6i.xlarge", 4, 8, 1700, 400, Below5),
+            offer("m5d.xlarge", 4, 16, 2260, 900, Below5),
+            offer("g4dn.xlarge", 4, 16, 5260, 450, Below5),
         ]
     }
 
@@ -168,10 +189,18 @@ mod tests {
     }
 
     #[test]
+    fn its_own_disks_and_accelerators_have_no_substitute() {
+        assert_eq!(chosen("m5d.xlarge", Lifecycle::OnDemand, &[]).as_deref(), Some("m5d.xlarge"));
+        let error = choose(&market(), &"g4dn.xlarge".parse().unwrap(), Lifecycle::OnDemand, &[]).unwrap_err();
+        let why = "g4dn.xlarge has accelerators, which are not compared: it stays".to_owned();
+        assert_eq!(error, NoChoice::Special(why));
+    }
+
+    #[test]
     fn without_a_price_nothing_is_decided() {
         let mut offers = market();
         offers[0].on_demand = None;
         let error = choose(&offers, &"m5.xlarge".parse().unwrap(), Lifecycle::OnDemand, &[]).unwrap_err();
-        assert_eq!(error, "the price of m5.xlarge is not known");
+        assert_eq!(error, NoChoice::Unknown("the price of m5.xlarge is not known".to_owned()));
     }
 }
