@@ -92,3 +92,6 @@ impl Worker {
             .map_err(|error| error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;
