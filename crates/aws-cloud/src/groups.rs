@@ -78,7 +78,7 @@ fn member(told: &Told) -> Result<Option<Member>, CloudError> {
     }
     let state = state(told_state).ok_or_else(|| strange(&format!("{id} is {told_state:?} in its group")))?;
     let id = id.parse().map_err(|error: cloud::InvalidName| strange(&error.to_string()))?;
-    Ok(Some(Member { id, state, protected: told.protected_from_scale_in().unwrap_or_default() }))
+    Ok(Some(Member { id, state }))
 }
 
 /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html>

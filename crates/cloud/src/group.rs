@@ -27,8 +27,6 @@ pub struct Member {
     pub id: InstanceId,
     /// How far it is.
     pub state: MemberState,
-    /// The group does not end it by itself when it becomes smaller.
-    pub protected: bool,
 }
 
 /// How far an instance of a group is

@@ -35,7 +35,6 @@ pub use forecast::{Forecast, Note, PodForecast};
 pub use node::{InstanceError, NodeState};
 pub use readiness::{DaemonSetName, Readiness};
 pub use report::{Fate, Outcome, PodReport, Progress, Report};
-pub use volumes::Detachment;
 
 use self::{cordon::CordonFailure, listing::Seen};
 use crate::AccessError;

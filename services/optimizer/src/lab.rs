@@ -21,13 +21,10 @@ use uuid::Uuid;
 
 use crate::{
     clouds::Clouds,
-    store::{Added, Database, LabInstance, marked},
+    store::{Added, Database, LabInstance, MAX_EACH, marked},
 };
 
 pub use accounts::NewAccount;
-
-/// So many accounts, and so many instances, one user may have.
-const MAX_EACH: usize = 1000;
 
 /// The accounts, instances and operations of all users. Cheap to clone.
 #[derive(Clone)]
@@ -117,11 +114,6 @@ impl Lab {
             let why = format!("{zone} is not in {}, where the account is", account.region);
             return Err(invalid("availability_zone", why));
         }
-        if self.database.instances_of(&user.id).await?.len() >= MAX_EACH {
-            return Err(LabError::Conflict(format!(
-                "you have {MAX_EACH} instances already; remove some first"
-            )));
-        }
         let now = self.database.now();
         let instance = LabInstance {
             id: Uuid::now_v7().to_string(),
@@ -148,6 +140,9 @@ impl Lab {
                 Err(LabError::Conflict(format!("instance {} is in the lab already", instance.instance_id)))
             }
             Added::NoAccount => Err(LabError::Conflict("the account was removed meanwhile".to_owned())),
+            Added::TooMany => {
+                Err(LabError::Conflict(format!("you have {MAX_EACH} instances already; remove some first")))
+            }
         }
     }
 

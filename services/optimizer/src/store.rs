@@ -14,14 +14,29 @@ use std::sync::Arc;
 use contracts::{Timestamp, events::Event};
 use serde_json::Value;
 use sqlx::{Any, migrate::Migrator};
-use store::{Store, StoreError};
+use store::{Store, StoreError, Transaction};
 use uuid::Uuid;
 
 pub(crate) use accounts::{Account, Removed};
-pub(crate) use instances::{Added, LabInstance};
+pub(crate) use instances::LabInstance;
 pub(crate) use operations::{NotBegun, Operation};
 
 use tails::Tails;
+
+/// So many accounts, and so many instances, one user may have.
+pub(crate) const MAX_EACH: i64 = 1000;
+
+/// What has become of something that was to be added.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Added {
+    Now,
+    /// There is one already.
+    Before,
+    /// Its account is gone.
+    NoAccount,
+    /// Its user has [`MAX_EACH`].
+    TooMany,
+}
 
 /// A statement with its arguments.
 type Statement<'q> = sqlx::query::Query<'q, Any, <Any as sqlx::Database>::Arguments>;
@@ -67,6 +82,12 @@ impl Database {
     pub(crate) fn now(&self) -> Timestamp {
         self.store.clock().now()
     }
+}
+
+/// How many rows of a table are a user's.
+async fn count(transaction: &mut Transaction, table: &'static str, user_id: &str) -> Result<i64, StoreError> {
+    let query = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table} WHERE user_id = $1"));
+    Ok(sqlx::query_scalar(query).bind(user_id).fetch_one(&mut **transaction).await?)
 }
 
 /// Says of what an event tells that it is of the simulated account, where it is.

@@ -1,9 +1,6 @@
 //! Simulated: a real cluster detaches what is attached to no pod whenever it likes.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
-use cluster_access::drain::Detachment;
 use k8s_openapi::api::{
     core::v1::{PersistentVolume, PersistentVolumeClaim},
     storage::v1::VolumeAttachment,
@@ -11,7 +8,6 @@ use k8s_openapi::api::{
 use kube::{Api, api::DeleteParams};
 use serde_json::json;
 use testkit::eventually_within;
-use tokio_util::sync::CancellationToken;
 
 use crate::stage::{PATIENCE, Stage};
 
@@ -50,50 +46,19 @@ async fn claimed(stage: &Stage, name: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn volumes_are_waited_for_until_all_are_detached() -> Result<()> {
+async fn volumes_count_until_they_are_detached() -> Result<()> {
     let stage = Stage::simulated().await?;
     attach(&stage, "one", &stage.node, "pv-1").await?;
     attach(&stage, "two", &stage.node, "pv-2").await?;
     attach(&stage, "elsewhere", &stage.other, "pv-3").await?;
     let drainer = stage.drainer();
     assert_eq!(drainer.volumes(&stage.node).await?, ["one", "two"]);
-
-    let never = CancellationToken::new();
-    let waiting = drainer.volumes_detached(&stage.node, PATIENCE, &never);
-    let detaching = async {
-        eventually_within(PATIENCE, "the attachments to be watched", async || {
-            (stage.requests("watch", "volumeattachments") > 0).then_some(())
-        })
-        .await?;
-        detach(&stage, "two").await?;
-        // What went while the watch was cut is missed by nothing but a new list.
-        stage.cluster.sim().context("a simulator")?.drop_watches();
-        detach(&stage, "one").await?;
-        stage.cluster.sim().context("a simulator")?.compact();
-        anyhow::Ok(())
-    };
-    let (detached, made) = tokio::join!(waiting, detaching);
-    made?;
-    assert_eq!(detached?, Detachment::Detached);
-    ensure!(drainer.volumes(&stage.node).await?.is_empty());
-    Ok(())
-}
-
-#[tokio::test]
-async fn volumes_that_stay_attached_are_told_of() -> Result<()> {
-    let stage = Stage::simulated().await?;
-    attach(&stage, "one", &stage.node, "pv-1").await?;
-    let (drainer, cancel) = (stage.drainer(), CancellationToken::new());
-    let timed_out = drainer.volumes_detached(&stage.node, Duration::from_secs(1), &cancel).await?;
-    assert_eq!(timed_out, Detachment::TimedOut { remaining: vec!["one".to_owned()] });
-    cancel.cancel();
-    let cancelled = drainer.volumes_detached(&stage.node, PATIENCE, &cancel).await?;
-    ensure!(matches!(cancelled, Detachment::Cancelled { .. }), "{cancelled:?}");
+    detach(&stage, "two").await?;
+    assert_eq!(drainer.volumes(&stage.node).await?, ["one"]);
 
     // What is not known is not taken for detached.
     stage.cluster.sim().context("a simulator")?.fail_next(10_000, 503)?;
-    let unknown =
-        drainer.volumes_detached(&stage.node, Duration::from_secs(1), &CancellationToken::new()).await;
+    let unknown = drainer.volumes(&stage.node).await;
     ensure!(unknown.is_err(), "{unknown:?}");
     Ok(())
 }
@@ -111,7 +76,6 @@ async fn the_volumes_of_pods_that_stay_do_not_count() -> Result<()> {
     }
     assert_eq!(stage.drainer().volumes(&stage.node).await?, ["web"]);
     detach(&stage, "web").await?;
-    let detached = stage.drainer().volumes_detached(&stage.node, PATIENCE, &CancellationToken::new()).await?;
-    assert_eq!(detached, Detachment::Detached);
+    ensure!(stage.drainer().volumes(&stage.node).await?.is_empty());
     Ok(())
 }

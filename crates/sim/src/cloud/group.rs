@@ -89,11 +89,8 @@ impl Group {
     /// As `DescribeAutoScalingGroups` tells of it.
     pub(super) fn told(&self) -> cloud::Group {
         let Sizes { min, max, desired } = self.settings.sizes;
-        let member = |(id, member): (&InstanceId, &Membership)| Member {
-            id: id.clone(),
-            state: member.state,
-            protected: member.protected,
-        };
+        let member =
+            |(id, member): (&InstanceId, &Membership)| Member { id: id.clone(), state: member.state };
         let members = self.members.iter().map(member).collect();
         cloud::Group { name: self.settings.name.clone(), min, max, desired, members }
     }

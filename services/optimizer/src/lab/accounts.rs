@@ -11,10 +11,10 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Lab, LabError, MAX_EACH, invalid, parsed, text};
+use super::{Lab, LabError, invalid, parsed, text};
 use crate::{
     reach::ReachError,
-    store::{Account, Removed, marked},
+    store::{Account, Added, MAX_EACH, Removed, marked},
 };
 
 /// An account as its user gives it.
@@ -36,11 +36,6 @@ impl Lab {
     /// Adds an account whose role can be assumed.
     pub(crate) async fn add_account(&self, user: &UserData, new: NewAccount) -> Result<Account, LabError> {
         let account = self.checked(user, new)?;
-        if self.database.accounts_of(&user.id).await?.len() >= MAX_EACH {
-            return Err(LabError::Conflict(format!(
-                "you have {MAX_EACH} accounts already; remove some first"
-            )));
-        }
         self.clouds.prove(&account).await.map_err(|error| match error {
             ReachError::Refused(why) | ReachError::Shortage(why) => invalid("role_arn", why),
             ReachError::Unknown(why) => {
@@ -50,13 +45,16 @@ impl Lab {
             }
         })?;
         let event = self.account_event(EventType::AccountAdded, user, &account);
-        if self.database.add_account(&account, &event).await? {
-            return Ok(account);
+        match self.database.add_account(&account, &event).await? {
+            Added::Now => Ok(account),
+            Added::TooMany => {
+                Err(LabError::Conflict(format!("you have {MAX_EACH} accounts already; remove some first")))
+            }
+            Added::Before | Added::NoAccount => Err(LabError::Conflict(format!(
+                "you have an account named {:?}, or {} of AWS account {} is somebody's already",
+                account.name, account.region, account.aws_account
+            ))),
         }
-        Err(LabError::Conflict(format!(
-            "you have an account named {:?}, or {} of AWS account {} is somebody's already",
-            account.name, account.region, account.aws_account
-        )))
     }
 
     /// The user's account of this name, made when there is none. Its role and external id may have changed.

@@ -14,6 +14,7 @@ use crate::{
     cluster::{ACCESS_GROUP, cluster_role_rules},
     phases::{Action, KUBERNETES, Outcome, Phase, Target},
     saga::{self, Ending, Log as _, NewSaga, Owner, RunMode, SagaId},
+    store::Added,
 };
 
 /// An account of the shop's, and what its user is told.
@@ -55,7 +56,7 @@ impl Stage {
             created_at: 0,
         };
         let added = Event::new(EventType::AccountAdded, "ada", "ada", database.now(), json!({}));
-        assert!(database.add_account(&account, &added).await.unwrap());
+        assert_eq!(database.add_account(&account, &added).await.unwrap(), Added::Now);
         Self { cluster, database, clouds, account, _place: place }
     }
 

@@ -5,12 +5,12 @@ use sqlx::FromRow;
 use store::{StoreError, Transaction};
 
 use super::{
-    Database, is_id,
+    Added, Database, MAX_EACH, count, is_id,
     operations::{live, turns_of},
 };
 use crate::saga::SagaId;
 
-/// An account of AWS, or the simulated one. Without `Debug`: its external id is a secret.
+/// An account of AWS, or the simulated one. Without `Debug`: an external id belongs in no log.
 #[derive(Clone, FromRow)]
 pub(crate) struct Account {
     pub(crate) id: String,
@@ -26,9 +26,9 @@ pub(crate) struct Account {
 const COLUMNS: &str = "id, user_id, name, aws_account, role_arn, external_id, region, created_at";
 
 impl Database {
-    /// Adds an account; false when the user has one of that name, or somebody has one there.
-    pub(crate) async fn add_account(&self, account: &Account, event: &Event) -> Result<bool, StoreError> {
-        let added = sqlx::query(
+    /// Adds an account. [`Added::Before`]: the user has one of that name, or somebody has one there.
+    pub(crate) async fn add_account(&self, account: &Account, event: &Event) -> Result<Added, StoreError> {
+        let insert = sqlx::query(
             "INSERT INTO accounts (id, user_id, name, aws_account, role_arn, external_id, region, created_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         )
@@ -40,7 +40,20 @@ impl Database {
         .bind(&account.external_id)
         .bind(&account.region)
         .bind(account.created_at);
-        self.change(added, event).await
+        let added = async {
+            // So that no other of the user's comes meanwhile.
+            let mut transaction = self.store.begin_exclusive(&turns_of(&account.user_id)).await?;
+            if count(&mut transaction, "accounts", &account.user_id).await? >= MAX_EACH {
+                return Ok(Added::TooMany);
+            }
+            if insert.execute(&mut *transaction).await?.rows_affected() == 0 {
+                return Ok(Added::Before);
+            }
+            transaction.emit(event).await?;
+            transaction.commit().await?;
+            Ok(Added::Now)
+        };
+        self.store.bounded(added).await
     }
 
     /// The accounts of a user, by name.

@@ -4,7 +4,7 @@ use contracts::events::Event;
 use sqlx::FromRow;
 use store::StoreError;
 
-use super::{Database, accounts::has_account, is_id, operations::turns_of};
+use super::{Added, Database, MAX_EACH, accounts::has_account, count, is_id, operations::turns_of};
 
 /// An instance that may be replaced.
 #[derive(Clone, Debug, FromRow)]
@@ -28,20 +28,11 @@ pub(crate) struct LabInstance {
     pub(crate) updated_at: i64,
 }
 
-/// What has become of an instance that was to be added.
-pub(crate) enum Added {
-    Now,
-    /// The account has it already.
-    Before,
-    /// Its account is gone.
-    NoAccount,
-}
-
 const COLUMNS: &str = "id, user_id, account_id, instance_id, instance_type, availability_zone, pipeline_mode, \
      is_shadow_mode, is_simulated, asg_name, cluster_name, node_group, role, created_at, updated_at";
 
 impl Database {
-    /// Adds an instance to its user's account.
+    /// Adds an instance to its user's account. [`Added::Before`]: the account has it already.
     pub(crate) async fn add_instance(
         &self,
         instance: &LabInstance,
@@ -69,10 +60,13 @@ impl Database {
             .bind(instance.created_at)
             .bind(instance.updated_at);
         let added = async {
-            // So that the account does not go meanwhile.
+            // So that neither the account goes meanwhile, nor another instance comes.
             let mut transaction = self.store.begin_exclusive(&turns_of(&instance.user_id)).await?;
             if !has_account(&mut transaction, &instance.account_id).await? {
                 return Ok(Added::NoAccount);
+            }
+            if count(&mut transaction, "lab_instances", &instance.user_id).await? >= MAX_EACH {
+                return Ok(Added::TooMany);
             }
             if insert.execute(&mut *transaction).await?.rows_affected() == 0 {
                 return Ok(Added::Before);

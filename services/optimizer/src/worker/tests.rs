@@ -8,7 +8,7 @@ use crate::{
     NAME,
     phases::{KUBERNETES, Target},
     saga::{self, Ending, NewSaga, RunMode},
-    store::Account,
+    store::{Account, Added},
 };
 
 /// As when a process is started again without what its users' accounts are entered by.
@@ -28,7 +28,7 @@ async fn what_cannot_be_entered_says_so_and_can_be_cancelled() {
         created_at: 0,
     };
     let added = Event::new(EventType::AccountAdded, "ada", "ada", database.now(), json!({}));
-    assert!(database.add_account(&account, &added).await.unwrap());
+    assert_eq!(database.add_account(&account, &added).await.unwrap(), Added::Now);
     let saga = NewSaga {
         id: Uuid::from_u128(8),
         user_id: "ada".to_owned(),
