@@ -37,8 +37,8 @@ impl Catalog {
 }
 
 impl AwsCloud {
-    /// Every type that the zone has, with the spot prices of now. Where a role may not read list prices, and without the advisor, there are
-    /// offers all the same.
+    /// Every type that the zone has, with the spot prices of now. Where a role may not read list prices, or there is no way to them, and
+    /// without the advisor there are offers all the same.
     pub(crate) async fn all_offers(&self, zone: &Zone) -> Result<Vec<Offer>, CloudError> {
         let own = |error: Arc<CloudError>| (*error).clone();
         let kinds = self.catalog.kinds.try_get_with((), self.kinds()).await.map_err(own)?;
@@ -47,8 +47,8 @@ impl AwsCloud {
         let prices = self.spot_prices(zone).await?;
         let listed = match self.catalog.list_prices.try_get_with((), self.list_prices()).await {
             Ok(listed) => Some(listed),
-            // What may be told a little later is worth the wait.
-            Err(error) if error.is_transient() => return Err(own(error)),
+            // What is told a little later is worth the wait.
+            Err(error) if matches!(*error, CloudError::Throttled) => return Err(own(error)),
             Err(error) => {
                 tracing::warn!(%error, "list prices are not known");
                 None

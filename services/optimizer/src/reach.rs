@@ -59,8 +59,17 @@ pub struct Node {
 pub struct Forecast {
     /// Pods that would be evicted.
     pub to_evict: usize,
+    /// Pods that are never evicted, because nobody would make them, or their data, anew: they would be lost with the node.
+    pub to_lose: usize,
     /// Why it cannot end well; empty when it can.
     pub hindrances: Vec<String>,
+}
+
+impl Forecast {
+    /// The pods that must be gone before the node is.
+    pub fn pods_left(&self) -> usize {
+        self.to_evict + self.to_lose
+    }
 }
 
 /// How a drain ended.

@@ -142,7 +142,7 @@ impl OperationReport {
     fn take(&mut self, entry: &Entry) {
         match &entry.event {
             Event::Started { .. } => return,
-            Event::TakenOver => {}
+            Event::TakenOver { .. } => {}
             Event::Ended { ending, why } => {
                 self.state = (*ending).into();
                 self.message = Some(why.clone());

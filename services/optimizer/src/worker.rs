@@ -1,7 +1,9 @@
 //! Carries on the sagas that nobody else does.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
+use ::store::StoreError;
+use thiserror::Error;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
@@ -74,7 +76,10 @@ impl Worker {
                 Err(error) => tracing::warn!(%saga, %error, "the operation is not carried on here"),
             },
             // The lease ends by itself, and then somebody tries again.
-            Err(why) => {
+            Err(NoEngine::Store(error)) => {
+                tracing::warn!(%saga, %error, "the operation cannot be carried on right now");
+            }
+            Err(NoEngine::Stuck(why)) => {
                 tracing::error!(%saga, why, "the operation cannot be carried on");
                 if let Err(error) = cannot_carry_on(&self.database, self.timing, &claimed, &why).await {
                     tracing::warn!(%saga, %error, "that cannot be told in its journal");
@@ -84,13 +89,25 @@ impl Worker {
         drop((place, running));
     }
 
-    async fn engine(&self, claimed: &Claimed) -> Result<Engine, String> {
-        let account = self.database.account(&claimed.saga.target.account_id).await;
-        let account = account.map_err(|error| error.to_string())?.ok_or("its account is not known")?;
-        let reach = self.clouds.reach(&account, &claimed.saga).map_err(|error| error.to_string())?;
+    async fn engine(&self, claimed: &Claimed) -> Result<Engine, NoEngine> {
+        let stuck = |why: &dyn Display| NoEngine::Stuck(why.to_string());
+        let account = self.database.account(&claimed.saga.target.account_id).await?;
+        let account = account.ok_or_else(|| stuck(&"its account is not known"))?;
+        let reach = self.clouds.reach(&account, &claimed.saga).map_err(|error| stuck(&error))?;
         Engine::new(Arc::new(self.database.clone()), self.timing, reach, claimed)
-            .map_err(|error| error.to_string())
+            .map_err(|error| stuck(&error))
     }
+}
+
+/// Why an operation cannot be carried on.
+#[derive(Debug, Error)]
+enum NoEngine {
+    /// Nobody can do anything just now.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What its user is told.
+    #[error("{0}")]
+    Stuck(String),
 }
 
 #[cfg(test)]

@@ -47,6 +47,7 @@ impl ClusterReads for EksReads {
         match self.0.ask(|drainer| async move { drainer.forecast(node, options).await }).await {
             Ok(forecast) => Ok(Forecast {
                 to_evict: words::to_evict(&forecast),
+                to_lose: words::to_lose(&forecast),
                 hindrances: words::hindrances(&forecast),
             }),
             // Everything has left it.

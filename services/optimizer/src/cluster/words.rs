@@ -66,6 +66,11 @@ pub(super) fn to_evict(forecast: &Forecast) -> usize {
     forecast.pods.iter().filter(|pod| matches!(pod.verdict, Verdict::Evict { .. })).count()
 }
 
+/// So many pods would be lost.
+pub(super) fn to_lose(forecast: &Forecast) -> usize {
+    forecast.pods.iter().filter(|pod| matches!(pod.verdict, Verdict::Refuse { .. })).count()
+}
+
 /// No more than a journal can bear.
 pub(super) fn bounded(texts: impl Iterator<Item = String>) -> Vec<String> {
     let mut shown: Vec<String> = Vec::new();

@@ -40,10 +40,15 @@ pub(super) async fn act(
 }
 
 pub(super) async fn observe(reads: &Reads, node: &str) -> Result<Seen, ReachError> {
-    let left = reads.cluster.forecast(node).await?.to_evict;
+    let left = reads.cluster.forecast(node).await?.pods_left();
     Ok(if left == 0 {
         Seen::done(format!("node {node} is empty but for what stays on every node"))
     } else {
-        Seen::Failed(format!("{left} pods are on node {node} again"))
+        Seen::Failed(again(node, left))
     })
+}
+
+/// What is said of a node that was empty.
+pub(super) fn again(node: &str, pods: usize) -> String {
+    format!("{pods} pods are on node {node} again")
 }

@@ -3,7 +3,7 @@
 use cloud::{CloudError, InstanceId, MemberState};
 use serde_json::json;
 
-use super::{ActError, Action, Facts, Outcome, Plan, PlanError, Seen, join};
+use super::{ActError, Action, Facts, Outcome, Plan, PlanError, Seen, drain, join};
 use crate::reach::{Changes, ReachError, Reads};
 
 /// Looks once more: whatever was seen before may have changed.
@@ -23,9 +23,9 @@ pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError
     Ok(Plan { why, numbers, action: Some(Action::Terminate { instance }), ..Plan::default() })
 }
 
-/// How many nodes are Ready, and how many pods are on the old one that can run elsewhere.
+/// How many nodes are Ready, and how many pods are on the old one that do not end with it alone.
 async fn counts(reads: &Reads, node: &str) -> Result<(usize, usize), ReachError> {
-    Ok((reads.cluster.ready_nodes().await?, reads.cluster.forecast(node).await?.to_evict))
+    Ok((reads.cluster.ready_nodes().await?, reads.cluster.forecast(node).await?.pods_left()))
 }
 
 /// Why it would do harm to end the old instance; `None` when it does not. In shadow mode nothing has been bought, and nothing has left.
@@ -33,7 +33,7 @@ fn harm(facts: &Facts, ready_nodes: usize, pods_left: usize) -> Option<String> {
     facts.launched.as_ref()?;
     if pods_left > 0 {
         let node = facts.node.as_deref().unwrap_or_default();
-        return Some(format!("{pods_left} pods are on node {node} again"));
+        return Some(drain::again(node, pods_left));
     }
     let at_first = facts.ready_nodes;
     (ready_nodes <= at_first).then(|| {

@@ -31,8 +31,8 @@ pub struct Engine {
     pause: Duration,
     /// What was said last of the wait.
     waits: Waits,
-    /// Since when it is carried on under this lease: while nobody did so, nothing could be waited for.
-    claimed_at: Timestamp,
+    /// For how long nobody has carried it on.
+    unattended: Duration,
     /// Since when a call may be on its way of which nobody has heard.
     unheard_since: Option<Instant>,
     /// Ends a wait that need not be waited for.
@@ -50,7 +50,6 @@ impl Engine {
     pub fn new(log: Arc<dyn Log>, timing: Timing, reach: Reach, claimed: &Claimed) -> Result<Self, NotLive> {
         let reach = reach.of(claimed.saga.mode)?;
         let state = State::of(&claimed.saga, &claimed.journal);
-        let claimed_at = log.now();
         // Of what the process before has sent, nobody here has heard.
         let unheard_since = (claimed.lease.epoch > 1).then(Instant::now);
         Ok(Self {
@@ -61,7 +60,7 @@ impl Engine {
             state,
             pause: timing.first_pause,
             waits: Waits::default(),
-            claimed_at,
+            unattended: claimed.unattended,
             unheard_since,
             cancel: CancellationToken::new(),
         })
@@ -80,8 +79,9 @@ impl Engine {
             let renewed = renew(log.as_ref(), lease, timing, &cancel, by).await?;
             tokio::select! {
                 biased;
-                ended = self.work() => ended,
+                // First, so that a process that was frozen for longer than its lease does nothing more.
                 lost = keep(log.as_ref(), lease, timing, &cancel, renewed) => Err(lost),
+                ended = self.work() => ended,
                 () = stop.cancelled() => Ok(()),
             }
         };
@@ -94,9 +94,10 @@ impl Engine {
     }
 
     async fn work(&mut self) -> Result<(), Stopped> {
-        if self.lease.epoch > 1 && self.state.next() != Next::Nothing {
+        let was_left = self.lease.epoch > 1 || self.unattended >= self.timing.lease;
+        if was_left && self.state.next() != Next::Nothing {
             // That is no step: what is unheard stays so.
-            self.append(Event::TakenOver).await?;
+            self.append(Event::taken_over(self.unattended)).await?;
         }
         while self.step().await?.is_continue() {}
         Ok(())
@@ -236,29 +237,15 @@ impl Engine {
         self.write(Event::Abandoned { phase, ending, why, numbers: serde_json::Value::Null }).await
     }
 
-    /// For how long it has been waited for what comes next, not counting what was before this lease.
-    fn has_waited(&self) -> Duration {
-        let since = self.state.waits_since().map_or(self.claimed_at, |since| since.max(self.claimed_at));
-        Duration::from_millis(u64::try_from(self.log.now().millis_since(since)).unwrap_or_default())
-    }
-
-    /// Leaves everything as it is, and tells what that is.
-    async fn give_up(&mut self, phase: Phase, why: &str) -> Result<(), Stopped> {
-        let hours = self.timing.give_up.as_secs() / 3600;
-        let left = self.state.left().join(", ");
-        let why = format!("it was given up after {hours} hours: {why}. See to what is left: {left}");
-        self.write(Event::GivenUp { phase, why }).await
-    }
-
     /// Waits a little, each time longer, until it is cancelled; unless it has taken too long.
     async fn wait(&mut self, phase: Phase, why: String) -> Result<(), Stopped> {
         // Where there is no way back, or it is taken, there is nothing better to do than to try again for very long.
         let ends_old = phase.is_point_of_no_return() && *self.state.stage() != Stage::Fresh;
         let persists = ends_old || matches!(self.state.direction(), Direction::Back(..));
         let longest = if persists { self.timing.give_up } else { phase.deadline() };
-        if self.has_waited() > longest {
+        if self.state.waited(self.log.now()) > longest {
             if persists {
-                return self.give_up(phase, &why).await;
+                return self.write(self.state.given_up(phase, self.timing.give_up, &why)).await;
             }
             if !self.is_unheard() {
                 let why = format!("it took longer than {} minutes: {why}", longest.as_secs() / 60);

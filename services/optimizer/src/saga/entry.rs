@@ -1,5 +1,7 @@
 //! What stands in a journal.
 
+use std::time::Duration;
+
 use contracts::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,8 +65,12 @@ pub enum Event {
         /// Whether it changes anything.
         mode: RunMode,
     },
-    /// Another process carries on, because the one before has not been heard of.
-    TakenOver,
+    /// Another process carries on, because the one before has let it go or has not been heard of.
+    TakenOver {
+        /// For how many milliseconds nobody has carried it on, of all the time since it was begun.
+        #[serde(default)]
+        unattended_millis: u64,
+    },
     /// A phase was decided. What it does, if it does anything, is done only after this is written.
     Planned {
         /// Which phase.
@@ -169,6 +175,11 @@ pub enum Event {
 }
 
 impl Event {
+    /// That another process carries on, and for how long nobody has.
+    pub(super) fn taken_over(unattended: Duration) -> Self {
+        Self::TakenOver { unattended_millis: u64::try_from(unattended.as_millis()).unwrap_or(u64::MAX) }
+    }
+
     /// Whether there is no way back once it is written.
     pub fn is_point_of_no_return(&self) -> bool {
         matches!(self, Self::Planned { phase, action: Some(_), .. } if phase.is_point_of_no_return())

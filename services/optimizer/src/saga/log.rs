@@ -38,6 +38,8 @@ pub struct Claimed {
     pub journal: Vec<Entry>,
     /// The right to carry it on.
     pub lease: Lease,
+    /// For how long nobody has carried it on, of all the time since it was begun.
+    pub unattended: Duration,
 }
 
 /// Why nothing was written.

@@ -1,5 +1,7 @@
 //! What a journal amounts to, and what comes next.
 
+use std::time::Duration;
+
 use contracts::Timestamp;
 
 use super::{Ending, Entry, Event, NewSaga};
@@ -14,6 +16,10 @@ pub struct State {
     stage: Stage,
     /// Since when nothing has been decided in it, or it goes back.
     since: Option<Timestamp>,
+    /// For how long nobody has carried it on.
+    unattended: Duration,
+    /// The same, when what is waited for now began.
+    unattended_before: Duration,
     direction: Direction,
     /// Whether what is left was given up.
     has_given_up: bool,
@@ -81,6 +87,8 @@ impl State {
             index: 0,
             stage: Stage::Fresh,
             since: None,
+            unattended: Duration::ZERO,
+            unattended_before: Duration::ZERO,
             direction: Direction::Forward,
             has_given_up: false,
             to_undo: Vec::new(),
@@ -103,7 +111,10 @@ impl State {
         self.next_seq = entry.seq + 1;
         match &entry.event {
             Event::Started { .. } => self.since = Some(entry.at),
-            Event::TakenOver | Event::Waiting { .. } => {}
+            Event::TakenOver { unattended_millis } => {
+                self.unattended = Duration::from_millis(*unattended_millis);
+            }
+            Event::Waiting { .. } => {}
             Event::Planned { action, outcome, .. } => {
                 self.facts.learn(outcome);
                 match action {
@@ -160,6 +171,11 @@ impl State {
             }
             Event::Ended { ending, why } => self.direction = Direction::Ended(*ending, why.clone()),
         }
+        let goes_on_waiting =
+            matches!(entry.event, Event::TakenOver { .. } | Event::Waiting { .. } | Event::Undone { .. });
+        if !goes_on_waiting {
+            self.unattended_before = self.unattended;
+        }
     }
 
     fn go_on(&mut self, now: Timestamp) {
@@ -210,12 +226,21 @@ impl State {
         self.phases.get(self.index).copied()
     }
 
-    /// Since when it is waited for what comes next; when it goes back, since when it does.
-    pub fn waits_since(&self) -> Option<Timestamp> {
-        match &self.stage {
+    /// For how long somebody has waited for what comes next; when it goes back, since it does. While nobody carried it on, nothing could be
+    /// waited for.
+    pub fn waited(&self, now: Timestamp) -> Duration {
+        let since = match &self.stage {
             Stage::Planned(_, at) | Stage::Acted(_, at) => Some(*at),
             Stage::Fresh => self.since,
-        }
+        };
+        let millis = since.map_or(0, |since| now.millis_since(since));
+        let waited = Duration::from_millis(u64::try_from(millis).unwrap_or_default());
+        waited.saturating_sub(self.unattended.saturating_sub(self.unattended_before))
+    }
+
+    /// For how long nobody has carried it on, as far as its journal tells.
+    pub fn unattended(&self) -> Duration {
+        self.unattended
     }
 
     /// How far the phase is.
@@ -258,6 +283,13 @@ impl State {
         };
         let done = self.to_undo.iter().map(|begun| &begun.action).chain(here);
         done.filter_map(|action| action.leaves(&bought)).collect()
+    }
+
+    /// That everything is left as it is, and what that is.
+    pub fn given_up(&self, phase: Phase, after: Duration, why: &str) -> Event {
+        let (hours, left) = (after.as_secs() / 3600, self.left().join(", "));
+        let why = format!("it was given up after {hours} hours: {why}. See to what is left: {left}");
+        Event::GivenUp { phase, why }
     }
 
     /// Whether something was done that cannot be undone: from here on it only goes forward.

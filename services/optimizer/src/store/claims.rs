@@ -21,11 +21,11 @@ impl Database {
         loop {
             let now = self.now();
             let Some(id) = self.next_to_claim(now).await? else { return Ok(None) };
-            let Some((saga, epoch)) = self.take_lease(&id, owner, now, lease).await? else {
+            let Some((saga, epoch, unattended)) = self.take_lease(&id, owner, now, lease).await? else {
                 // Another process was faster; there may be another saga.
                 continue;
             };
-            match self.claimed(&saga, epoch).await {
+            match self.claimed(&saga, epoch, unattended).await {
                 // It keeps the lease, so that others have their turn before it is tried again. A later version may have written it.
                 Err(error @ StoreError::Corrupt { .. }) => {
                     counted::unreadable();
@@ -45,17 +45,19 @@ impl Database {
         self.store.read(next.bind(now.as_millis()).fetch_optional(self.store.pool())).await
     }
 
-    /// What the saga began with, and its new epoch; `None` when somebody else has it.
+    /// What the saga began with, its new epoch, and for how many milliseconds nobody had it; `None` when somebody else has it.
     async fn take_lease(
         &self,
         id: &str,
         owner: &Owner,
         now: Timestamp,
         lease: Duration,
-    ) -> Result<Option<(String, i64)>, StoreError> {
+    ) -> Result<Option<(String, i64, i64)>, StoreError> {
         let taken = sqlx::query_as(
-            "UPDATE sagas SET owner = $1, epoch = epoch + 1, lease_until = $2 \
-             WHERE id = $3 AND ended_at IS NULL AND lease_until <= $4 RETURNING saga, epoch",
+            // Earlier versions wrote 0 for a lease that was let go.
+            "UPDATE sagas SET owner = $1, epoch = epoch + 1, lease_until = $2, \
+             unattended = unattended + CASE WHEN lease_until > 0 THEN $4 - lease_until ELSE 0 END \
+             WHERE id = $3 AND ended_at IS NULL AND lease_until <= $4 RETURNING saga, epoch, unattended",
         )
         .bind(&owner.0)
         .bind(now.plus(lease).as_millis())
@@ -65,9 +67,10 @@ impl Database {
         self.store.read(taken).await
     }
 
-    async fn claimed(&self, saga: &str, epoch: i64) -> Result<Claimed, StoreError> {
+    async fn claimed(&self, saga: &str, epoch: i64, unattended: i64) -> Result<Claimed, StoreError> {
         let saga: NewSaga = read(saga)?;
         let journal = self.journal_of(saga.id, 0).await?;
-        Ok(Claimed { lease: Lease { saga: saga.id, epoch }, saga, journal })
+        let unattended = Duration::from_millis(u64::try_from(unattended).unwrap_or_default());
+        Ok(Claimed { lease: Lease { saga: saga.id, epoch }, saga, journal, unattended })
     }
 }

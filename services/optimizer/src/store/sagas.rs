@@ -55,7 +55,8 @@ impl Log for Database {
     }
 
     async fn release(&self, lease: Lease) -> Result<(), LogError> {
-        let released = sqlx::query("UPDATE sagas SET lease_until = 0 WHERE id = $1 AND epoch = $2")
+        let released = sqlx::query("UPDATE sagas SET lease_until = $1 WHERE id = $2 AND epoch = $3")
+            .bind(self.now().as_millis())
             .bind(lease.saga.to_string())
             .bind(lease.epoch)
             .execute(self.store.pool());
@@ -76,7 +77,7 @@ impl Database {
         let now = self.now();
         let inserted = sqlx::query(
             "INSERT INTO sagas (id, user_id, saga, is_simulated, created_at, epoch, lease_until) \
-             VALUES ($1, $2, $3, $4, $5, 0, 0) ON CONFLICT (id) DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, 0, $5) ON CONFLICT (id) DO NOTHING",
         )
         .bind(saga.id.to_string())
         .bind(&saga.user_id)

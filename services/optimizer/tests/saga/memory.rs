@@ -41,6 +41,8 @@ struct Row {
     epoch: i64,
     released: BTreeSet<i64>,
     lease_until: Timestamp,
+    /// For how long nobody has carried it on.
+    unattended: Duration,
     is_cancelled: bool,
     /// Whether whoever cancelled it was promised that the old instance stays.
     is_promised: bool,
@@ -175,6 +177,7 @@ impl Log for MemoryLog {
             epoch: 0,
             released: BTreeSet::new(),
             lease_until: now,
+            unattended: Duration::ZERO,
             is_cancelled: false,
             is_promised: false,
             is_over: false,
@@ -190,9 +193,12 @@ impl Log for MemoryLog {
         let free = rows.values_mut().find(|row| row.is_free(now));
         Ok(free.map(|row| {
             row.epoch += 1;
+            let idle = u64::try_from(now.millis_since(row.lease_until)).unwrap_or_default();
+            row.unattended += Duration::from_millis(idle);
             row.lease_until = now.plus(lease);
             let lease = Lease { saga: row.saga.id, epoch: row.epoch };
-            Claimed { saga: row.saga.clone(), journal: row.journal.clone(), lease }
+            let (saga, journal) = (row.saga.clone(), row.journal.clone());
+            Claimed { saga, journal, lease, unattended: row.unattended }
         }))
     }
 

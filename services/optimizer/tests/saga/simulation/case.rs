@@ -10,7 +10,7 @@ use super::{chaos::Fate, lies::Lie};
 /// Below this seed nothing is left to chance: see [`Case::systematic`]. From here on everything is.
 pub(super) const SYSTEMATIC: u64 = WAYS * PLACES;
 /// What is tried at each place, or each second.
-pub(super) const WAYS: u64 = 6;
+pub(super) const WAYS: u64 = 7;
 /// More places than a saga has at which its process can die, more entries than it writes, and more seconds than it takes.
 const PLACES: u64 = 300;
 
@@ -58,6 +58,8 @@ pub(super) struct Case {
     pub(super) lasting: Option<Lasting>,
     /// From then on no process is there for [`AWAY`].
     pub(super) is_away_from: Option<Duration>,
+    /// When the loner comes to the old node, and how long it stays.
+    pub(super) loner: Option<(Duration, Duration)>,
     /// What comes of ending an instance through its group while it is being ended.
     pub(super) repeated: Repeated,
     /// What the world tells that is not so. Only to see that the laws notice.
@@ -117,8 +119,8 @@ impl Case {
     }
 
     /// A quiet world. One death at each place: of a saga whose group has room, of one whose group has none, and of one that is cancelled when
-    /// everything is done that can be undone. A request to cancel at each entry of the journal. One change of which nothing is heard. And nobody
-    /// there for very long, from each second on.
+    /// everything is done that can be undone. A request to cancel at each entry of the journal. One change of which nothing is heard. Nobody
+    /// there for very long, from each second on. And a pod that nobody makes anew, five times a second.
     fn systematic(seed: u64) -> Self {
         let (way, place) = (seed % WAYS, seed / WAYS);
         let has_room = match way {
@@ -155,6 +157,7 @@ impl Case {
             restarts: false,
             lasting: None,
             is_away_from: (way == 5).then(|| Duration::from_secs(place)),
+            loner: (way == 6).then(|| (Duration::from_millis(place * 200), Duration::from_mins(1))),
             repeated: REPEATED[entry % 3],
             lie: None,
         }
@@ -199,6 +202,10 @@ impl Case {
                 .random_bool(0.05)
                 .then(|| Duration::from_millis(random.random_range(0..180_000))),
             repeated: *pick(random, &REPEATED),
+            loner: random.random_bool(0.1).then(|| {
+                let [after, stays] = [180_000, 300_000].map(|most| random.random_range(0..most));
+                (Duration::from_millis(after), Duration::from_millis(stays))
+            }),
             lie: None,
         }
     }

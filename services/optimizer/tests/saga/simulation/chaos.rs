@@ -121,6 +121,10 @@ impl Chaos {
     /// How long a process runs until it is stopped and started again; `None` when it is not.
     pub(super) fn restarts_after(&self) -> Option<Duration> {
         let dice = &mut *self.dice.lock().unwrap();
+        if dice.case.restarts && dice.case.is_hopeless() {
+            // As often as a team deploys, and for as long as anything is tried.
+            return Some(Duration::from_mins(dice.random.random_range(10..60)));
+        }
         if !dice.case.restarts || dice.is_over || dice.restarts_left == 0 {
             return None;
         }

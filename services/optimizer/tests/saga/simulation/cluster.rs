@@ -10,6 +10,9 @@ pub(super) const JOB: &str = "cron";
 /// So long it takes.
 const JOB_TAKES: Duration = Duration::from_secs(90);
 
+/// A pod that nobody makes anew, as `kubectl debug node` begins one: it comes also to a node that is cordoned, and is never evicted.
+pub(super) const LONER: &str = "loner";
+
 /// A cluster of nodes and pods.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Cluster {
@@ -94,9 +97,20 @@ impl Cluster {
         self.place(JOB, true);
     }
 
+    /// Puts the loner on a node.
+    pub(super) fn begin_loner(&mut self, node: &str) {
+        let pod = ModelPod { app: LONER, node: node.to_owned(), is_ready: true, since: Instant::now() };
+        self.pods.insert(LONER.to_owned(), pod);
+    }
+
+    /// Whether the loner is on a node.
+    pub(super) fn has_loner(&self, node: &str) -> bool {
+        self.pods.get(LONER).is_some_and(|pod| pod.node == node)
+    }
+
     /// As it would be without any job.
     pub(super) fn forget_jobs(&mut self) {
-        self.pods.retain(|_, pod| pod.app != JOB);
+        self.pods.retain(|_, pod| pod.app != JOB && pod.app != LONER);
         self.next_pod = 0;
     }
 

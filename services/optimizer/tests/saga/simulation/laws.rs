@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use cloud::InstanceId;
 
-use super::world::{Everything, Setting};
+use super::{
+    cluster::LONER,
+    world::{Everything, Setting},
+};
 
 pub(super) use end::{in_the_end, in_turns, promised};
 
@@ -35,17 +38,20 @@ pub(super) fn always(all: &Everything, setting: &Setting) -> Option<String> {
     (most > 1).then(|| format!("{most} replacements were launched by one saga: {:?}", all.bought))
 }
 
-/// No pod ends with its instance, but those that nobody could see: between the look at an instance that is no node and its end, which takes effect
-/// within [`Timing::call`](optimizer::saga::Timing::call), it may become one.
+/// No pod ends with its instance, but those that nobody could see: between the look at an instance and its end, which takes effect within
+/// [`Timing::call`](optimizer::saga::Timing::call), it may become a node, and a pod may come that nothing keeps from a cordoned one.
 pub(super) fn ended_with(all: &Everything, id: &InstanceId, node: &str) -> Option<String> {
     const UNSEEN: Duration = Duration::from_secs(20);
     let is_alive = all.cluster.nodes.get(node).is_some_and(|node| node.is_ready);
     if !is_alive || all.taken.contains(id) {
         return None;
     }
-    let longest_unseen = if all.bought.contains_key(id) { UNSEEN } else { Duration::ZERO };
+    let is_seen = |pod: &&String| {
+        let pod = &all.cluster.pods[*pod];
+        let comes_anyway = pod.app == LONER || all.bought.contains_key(id);
+        !comes_anyway || pod.since.elapsed() >= UNSEEN
+    };
     let pods = all.cluster.pods_on(node);
-    let seen: Vec<_> =
-        pods.iter().filter(|pod| all.cluster.pods[*pod].since.elapsed() >= longest_unseen).collect();
+    let seen: Vec<_> = pods.iter().filter(is_seen).collect();
     (!seen.is_empty()).then(|| format!("{id} was ended with pods on it: {seen:?}"))
 }

@@ -6,7 +6,7 @@ use cloud::InstanceId;
 use tokio::time::sleep;
 
 use super::{
-    cluster::{Cluster, ModelNode},
+    cluster::{Cluster, LONER, ModelNode},
     world::{Everything, World},
 };
 
@@ -118,4 +118,17 @@ pub(super) async fn works(world: World) {
         sleep(JOBS_EVERY).await;
         world.change(|all, _| all.cluster.begin_job());
     }
+}
+
+/// The loner comes to a node, if it is there, and goes by itself.
+pub(super) async fn debugs(world: World, node: String, after: Duration, stays: Duration) {
+    sleep(after).await;
+    world.change(|all, _| {
+        if all.cluster.nodes.contains_key(&node) {
+            world.story.tell(format!("a pod that nobody makes anew comes to {node}"));
+            all.cluster.begin_loner(&node);
+        }
+    });
+    sleep(stays).await;
+    world.change(|all, _| all.cluster.pods.remove(LONER));
 }

@@ -69,6 +69,10 @@ async fn simulate(case: Arc<Case>) -> Told {
         tokio::spawn(Process::new(name, world.clone(), log.clone()).live(timing));
     }
     tokio::spawn(nature::works(world.clone()));
+    if let Some((after, stays)) = case.loner {
+        let node = Cluster::name_of(&world.setting.instances[case.old]);
+        tokio::spawn(nature::debugs(world.clone(), node, after, stays));
+    }
     let mut begun = vec![sagas[0].clone()];
     let mut refused = Vec::new();
     match case.cancel {

@@ -12,7 +12,7 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     case::{AWAY, Case},
     chaos::Chaos,
-    cluster::{Cluster, JOB},
+    cluster::{Cluster, JOB, LONER},
     laws, nature,
     story::Story,
 };
@@ -154,7 +154,7 @@ impl World {
                 }
                 for pod in pods {
                     let app = all.cluster.pods.remove(&pod).unwrap().app;
-                    if app != JOB {
+                    if app != JOB && app != LONER {
                         all.cluster.place(app, true);
                     }
                 }

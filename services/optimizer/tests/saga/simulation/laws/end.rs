@@ -166,7 +166,7 @@ fn shadow(broken: &mut Vec<String>, ending: Ending, journal: &[Entry]) {
             | Event::Done { .. }
             | Event::Undone { .. } => broken.push(format!("a saga in shadow mode writes {:?}", entry.event)),
             Event::Started { .. }
-            | Event::TakenOver
+            | Event::TakenOver { .. }
             | Event::Waiting { .. }
             | Event::Abandoned { .. }
             | Event::GivenUp { .. }

@@ -11,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Failed, Seam};
 use crate::simulation::{lies::Lie, nature, world::Everything};
 
+/// What keeps a node from being drained.
+const ALONE: &str = "pod loner: it has no controller, and nobody makes it anew";
+
 impl Seam {
     async fn cluster_read<T>(
         &self,
@@ -98,9 +101,15 @@ impl ClusterReads for Seam {
     }
 
     async fn forecast(&self, node: &str) -> Result<Forecast, ReachError> {
-        self.cluster_read("a forecast", |all| Forecast {
-            to_evict: if self.lies(Lie::Empty) { 0 } else { all.cluster.pods_on(node).len() },
-            hindrances: Vec::new(),
+        self.cluster_read("a forecast", |all| {
+            let to_lose = usize::from(all.cluster.has_loner(node));
+            let to_evict = all.cluster.pods_on(node).len() - to_lose;
+            let hindrances = if to_lose > 0 { vec![ALONE.to_owned()] } else { Vec::new() };
+            if self.lies(Lie::Empty) {
+                Forecast::default()
+            } else {
+                Forecast { to_evict, to_lose, hindrances }
+            }
         })
         .await
     }
@@ -135,6 +144,9 @@ impl ClusterChanges for Seam {
         loop {
             if self.world().is_denied() {
                 return Err(Failed::Denied.into());
+            }
+            if self.world().read(|all, _| all.cluster.has_loner(node)) && !self.lies(Lie::Empty) {
+                return Ok(Drained::Not(ALONE.to_owned()));
             }
             let pods = self.world().read(|all, _| all.cluster.pods_on(node));
             let pod = pods.first().filter(|_| !self.lies(Lie::Empty)).cloned();
