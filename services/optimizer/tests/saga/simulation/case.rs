@@ -230,6 +230,11 @@ impl Case {
         !matches!(self.lasting, Some(Lasting::NobodyLeaves { from }) if after >= from)
     }
 
+    /// Whether every call arrives as soon as it is made, if it does.
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.is_wild() && self.fate_at.is_none()
+    }
+
     /// Whether more than one death or one cancellation goes wrong.
     pub(super) fn is_wild(&self) -> bool {
         self.seed >= SYSTEMATIC

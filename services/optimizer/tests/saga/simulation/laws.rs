@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use cloud::InstanceId;
 
 use super::{
+    case::Case,
     cluster::LONER,
     world::{Everything, Setting},
 };
@@ -40,8 +41,8 @@ pub(super) fn always(all: &Everything, setting: &Setting) -> Option<String> {
 
 /// No pod ends with its instance, but those that nobody could see: between the look at an instance and its end, which takes effect within
 /// [`Timing::call`](optimizer::saga::Timing::call), it may become a node, and a pod may come that nothing keeps from a cordoned one.
-pub(super) fn ended_with(all: &Everything, id: &InstanceId, node: &str) -> Option<String> {
-    const UNSEEN: Duration = Duration::from_secs(20);
+pub(super) fn ended_with(all: &Everything, case: &Case, id: &InstanceId, node: &str) -> Option<String> {
+    let unseen = if case.is_quiet() { Duration::from_secs(1) } else { Duration::from_secs(20) };
     let is_alive = all.cluster.nodes.get(node).is_some_and(|node| node.is_ready);
     if !is_alive || all.taken.contains(id) {
         return None;
@@ -49,7 +50,7 @@ pub(super) fn ended_with(all: &Everything, id: &InstanceId, node: &str) -> Optio
     let is_seen = |pod: &&String| {
         let pod = &all.cluster.pods[*pod];
         let comes_anyway = pod.app == LONER || all.bought.contains_key(id);
-        !comes_anyway || pod.since.elapsed() >= UNSEEN
+        !comes_anyway || pod.since.elapsed() >= unseen
     };
     let pods = all.cluster.pods_on(node);
     let seen: Vec<_> = pods.iter().filter(is_seen).collect();

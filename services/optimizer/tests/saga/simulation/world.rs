@@ -146,7 +146,7 @@ impl World {
             EventKind::ShuttingDown => {
                 self.story.tell(format!("{} shuts down", event.id));
                 let pods = all.cluster.pods_on(&node);
-                if let Some(law) = laws::ended_with(all, &event.id, &node) {
+                if let Some(law) = laws::ended_with(all, &self.case, &event.id, &node) {
                     self.note(all, law);
                 }
                 if let Some(node) = all.cluster.nodes.get_mut(&node) {
