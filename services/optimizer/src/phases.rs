@@ -135,7 +135,9 @@ impl<E: Into<ReachError>> From<E> for PlanError {
     fn from(error: E) -> Self {
         match error.into() {
             ReachError::Unknown(why) => Self::Unreadable(why),
-            ReachError::Shortage(why) | ReachError::Refused(why) => Self::Refused(why),
+            ReachError::Shortage(why) | ReachError::Refused(why) | ReachError::NoCluster(why) => {
+                Self::Refused(why)
+            }
         }
     }
 }

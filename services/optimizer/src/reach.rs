@@ -93,6 +93,9 @@ pub enum ReachError {
     /// Nothing was done, and the same again would be refused again.
     #[error("{0}")]
     Refused(String),
+    /// There is no such cluster, and so nothing in it.
+    #[error("{0}")]
+    NoCluster(String),
 }
 
 impl From<CloudError> for ReachError {

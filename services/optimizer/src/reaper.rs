@@ -6,7 +6,7 @@
 //! when its pods have left it if it is a node by now. One whose operation is not known
 //! here may be that of another installation: it is left alone, and told of in the log.
 
-use std::{collections::HashSet, convert::Infallible, time::Duration};
+use std::{collections::HashMap, convert::Infallible, time::Duration};
 
 use cloud::{CloudChanges, Instance};
 use contracts::events::{Event, EventType};
@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     clouds::{Clouds, NoSuchCloud},
+    counted,
     phases::{SAGA_TAG, stays},
     reach::ReachError,
     saga::{Direction, Ending, Entry, Event as Written, NewSaga, Reach, RunMode, State},
@@ -78,6 +79,10 @@ impl Reaper {
             if let Err(error) = self.look_around().await {
                 tracing::warn!(%error, "accounts cannot be looked through for orphans");
             }
+            match self.overdue().await {
+                Ok(overdue) => counted::orphans_overdue(overdue),
+                Err(error) => tracing::warn!(%error, "orphans cannot be counted"),
+            }
         }
     }
 
@@ -107,11 +112,21 @@ impl Reaper {
         Ok(())
     }
 
+    /// How many orphans are there though they should have been ended some looks ago.
+    async fn overdue(&self) -> Result<i64, StoreError> {
+        let now = self.database.now();
+        let some_looks = 5 * self.every;
+        self.database.orphans_since(now.minus(self.grace + some_looks), now.minus(some_looks)).await
+    }
+
     async fn look(&self, account: &Account) -> Result<(), ReapError> {
         let cloud = self.clouds.enter(account)?.cloud;
         let known = &self.database.orphans_of(&account.id).await?;
         let cloud = cloud.as_ref();
-        stream::iter(cloud.instances_tagged(SAGA_TAG).await?)
+        let mut instances = cloud.instances_tagged(SAGA_TAG).await?;
+        // Those come first that were not reached the last time.
+        instances.sort_by_key(|instance| known.get(instance.id.as_str()).copied());
+        stream::iter(instances)
             .for_each_concurrent(AT_ONCE, |instance| async move {
                 // One that cannot be ended keeps no other from it.
                 if let Err(error) = self.look_at(account, cloud, &instance, known).await {
@@ -127,14 +142,14 @@ impl Reaper {
         account: &Account,
         cloud: &dyn CloudChanges,
         instance: &Instance,
-        known: &HashSet<String>,
+        known: &HashMap<String, i64>,
     ) -> Result<(), ReapError> {
         if instance.state.is_over() {
             return Ok(());
         }
         let left = if instance.group.is_some() { None } else { self.left(account, instance).await? };
         let Some(Left { saga, has_replaced }) = left else {
-            if known.contains(instance.id.as_str()) {
+            if known.contains_key(instance.id.as_str()) {
                 // Should it be left behind later, its time begins anew.
                 self.database.forget_orphan(&account.id, instance.id.as_str()).await?;
             }
@@ -147,7 +162,7 @@ impl Reaper {
         cloud.terminate(&instance.id).await?;
         let event = self.event(EventType::InstanceReaped, account, instance, &saga, json!({}));
         if self.database.note_removal(&account.id, instance.id.as_str(), &event).await? {
-            metrics::counter!("orphans_removed_total").increment(1);
+            counted::orphan_removed();
             tracing::warn!(account = account.id, instance = %instance.id, operation = %saga.id, "an orphan was ended");
         }
         Ok(())
@@ -188,8 +203,7 @@ impl Reaper {
         // Once the old instance is gone, the new one is all that is left of it, whatever has failed since.
         let has_succeeded = matches!(state.direction(), Direction::Ended(Ending::Succeeded, _));
         let is_in_use = (has_succeeded || state.is_committed()) && is_known;
-        let has_replaced =
-            state.has_given_up() && journal.iter().any(|entry| entry.event.is_point_of_no_return());
+        let has_replaced = state.has_given_up() && may_have_ended_old(&journal);
         Ok((is_its_own && !is_in_use).then_some(Left { saga: operation, has_replaced }))
     }
 
@@ -225,6 +239,13 @@ impl Reaper {
         let data = marked(more, self.clouds.is_simulated(&account.role_arn));
         Event::new(event_type, &account.user_id, &saga.username, self.database.now(), data)
     }
+}
+
+/// Whether the operation began to end the old instance, and it was not certain after that that it had not.
+fn may_have_ended_old(journal: &[Entry]) -> bool {
+    let begun = journal.iter().rposition(|entry| entry.event.is_point_of_no_return());
+    let is_abandoned = |entry: &Entry| matches!(entry.event, Written::Abandoned { .. });
+    begun.is_some_and(|begun| !journal.iter().skip(begun).any(is_abandoned))
 }
 
 /// Whether it was bought while the operation went on, or by a call of it that came late. Tags are copied by people and by programs.

@@ -102,7 +102,7 @@ pub(crate) async fn a_zone_has_offers(account: &Account) -> Result<()> {
     ensure!(!offer.has_accelerators && offer.instance_store_gb == 0, "{offer:?}");
     let offer = of("m5d.large")?;
     ensure!(!offer.has_accelerators && offer.instance_store_gb == 75, "{offer:?}");
-    for name in ["g4dn.xlarge", "f1.2xlarge", "inf1.xlarge"] {
+    for name in ["g4dn.xlarge", "f2.6xlarge", "inf1.xlarge"] {
         ensure!(of(name)?.has_accelerators, "{name}");
     }
     ensure!(account.cloud.offers(&"eu-west-1a".parse()?).await?.is_empty(), "another region's zone");

@@ -161,7 +161,7 @@ impl Access {
     async fn make(&self, before: Option<&Entry>) -> Result<Entry, ReachError> {
         // First of all: the account finds out by it whether its own session is still good.
         let place = self.cloud.eks_cluster(&self.name).await?.ok_or_else(|| {
-            ReachError::Refused(format!("there is no EKS cluster {} in {}", self.name, self.region))
+            ReachError::NoCluster(format!("there is no EKS cluster {} in {}", self.name, self.region))
         })?;
         let credentials = self.credentials.credentials().await?;
         let now = (self.now)();

@@ -37,7 +37,9 @@ impl Lab {
     pub(crate) async fn add_account(&self, user: &UserData, new: NewAccount) -> Result<Account, LabError> {
         let account = self.checked(user, new)?;
         self.clouds.prove(&account).await.map_err(|error| match error {
-            ReachError::Refused(why) | ReachError::Shortage(why) => invalid("role_arn", why),
+            ReachError::Refused(why) | ReachError::Shortage(why) | ReachError::NoCluster(why) => {
+                invalid("role_arn", why)
+            }
             ReachError::Unknown(why) => {
                 // Whoever runs this is told as well: it may be for them to mend.
                 tracing::warn!(why, "an account cannot be entered right now");

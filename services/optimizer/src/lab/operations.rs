@@ -89,32 +89,27 @@ impl Lab {
 
     /// Has an operation cancelled between two of its steps, as long as there is a way back.
     pub(crate) async fn cancel(&self, user: &UserData, id: &str) -> Result<(), LabError> {
-        let (operation, saga) = self.operation(user, id).await?;
+        let (operation, _) = self.operation(user, id).await?;
         if operation.ended_at.is_some() {
             return Err(LabError::Conflict("the operation is over".to_owned()));
         }
-        self.can_be_cancelled(&saga).await?;
-        self.database.request_cancel(&operation).await?;
-        // It has gone on meanwhile, perhaps too far; from here on it does not.
-        self.can_be_cancelled(&saga).await
+        self.database.request_cancel(&operation, can_be_cancelled).await
     }
+}
 
-    /// Whether there is a way back for an operation, and it is not taken yet for another reason.
-    async fn can_be_cancelled(&self, saga: &NewSaga) -> Result<(), LabError> {
-        let journal = self.database.journal_of(saga.id, 0).await?;
-        let state = State::of(saga, &journal);
-        let is_cancelled = matches!(
-            state.direction(),
-            Direction::Back(Ending::Cancelled, _) | Direction::Ended(Ending::Cancelled, _)
-        );
-        if is_cancelled || state.can_be_cancelled() {
-            return Ok(());
-        }
-        let why = if state.is_past_return() {
-            "the old instance is being ended, or is: from here on the operation only goes forward"
-        } else {
-            "the operation is being undone already, or over"
-        };
-        Err(LabError::Conflict(why.to_owned()))
+/// Whether there is a way back for an operation, and it is not taken yet for another reason.
+fn can_be_cancelled(state: &State) -> Result<(), LabError> {
+    let is_cancelled = matches!(
+        state.direction(),
+        Direction::Back(Ending::Cancelled, _) | Direction::Ended(Ending::Cancelled, _)
+    );
+    if is_cancelled || state.can_be_cancelled() {
+        return Ok(());
     }
+    let why = if state.is_past_return() {
+        "the old instance is being ended, or is: from here on the operation only goes forward"
+    } else {
+        "the operation is being undone already, or over"
+    };
+    Err(LabError::Conflict(why.to_owned()))
 }

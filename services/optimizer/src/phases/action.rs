@@ -62,7 +62,7 @@ impl<E: Into<ReachError>> From<E> for ActError {
         match error.into() {
             ReachError::Unknown(why) => Self::Unknown(why),
             ReachError::Shortage(why) => Self::Refused(why),
-            ReachError::Refused(why) => Self::Failed(why),
+            ReachError::Refused(why) | ReachError::NoCluster(why) => Self::Failed(why),
         }
     }
 }
@@ -98,7 +98,9 @@ impl Action {
     /// What is there once it was done, or may have been, for a person. `bought`: the new instance.
     pub fn leaves(&self, bought: &str) -> Option<String> {
         match self {
-            Self::Launch(_) => Some(format!("{bought} may be running, and cost money")),
+            Self::Launch(_) => Some(format!(
+                "{bought} may be running, and cost money; where it is a node, it may be cordoned"
+            )),
             Self::Attach { group } => Some(format!("{bought} may be in group {group}")),
             Self::Cordon { node } => Some(format!("node {node} may be cordoned")),
             Self::Terminate { instance } => Some(format!("{instance} may be ended")),

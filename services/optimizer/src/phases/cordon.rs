@@ -31,10 +31,16 @@ pub(super) async fn observe(reads: &Reads, facts: &Facts, name: &str) -> Result<
 /// It is uncordoned whether it is to be seen that it was cordoned or not: so a late cordon, which was made for an earlier version of the node,
 /// is refused.
 pub(super) async fn undo(changes: &Changes, facts: &Facts, name: &str) -> Result<Seen, ReachError> {
-    let is_there = changes.cluster.node_of(&facts.target.instance_id).await?.is_some();
-    if !is_there {
-        return Ok(Seen::done(format!("node {name} is gone")));
+    let node_of = async || match changes.cluster.node_of(&facts.target.instance_id).await {
+        Err(ReachError::NoCluster(_)) => Ok(None),
+        found => found,
+    };
+    if node_of().await?.is_some() {
+        changes.cluster.uncordon(name).await?;
     }
-    changes.cluster.uncordon(name).await?;
-    Ok(Seen::done(format!("node {name} is uncordoned")))
+    Ok(Seen::done(match node_of().await? {
+        None => format!("node {name} is gone"),
+        Some(node) if node.is_cordoned => format!("somebody else keeps node {name} cordoned"),
+        Some(_) => format!("node {name} is uncordoned"),
+    }))
 }

@@ -2,7 +2,11 @@ use std::collections::BTreeMap;
 
 use ::store::{Options, testing::TestDatabase};
 use cloud::{Instance, InstanceId, Launch, Lifecycle};
-use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::{
+    core::v1::{Node, Pod},
+    rbac::v1::ClusterRole,
+};
+use kube::{Api, ResourceExt as _, api::ListParams};
 use sim::{Account as Simulated, CloudOptions, Seed, cloud::Change};
 use simulated_cloud::Settings;
 use testkit::{Cluster, eventually};
@@ -259,6 +263,69 @@ async fn only_what_an_operation_has_left_behind_is_ended_and_not_at_once() {
     for kept in others.iter().chain([&in_use, &of_live, &in_group, &has_work]) {
         assert!(!stage.instance(kept).state.is_over(), "{kept}");
     }
+}
+
+#[tokio::test]
+async fn an_orphan_that_is_a_node_is_emptied_before_it_is_ended() {
+    let stage = Stage::new().await;
+    let failed = Uuid::from_u128(1);
+    let orphan = stage.bought("failed", Some(&failed.to_string()));
+    stage.operation(failed, &orphan, ended(Ending::Failed)).await;
+    let nodes: Api<Node> = Api::all(stage.cluster.client());
+    let node = eventually("the orphan to be a node", async || {
+        let ends_so = |node: &Node| {
+            let spec = node.spec.as_ref()?;
+            spec.provider_id.as_ref()?.ends_with(orphan.as_str()).then(|| node.name_any())
+        };
+        nodes.list(&ListParams::default()).await.ok()?.items.iter().find_map(ends_so)
+    })
+    .await
+    .unwrap();
+    // One that nobody makes anew, and one that is made anew wherever there is a place.
+    let containers = json!([{ "name": "c", "image": "registry.k8s.io/pause:3.10" }]);
+    let pod =
+        json!({ "metadata": { "name": "alone" }, "spec": { "nodeName": node, "containers": containers } });
+    let alone = format!("{}/alone", stage.cluster.core("pods"));
+    stage.cluster.post(&stage.cluster.core("pods"), pod).await.unwrap();
+    let labels = json!({ "app": "moving" });
+    let template = json!({ "metadata": { "labels": labels }, "spec": { "containers": containers } });
+    let deployment = json!({
+        "metadata": { "name": "moving" },
+        "spec": { "replicas": 1, "selector": { "matchLabels": labels }, "template": template },
+    });
+    let others = nodes.list(&ListParams::default()).await.unwrap().items;
+    let others: Vec<String> = others.iter().map(Node::name_any).filter(|other| *other != node).collect();
+    for other in &others {
+        nodes.cordon(other).await.unwrap();
+    }
+    stage.cluster.post(&stage.cluster.path("apps/v1", "deployments"), deployment).await.unwrap();
+    let pods: Api<Pod> = stage.cluster.namespaced();
+    let on_node = async || {
+        let on_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
+        let pods = pods.list(&on_node).await.unwrap().items;
+        let is_running = |pod: &&Pod| pod.status.as_ref().unwrap().phase.as_deref() == Some("Running");
+        pods.iter().filter(is_running).count()
+    };
+    eventually("both to run", async || (on_node().await == 2).then_some(())).await.unwrap();
+    for other in &others {
+        nodes.uncordon(other).await.unwrap();
+    }
+
+    let reaper = stage.reaper(Duration::ZERO);
+    reaper.look(&stage.account).await.unwrap();
+    assert!(!stage.instance(&orphan).state.is_over());
+    assert_eq!(nodes.get(&node).await.unwrap().spec.unwrap().unschedulable, Some(true));
+    assert_eq!(on_node().await, 2, "what is on it stays, as it cannot all leave");
+
+    stage.cluster.call("DELETE".parse().unwrap(), &alone, None).await.unwrap();
+    eventually("the orphan to be ended", async || {
+        reaper.look(&stage.account).await.unwrap();
+        stage.instance(&orphan).state.is_over().then_some(())
+    })
+    .await
+    .unwrap();
+    let requests = stage.cluster.sim().unwrap().requests();
+    assert!(requests.keys().any(|line| line.resource == "pods/eviction"), "{requests:?}");
 }
 
 #[tokio::test]

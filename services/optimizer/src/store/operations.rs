@@ -11,12 +11,12 @@ use thiserror::Error;
 use super::{
     Database,
     accounts::has_account,
-    sagas::{read, told},
+    sagas::{journal_in, read, told},
 };
 use crate::{
     counted,
     phases::Subject,
-    saga::{Entry, LogError, NewSaga, SagaId},
+    saga::{Entry, LogError, NewSaga, SagaId, State},
 };
 
 /// So many operations are listed.
@@ -146,24 +146,38 @@ impl Database {
         self.store.bounded(begun).await
     }
 
-    /// Has an operation cancelled between two of its steps, if it is not over, and tells of it once.
-    pub(crate) async fn request_cancel(&self, operation: &Operation) -> Result<(), StoreError> {
+    /// Has an operation cancelled between two of its steps, and tells of it once, unless `check` of where it is says otherwise. It does not go on
+    /// meanwhile.
+    pub(crate) async fn request_cancel<E: From<StoreError>>(
+        &self,
+        operation: &Operation,
+        check: impl FnOnce(&State) -> Result<(), E>,
+    ) -> Result<(), E> {
         let (saga, now) = (operation.saga()?, self.now());
-        let event =
-            told(EventType::OperationCancelRequested, &saga, operation.is_simulated == 1, now, json!({}));
-        let requested = sqlx::query(
-            "UPDATE sagas SET cancel_requested_at = $2 \
-             WHERE id = $1 AND ended_at IS NULL AND cancel_requested_at IS NULL",
-        )
-        .bind(&operation.id)
-        .bind(now.as_millis());
-        self.change(requested, &event).await.map(drop)
+        let requested = async {
+            let mut transaction = self.store.begin().await?;
+            let asked = sqlx::query(
+                "UPDATE sagas SET cancel_requested_at = $2 \
+                 WHERE id = $1 AND ended_at IS NULL AND cancel_requested_at IS NULL",
+            );
+            let asked = asked.bind(&operation.id).bind(now.as_millis()).execute(&mut *transaction);
+            let is_new = asked.await.map_err(StoreError::from)?.rows_affected() == 1;
+            check(&State::of(&saga, &journal_in(&mut transaction, saga.id, 0).await?))?;
+            if is_new {
+                let is_simulated = operation.is_simulated == 1;
+                let event = told(EventType::OperationCancelRequested, &saga, is_simulated, now, json!({}));
+                transaction.emit(&event).await?;
+                transaction.commit().await?;
+            }
+            Ok(())
+        };
+        self.store.bounded(requested).await
     }
 }
 
-/// Who works on what of a user, one after the other.
+/// Who adds to or takes from what a user has, one after the other.
 pub(super) fn turns_of(user_id: &str) -> String {
-    format!("operations of {user_id}")
+    format!("lab of {user_id}")
 }
 
 /// The operations of a user that are not over.

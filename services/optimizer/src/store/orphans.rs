@@ -1,6 +1,6 @@
 //! Instances that operations have left behind.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use contracts::{Timestamp, events::Event};
 use store::StoreError;
@@ -65,14 +65,29 @@ impl Database {
         self.store.bounded(noted).await
     }
 
-    /// The orphans of an account that are not ended, as far as is known.
-    pub(crate) async fn orphans_of(&self, account_id: &str) -> Result<HashSet<String>, StoreError> {
-        let known = sqlx::query_scalar::<_, String>(
-            "SELECT instance_id FROM orphans WHERE account_id = $1 AND removed_at IS NULL",
+    /// The orphans of an account that are not ended, as far as is known, and when each was seen last.
+    pub(crate) async fn orphans_of(&self, account_id: &str) -> Result<HashMap<String, i64>, StoreError> {
+        let known = sqlx::query_as::<_, (String, i64)>(
+            "SELECT instance_id, seen_at FROM orphans WHERE account_id = $1 AND removed_at IS NULL",
         )
         .bind(account_id)
         .fetch_all(self.store.pool());
         Ok(self.store.read(known).await?.into_iter().collect())
+    }
+
+    /// How many orphans that were found before that time are there all the same, as was seen within `lately`.
+    pub(crate) async fn orphans_since(
+        &self,
+        found_before: Timestamp,
+        seen_after: Timestamp,
+    ) -> Result<i64, StoreError> {
+        let count = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM orphans WHERE removed_at IS NULL AND found_at < $1 AND seen_at > $2",
+        )
+        .bind(found_before.as_millis())
+        .bind(seen_after.as_millis())
+        .fetch_one(self.store.pool());
+        self.store.read(count).await
     }
 
     /// An instance is no orphan any more.

@@ -135,14 +135,23 @@ impl Database {
 
     /// The entries of a journal from this place on, in order.
     pub(crate) async fn journal_of(&self, saga: SagaId, from: u32) -> Result<Vec<Entry>, StoreError> {
-        let rows = sqlx::query_scalar::<_, String>(
-            "SELECT entry FROM journal WHERE saga_id = $1 AND seq >= $2 ORDER BY seq",
-        )
-        .bind(saga.to_string())
-        .bind(i64::from(from))
-        .fetch_all(self.store.pool());
-        self.store.read(rows).await?.iter().map(|entry| read(entry)).collect()
+        self.store
+            .bounded(async { journal_in(&mut *self.store.pool().acquire().await?, saga, from).await })
+            .await
     }
+}
+
+/// The same, as a transaction sees it.
+pub(super) async fn journal_in(
+    connection: &mut AnyConnection,
+    saga: SagaId,
+    from: u32,
+) -> Result<Vec<Entry>, StoreError> {
+    let rows = sqlx::query_scalar::<_, String>(
+        "SELECT entry FROM journal WHERE saga_id = $1 AND seq >= $2 ORDER BY seq",
+    );
+    let rows = rows.bind(saga.to_string()).bind(i64::from(from)).fetch_all(connection).await?;
+    rows.iter().map(|entry| read(entry)).collect()
 }
 
 /// Sees that the lease is still this one, and keeps it so until the end of the transaction, as well as whether the saga is to be cancelled, which it
