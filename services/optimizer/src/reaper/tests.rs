@@ -102,6 +102,10 @@ impl Stage {
 
     /// An operation that has bought this, and what was written of it last.
     async fn operation(&self, id: SagaId, launched: &InstanceId, last: Vec<saga::Event>) {
+        self.operation_in("shop", id, launched, last).await;
+    }
+
+    async fn operation_in(&self, cluster: &str, id: SagaId, launched: &InstanceId, last: Vec<saga::Event>) {
         let old = self.simulated().with(|world, _| world.instances().next().unwrap().clone());
         let saga = NewSaga {
             id,
@@ -115,7 +119,7 @@ impl Stage {
                 instance_type: old.instance_type,
                 zone: old.zone,
                 group: None,
-                cluster: "shop".parse().unwrap(),
+                cluster: cluster.parse().unwrap(),
             },
         };
         self.database.begin(&saga, &[]).await.unwrap();
@@ -326,6 +330,15 @@ async fn an_orphan_that_is_a_node_is_emptied_before_it_is_ended() {
     .unwrap();
     let requests = stage.cluster.sim().unwrap().requests();
     assert!(requests.keys().any(|line| line.resource == "pods/eviction"), "{requests:?}");
+}
+
+#[tokio::test]
+async fn an_orphan_whose_cluster_is_gone_is_ended() {
+    let (stage, failed) = (Stage::new().await, Uuid::from_u128(1));
+    let orphan = stage.bought("failed", Some(&failed.to_string()));
+    stage.operation_in("gone", failed, &orphan, ended(Ending::Failed)).await;
+    stage.reaper(Duration::ZERO).look(&stage.account).await.unwrap();
+    assert!(stage.instance(&orphan).state.is_over());
 }
 
 #[tokio::test]

@@ -101,7 +101,7 @@ async fn who_has_no_rights_is_refused() -> Result<()> {
 async fn a_cluster_that_is_not_there_or_does_not_know_us_is_refused() -> Result<()> {
     let stage = Stage::shop().await?;
     let nowhere = stage.eks_named("nope").reads().ready_nodes().await;
-    assert_eq!(nowhere, Err(ReachError::Refused("there is no EKS cluster nope in us-east-1".to_owned())));
+    assert_eq!(nowhere, Err(ReachError::NoCluster("there is no EKS cluster nope in us-east-1".to_owned())));
 
     // It is told to be this one, and takes no token that is for another.
     let told = stage.cloud.eks_cluster("shop").await?.unwrap();
