@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloud::InstanceId;
+use cloud::{InstanceId, MemberState};
 use tokio::time::sleep;
 
 use super::{
@@ -120,11 +120,14 @@ pub(super) async fn works(world: World) {
     }
 }
 
-/// The loner comes to a node, if it is there, and goes by itself.
+/// The loner comes to a node, if it is there and nobody has begun to end it, and goes by itself.
 pub(super) async fn debugs(world: World, node: String, after: Duration, stays: Duration) {
     sleep(after).await;
     world.change(|all, _| {
-        if all.cluster.nodes.contains_key(&node) {
+        let group = all.cloud.groups().next().unwrap();
+        let instance = all.cluster.nodes.get(&node).map(|node| &node.instance);
+        let member = instance.and_then(|instance| group.member(instance));
+        if member.is_some_and(|member| member.state == MemberState::InService) {
             world.story.tell(format!("a pod that nobody makes anew comes to {node}"));
             all.cluster.begin_loner(&node);
         }
