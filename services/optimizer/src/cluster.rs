@@ -6,6 +6,7 @@
 mod access;
 mod changes;
 mod credentials;
+mod left;
 mod reads;
 mod rights;
 mod trouble;

@@ -72,6 +72,9 @@ impl Forecast {
     }
 }
 
+/// Hears what is waited for, each time that it is something else.
+pub type Tell<'a> = &'a (dyn Fn(String) + Send + Sync);
+
 /// How a drain ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Drained {
@@ -160,7 +163,7 @@ pub trait ClusterChanges: ClusterReads {
     /// [`ReachError`].
     async fn uncordon(&self, node: &str) -> Result<(), ReachError>;
 
-    /// Evicts what can run elsewhere and waits until it is gone. The node stays cordoned.
+    /// Evicts what can run elsewhere and waits until it is gone. The node stays cordoned. `tell` hears what is waited for meanwhile.
     ///
     /// # Errors
     /// [`ReachError`]; how a drain that began has ended is in [`Drained`].
@@ -169,5 +172,6 @@ pub trait ClusterChanges: ClusterReads {
         node: &str,
         deadline: Duration,
         cancel: &CancellationToken,
+        tell: Tell<'_>,
     ) -> Result<Drained, ReachError>;
 }

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use cloud::InstanceId;
 use cluster_access::{
     AccessError,
-    drain::{DrainError, Fate, Outcome, Report},
+    drain::{DrainError, Fate, Outcome, Progress, Report},
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{access::Access, options, reads::EksReads, trouble::Trouble, words};
+use super::{access::Access, left::Left, options, reads::EksReads, trouble::Trouble, words};
 use crate::{
-    reach::{ClusterChanges, ClusterReads, Drained, Forecast, Node, ReachError},
+    reach::{ClusterChanges, ClusterReads, Drained, Forecast, Node, ReachError, Tell},
     saga::SagaId,
 };
 
@@ -47,6 +47,7 @@ impl EksChanges {
         node: &str,
         deadline: Duration,
         cancel: &CancellationToken,
+        tell: Tell<'_>,
     ) -> Result<Report, Trouble> {
         let until = Instant::now() + deadline;
         let work = self.access.ask_for(deadline, |drainer| async move {
@@ -54,7 +55,9 @@ impl EksChanges {
             let left = until.saturating_duration_since(Instant::now()).as_secs() + 1;
             let options = options(Duration::from_secs(left));
             let drainer = drainer.on_behalf_of(&self.whom);
-            let report = drainer.drain(node, &options, cancel, |_| {}).await?;
+            let mut left = Left::default();
+            let progress = |progress: &Progress<'_>| left.hear(progress).into_iter().for_each(tell);
+            let report = drainer.drain(node, &options, cancel, progress).await?;
             // It ends so, too, when the cluster does not know the token any more: then it goes on with another.
             if report.outcome == Outcome::Failed
                 && let Err(error @ AccessError::Refused { status: 401, .. }) = drainer.nodes().await
@@ -118,6 +121,7 @@ impl ClusterChanges for EksChanges {
         node: &str,
         deadline: Duration,
         cancel: &CancellationToken,
+        tell: Tell<'_>,
     ) -> Result<Drained, ReachError> {
         let started = Instant::now();
         let Some(foreseen) = cancel.run_until_cancelled(self.hindrances(node, deadline)).await else {
@@ -125,7 +129,7 @@ impl ClusterChanges for EksChanges {
         };
         let drained = match foreseen {
             Ok(why) if !why.is_empty() => return Ok(Drained::Not(why.join("; "))),
-            Ok(_) => self.empty(node, deadline.saturating_sub(started.elapsed()), cancel).await,
+            Ok(_) => self.empty(node, deadline.saturating_sub(started.elapsed()), cancel, tell).await,
             Err(trouble) => Err(trouble),
         };
         match drained {

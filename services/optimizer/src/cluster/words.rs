@@ -71,17 +71,18 @@ pub(super) fn to_lose(forecast: &Forecast) -> usize {
     forecast.pods.iter().filter(|pod| matches!(pod.verdict, Verdict::Refuse { .. })).count()
 }
 
+/// A text, cut where it is too long.
+pub(super) fn short(text: String) -> String {
+    if text.chars().count() > LONGEST { text.chars().take(LONGEST).chain(['…']).collect() } else { text }
+}
+
 /// No more than a journal can bear.
 pub(super) fn bounded(texts: impl Iterator<Item = String>) -> Vec<String> {
     let mut shown: Vec<String> = Vec::new();
     let mut more = 0_usize;
     for text in texts {
         if shown.len() < SHOWN {
-            shown.push(if text.chars().count() > LONGEST {
-                text.chars().take(LONGEST).chain(['…']).collect()
-            } else {
-                text
-            });
+            shown.push(short(text));
         } else {
             more += 1;
         }

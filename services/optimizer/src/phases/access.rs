@@ -24,7 +24,7 @@ pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError
     let account = &target.account_id;
     Ok(Plan {
         why: format!(
-            "{} is node {} of cluster {}, in group {}; {} pods can leave it",
+            "{} is node {} of cluster {}, in group {}; pods that can leave it: {}",
             instance.id, node.name, target.cluster, group.name, forecast.to_evict
         ),
         numbers,

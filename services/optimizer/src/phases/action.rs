@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{Facts, Outcome, attach, cordon, drain, join, scale_out, terminate, verify, volumes};
-use crate::reach::{Changes, ReachError, Reads};
+use crate::reach::{Changes, ReachError, Reads, Tell};
 
 /// Something to be done, with all that it takes to do it again: after a crash somebody else does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,7 +119,7 @@ impl Action {
         if matches!(self, Self::Launch(_)) { scale_out::SHOWS_WITHIN } else { Duration::ZERO }
     }
 
-    /// Does it. Doing it again changes nothing.
+    /// Does it, which may take so long. Doing it again changes nothing. `tell` hears what is waited for meanwhile.
     ///
     /// # Errors
     /// [`ActError`].
@@ -127,13 +127,15 @@ impl Action {
         &self,
         changes: &Changes,
         facts: &Facts,
+        patience: Duration,
         cancel: &CancellationToken,
+        tell: Tell<'_>,
     ) -> Result<Outcome, ActError> {
         match self {
             Self::Launch(launch) => scale_out::act(changes, launch).await,
             Self::Attach { group } => attach::act(changes, facts, group).await,
             Self::Cordon { node } => cordon::act(changes, node).await,
-            Self::Drain { node } => drain::act(changes, node, cancel).await,
+            Self::Drain { node } => drain::act(changes, node, patience, cancel, tell).await,
             Self::Terminate { instance } => terminate::act(changes, facts, instance).await,
             Self::AwaitNode | Self::AwaitVolumes { .. } | Self::Verify => Ok(Outcome::Nothing),
         }

@@ -6,10 +6,13 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{ActError, Action, Facts, Outcome, Plan, PlanError, Seen};
-use crate::reach::{Changes, Drained, Forecast, ReachError, Reads};
+use crate::reach::{Changes, Drained, Forecast, ReachError, Reads, Tell};
 
-/// How long the pods may take. The phase itself has a minute more.
+/// How long the pods may take. The phase itself has [`A_MINUTE`] more.
 pub(super) const DEADLINE: Duration = Duration::from_mins(5);
+
+/// For the calls before and after.
+const A_MINUTE: Duration = Duration::from_mins(1);
 
 pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError> {
     let node = facts.found_node()?.to_owned();
@@ -18,7 +21,7 @@ pub(super) async fn plan(reads: &Reads, facts: &Facts) -> Result<Plan, PlanError
     if let Some(why) = hindrance(&node, &forecast) {
         return Err(PlanError::Failed(why, numbers));
     }
-    let why = format!("{} pods are evicted from node {node}", forecast.to_evict);
+    let why = format!("node {node} is emptied; pods to evict: {}", forecast.to_evict);
     Ok(Plan { why, numbers, action: Some(Action::Drain { node }), ..Plan::default() })
 }
 
@@ -31,9 +34,13 @@ pub(super) fn hindrance(node: &str, forecast: &Forecast) -> Option<String> {
 pub(super) async fn act(
     changes: &Changes,
     node: &str,
+    patience: Duration,
     cancel: &CancellationToken,
+    tell: Tell<'_>,
 ) -> Result<Outcome, ActError> {
-    match changes.cluster.drain(node, DEADLINE, cancel).await? {
+    // Less when another process has tried before.
+    let deadline = DEADLINE.min(patience.saturating_sub(A_MINUTE));
+    match changes.cluster.drain(node, deadline, cancel, tell).await? {
         Drained::Empty(evicted) => Ok(Outcome::Drained { evicted }),
         Drained::Not(why) => Err(ActError::Failed(format!("node {node} is not drained: {why}"))),
     }
@@ -50,5 +57,5 @@ pub(super) async fn observe(reads: &Reads, node: &str) -> Result<Seen, ReachErro
 
 /// What is said of a node that was empty.
 pub(super) fn again(node: &str, pods: usize) -> String {
-    format!("{pods} pods are on node {node} again")
+    format!("node {node} is not empty any more; pods on it: {pods}")
 }

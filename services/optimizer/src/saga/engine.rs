@@ -3,10 +3,13 @@
 mod keep;
 mod waits;
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{ops::ControlFlow, pin::pin, sync::Arc, time::Duration};
 
 use contracts::Timestamp;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, interval_at, sleep, sleep_until, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -14,11 +17,14 @@ use super::{
     Timing,
 };
 use crate::{
-    phases::{ActError, Action, Phase, Plan, PlanError, Seen},
-    reach::ReachError,
+    phases::{ActError, Action, Outcome, Phase, Plan, PlanError, Seen},
+    reach::{Changes, ReachError},
 };
 use keep::{keep, renew};
 use waits::Waits;
+
+/// So often it is told what is waited for while something is being done.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// Carries one saga on, under one lease.
 pub struct Engine {
@@ -157,14 +163,22 @@ impl Engine {
             let why = "in shadow mode nothing is done".to_owned();
             return self.abandon(phase, Ending::Failed, why).await;
         };
-        let patience = self.patience(matches!(action, Action::Drain { .. }));
+        let (changes, is_drain) = (changes.clone(), matches!(action, Action::Drain { .. }));
+        let patience = if is_drain {
+            // What an earlier try has taken is gone.
+            phase.deadline().saturating_sub(self.state.waited(self.log.now()))
+        } else {
+            self.timing.step
+        };
+        if patience.is_zero() {
+            return self.wait(phase, "no time is left to try it again".to_owned()).await;
+        }
         if action.is_awaited_before_repeated() {
             self.hear().await;
         }
-        // What is read or answered now says nothing of a call that arrives after that.
-        let is_unheard = self.is_unheard();
-        let acting = action.act(changes, self.state.facts(), &self.cancel);
-        match within(patience, acting).await {
+        // What is read or answered now says nothing of a call that arrives after that. What comes late of a drain changes nothing of how it has ended.
+        let is_unheard = self.is_unheard() && !is_drain;
+        match self.done(phase, action, &changes, patience).await? {
             Ok(outcome) => self.write(Event::Acted { phase, outcome }).await,
             Err(ActError::Unknown(why)) => {
                 self.unheard_since = Some(Instant::now());
@@ -184,6 +198,33 @@ impl Engine {
             }
             Err(ActError::Refused(why)) => self.write(Event::Refused { phase, why }).await,
             Err(ActError::Failed(why)) => self.abandon(phase, Ending::Failed, why).await,
+        }
+    }
+
+    /// Does it, and writes down now and then what is waited for meanwhile.
+    async fn done(
+        &mut self,
+        phase: Phase,
+        action: &Action,
+        changes: &Changes,
+        patience: Duration,
+    ) -> Result<Result<Outcome, ActError>, Stopped> {
+        let (teller, mut heard) = watch::channel(String::new());
+        let tell = |why: String| drop(teller.send_replace(why));
+        let (facts, cancel) = (self.state.facts().clone(), self.cancel.clone());
+        let mut acting = pin!(within(patience, action.act(changes, &facts, patience, &cancel, &tell)));
+        let mut ticks = interval_at(Instant::now() + TOLD_EVERY, TOLD_EVERY);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut acting => return Ok(done),
+                _ = ticks.tick() => {
+                    let why = heard.borrow_and_update().clone();
+                    if !why.is_empty() && self.waits.is_worth_telling(&why) {
+                        self.append(Event::Waiting { phase, why }).await?;
+                    }
+                }
+            }
         }
     }
 
@@ -208,17 +249,13 @@ impl Engine {
         let left = u64::try_from(shown.millis_since(self.log.now())).unwrap_or_default();
         sleep(Duration::from_millis(left)).await;
         // What was bought may have to be drained before.
-        let patience = self.patience(matches!(action, Action::Launch(_)));
+        let drains = matches!(action, Action::Launch(_));
+        let patience = if drains { Phase::Drain.deadline() } else { self.timing.step };
         match within(patience, action.undo(changes, self.state.facts())).await {
             Ok(Seen::Done(why, _)) => self.write(Event::Undone { phase, why }).await,
             Ok(Seen::NotYet(why) | Seen::Failed(why)) => self.wait(phase, why).await,
             Err(error) => self.wait(phase, error.to_string()).await,
         }
-    }
-
-    /// How long a step may take. A drain takes what its own deadline allows, and every one of its calls less.
-    fn patience(&self, drains: bool) -> Duration {
-        if drains { Phase::Drain.deadline() } else { self.timing.step }
     }
 
     /// Whether a call may be on its way of which nobody has heard.
@@ -243,7 +280,7 @@ impl Engine {
         let ends_old = phase.is_point_of_no_return() && *self.state.stage() != Stage::Fresh;
         let persists = ends_old || matches!(self.state.direction(), Direction::Back(..));
         let longest = if persists { self.timing.give_up } else { phase.deadline() };
-        if self.state.waited(self.log.now()) > longest {
+        if self.state.waited(self.log.now()) >= longest {
             if persists {
                 return self.write(self.state.given_up(phase, self.timing.give_up, &why)).await;
             }

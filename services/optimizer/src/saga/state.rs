@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use contracts::Timestamp;
 
-use super::{Ending, Entry, Event, NewSaga};
+use super::{Ending, Entry, Event, NewSaga, RunMode};
 use crate::phases::{Action, Facts, Phase, SAGA_TAG};
 
 /// Where a saga is. Made of its journal alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
+    mode: RunMode,
     phases: Vec<Phase>,
     /// The phase that it is in; after the last, as many as there are.
     index: usize,
@@ -83,6 +84,7 @@ impl State {
     /// As it is at the start.
     pub fn new(saga: &NewSaga) -> Self {
         Self {
+            mode: saga.mode,
             phases: saga.phases.clone(),
             index: 0,
             stage: Stage::Fresh,
@@ -213,7 +215,13 @@ impl State {
                 None => Next::End(*ending, why.clone()),
             },
             Direction::Forward => match (self.phases.get(self.index), &self.stage) {
-                (None, _) => Next::End(Ending::Succeeded, "every phase is done".to_owned()),
+                (None, _) => {
+                    let why = match self.mode {
+                        RunMode::Live => "every phase is done",
+                        RunMode::Shadow => "nothing was changed: every phase would be done",
+                    };
+                    Next::End(Ending::Succeeded, why.to_owned())
+                }
                 (Some(phase), Stage::Fresh) => Next::Plan(*phase),
                 (Some(phase), Stage::Planned(action, _)) => Next::Act(*phase, action.clone()),
                 (Some(phase), Stage::Acted(action, _)) => Next::Observe(*phase, action.clone()),

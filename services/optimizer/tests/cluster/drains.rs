@@ -41,13 +41,13 @@ async fn what_can_run_elsewhere_leaves_a_node() -> Result<()> {
     let changes = stage.eks().changes(SAGA);
     assert_eq!(changes.forecast(&here).await?.to_evict, 4);
     changes.cordon(&here).await?;
-    let drained = changes.drain(&here, PATIENCE, &CancellationToken::new()).await?;
+    let drained = changes.drain(&here, PATIENCE, &CancellationToken::new(), &|_| {}).await?;
     assert_eq!(drained, Drained::Empty(4));
     stage.until_ready("web", &other, 4).await?;
     ensure!(stage.is_cordoned(&here).await?, "it stays so");
     assert_eq!(changes.forecast(&here).await?.to_evict, 0);
     // After a crash it is asked for again.
-    assert_eq!(changes.drain(&here, PATIENCE, &CancellationToken::new()).await?, Drained::Empty(0));
+    assert_eq!(changes.drain(&here, PATIENCE, &CancellationToken::new(), &|_| {}).await?, Drained::Empty(0));
     Ok(())
 }
 
@@ -63,7 +63,7 @@ async fn what_asks_not_to_be_moved_is_not() -> Result<()> {
     let changes = stage.eks().changes(SAGA);
     let foreseen = changes.forecast(&here).await?.hindrances;
     ensure!(foreseen.len() == 1 && foreseen[0].contains("karpenter.sh/do-not-disrupt"), "{foreseen:?}");
-    let why = why(changes.drain(&here, PATIENCE, &CancellationToken::new()).await?);
+    let why = why(changes.drain(&here, PATIENCE, &CancellationToken::new(), &|_| {}).await?);
     ensure!(why.contains(&name) && evictions(&stage) == 0, "{why}");
     Ok(())
 }
@@ -76,7 +76,7 @@ async fn a_budget_that_holds_a_pod_is_named() -> Result<()> {
     let changes = stage.eks().changes(SAGA);
     changes.cordon(&here).await?;
     assert_eq!(changes.forecast(&here).await?.hindrances, [""; 0], "it may come to allow one");
-    let why = why(changes.drain(&here, Duration::from_secs(3), &CancellationToken::new()).await?);
+    let why = why(changes.drain(&here, Duration::from_secs(3), &CancellationToken::new(), &|_| {}).await?);
     let budget = format!("its budget {}/held allowed no disruption", stage.cluster.namespace());
     ensure!(why.contains(&budget) && why.contains("within"), "{why}");
     ensure!(why.contains(&format!("pod {}/held-", stage.cluster.namespace())), "{why}");
@@ -90,7 +90,7 @@ async fn a_drain_is_cancelled() -> Result<()> {
     let (here, other) = stage.two_nodes().await?;
     stage.held((&here, &other)).await?;
     let (changes, cancel) = (stage.eks().changes(SAGA), CancellationToken::new());
-    let drain = changes.drain(&here, PATIENCE, &cancel);
+    let drain = changes.drain(&here, PATIENCE, &cancel, &|_| {});
     let cancelling = async {
         let cordoned = async || stage.is_cordoned(&here).await.ok()?.then_some(());
         let seen = eventually_within(PATIENCE, "the drain to begin", cordoned).await;
@@ -102,7 +102,7 @@ async fn a_drain_is_cancelled() -> Result<()> {
     let told = why(drained?);
     ensure!(told.contains("it was cancelled"), "{told}");
     ensure!(!stage.is_cordoned(&here).await?, "it was this drain that cordoned it");
-    let told = why(changes.drain(&here, PATIENCE, &cancel).await?);
+    let told = why(changes.drain(&here, PATIENCE, &cancel, &|_| {}).await?);
     ensure!(told.contains("cancelled"), "{told}");
     ensure!(!stage.is_cordoned(&here).await? && evictions(&stage) == 0);
     Ok(())
@@ -140,7 +140,7 @@ async fn goes_on(stage: &Stage, happens: impl AsyncFn(u64) -> Result<()>) -> Res
     let (here, other) = stage.two_nodes().await?;
     stage.held((&here, &other)).await?;
     let (changes, never) = (stage.eks().changes(SAGA), CancellationToken::new());
-    let drain = changes.drain(&here, PATIENCE, &never);
+    let drain = changes.drain(&here, PATIENCE, &never, &|_| {});
     let meanwhile = async {
         let cordoned = async || stage.is_cordoned(&here).await.ok()?.then_some(());
         eventually_within(PATIENCE, "the drain to begin", cordoned).await?;
@@ -170,7 +170,7 @@ async fn nothing_begins_that_cannot_end_well() -> Result<()> {
     let told = hindrances.join("\n");
     ensure!(told.contains(&format!("its budget {namespace}/web never allows a disruption")), "{told}");
     ensure!(told.contains(&format!("pod {namespace}/lonely: it has no controller")), "{told}");
-    let told = why(changes.drain(&here, PATIENCE, &CancellationToken::new()).await?);
+    let told = why(changes.drain(&here, PATIENCE, &CancellationToken::new(), &|_| {}).await?);
     assert_eq!(told, hindrances.join("; "));
     ensure!(!stage.is_cordoned(&here).await? && evictions(&stage) == 0);
     Ok(())
@@ -185,7 +185,7 @@ async fn a_pod_that_no_node_would_take_stays() -> Result<()> {
     stage.nodes().cordon(&other).await?;
     let changes = stage.eks().changes(SAGA);
     assert_eq!(changes.forecast(&here).await?.hindrances, [""; 0], "another node may come");
-    let told = why(changes.drain(&here, PATIENCE, &CancellationToken::new()).await?);
+    let told = why(changes.drain(&here, PATIENCE, &CancellationToken::new(), &|_| {}).await?);
     ensure!(told.contains("/web-") && told.contains("no other node would take it"), "{told}");
     ensure!(!stage.is_cordoned(&here).await? && evictions(&stage) == 0);
     Ok(())

@@ -89,7 +89,7 @@ async fn who_has_no_rights_is_refused() -> Result<()> {
         reads.volumes(&node).await.map(drop),
         changes.cordon(&node).await,
         changes.uncordon(&node).await,
-        changes.drain(&node, Duration::from_secs(5), &never).await.map(drop),
+        changes.drain(&node, Duration::from_secs(5), &never, &|_| {}).await.map(drop),
     ] {
         let Err(ReachError::Refused(why)) = refused else { panic!("{refused:?}") };
         ensure!(why.contains("403") && why.contains("KubesageOptimizer"), "{why}");

@@ -71,7 +71,7 @@ async fn a_node_that_is_gone_is_empty() -> Result<()> {
     let never = tokio_util::sync::CancellationToken::new();
     let patience = std::time::Duration::from_secs(5);
     changes.uncordon("gone").await?;
-    assert_eq!(changes.drain("gone", patience, &never).await?, optimizer::reach::Drained::Empty(0));
+    assert_eq!(changes.drain("gone", patience, &never, &|_| {}).await?, optimizer::reach::Drained::Empty(0));
     assert_eq!(changes.forecast("gone").await?, optimizer::reach::Forecast::default());
     assert_eq!(changes.missing("gone").await?, ["it is gone"]);
     assert_eq!(changes.cordon("gone").await, Err(ReachError::Refused("there is no node gone".to_owned())));

@@ -102,12 +102,12 @@ async fn everything(rules: &Value) -> Result<()> {
         stage.cluster.call("DELETE".parse()?, &path, None).await?;
     }
     changes.cordon(&here).await?;
-    let drained = changes.drain(&here, Duration::from_secs(10), &never).await?;
+    let drained = changes.drain(&here, Duration::from_secs(10), &never, &|_| {}).await?;
     ensure!(drained == Drained::Empty(3), "{drained:?}");
     changes.uncordon(&here).await?;
 
     stage.held((&here, &other)).await?;
-    let drained = changes.drain(&here, Duration::from_secs(2), &never).await?;
+    let drained = changes.drain(&here, Duration::from_secs(2), &never, &|_| {}).await?;
     let budget = format!("its budget {}/held allowed no disruption", stage.cluster.namespace());
     ensure!(
         matches!(&drained, Drained::Not(why) if why.contains(&budget) && why.contains("within 2 s")),

@@ -21,7 +21,8 @@ pub(crate) async fn stays(changes: &Changes, id: &InstanceId) -> Result<Option<S
     }
     // The saga was cancelled already, if it was: this has to be done all the same.
     let cancel = CancellationToken::new();
-    let Drained::Not(why) = changes.cluster.drain(&node.name, drain::DEADLINE, &cancel).await? else {
+    let Drained::Not(why) = changes.cluster.drain(&node.name, drain::DEADLINE, &cancel, &|_| {}).await?
+    else {
         return Ok(None);
     };
     // Nobody ends pods on a node that does not answer: it would be waited for as long as it costs money.

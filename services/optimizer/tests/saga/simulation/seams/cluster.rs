@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cloud::InstanceId;
-use optimizer::reach::{ClusterChanges, ClusterReads, Drained, Forecast, Node, ReachError};
+use optimizer::reach::{ClusterChanges, ClusterReads, Drained, Forecast, Node, ReachError, Tell};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -138,6 +138,7 @@ impl ClusterChanges for Seam {
         node: &str,
         deadline: Duration,
         cancel: &CancellationToken,
+        tell: Tell<'_>,
     ) -> Result<Drained, ReachError> {
         let began = Instant::now();
         let mut evicted = 0;
@@ -151,6 +152,7 @@ impl ClusterChanges for Seam {
             let pods = self.world().read(|all, _| all.cluster.pods_on(node));
             let pod = pods.first().filter(|_| !self.lies(Lie::Empty)).cloned();
             let Some(pod) = pod else { return Ok(Drained::Empty(evicted)) };
+            tell(format!("still to leave: {}", pods.join(", ")));
             if cancel.is_cancelled() {
                 return Ok(Drained::Not("cancelled".to_owned()));
             }
