@@ -152,6 +152,7 @@ async fn attempt(args: &DrainArgs, out: &Output) -> Result<bool, ClientError> {
     if args.dry_run {
         let forecast = drainer.forecast(&args.node, &options).await?;
         show_forecast(out, &forecast)?;
+        output::tell(&conclusion(&forecast));
         return Ok(forecast.can_end_well());
     }
     let cancel = CancellationToken::new();
@@ -258,16 +259,30 @@ fn show_forecast(out: &Output, forecast: &Forecast) -> Result<(), ClientError> {
 
 fn foreseen(pods: &[PodForecast]) -> Table {
     let mut table = table(["POD", "WHAT", "WHY"]);
-    for PodForecast { pod, verdict, notes } in pods {
+    for forecast @ PodForecast { pod, verdict, notes } in pods {
         let (what, mut why) = match verdict {
-            Verdict::Evict { although } => ("evicted", although.iter().map(ToString::to_string).collect()),
+            Verdict::Evict { although } => {
+                let what = if forecast.can_leave() { "would leave" } else { "in the way" };
+                (what, although.iter().map(ToString::to_string).collect())
+            }
             Verdict::Stay { because } => ("stays", vec![because.to_string()]),
-            Verdict::Refuse { because } => ("refused", vec![because.to_string()]),
+            Verdict::Refuse { because } => ("in the way", vec![because.to_string()]),
         };
         why.extend(notes.iter().map(ToString::to_string));
         table.add_row([pod.to_string(), what.to_owned(), why.join("; ")]);
     }
     table
+}
+
+/// Whether a node can be drained, in a sentence.
+fn conclusion(forecast: &Forecast) -> String {
+    let in_the_way = forecast.pods.iter().filter(|pod| !pod.can_leave()).count();
+    let leave = forecast.pods.iter().filter(|pod| matches!(pod.verdict, Verdict::Evict { .. })).count();
+    let node = &forecast.node;
+    match in_the_way {
+        0 => format!("node/{node} can be drained; pods that would leave: {leave}"),
+        many => format!("node/{node} cannot be drained; pods in the way: {many}"),
+    }
 }
 
 fn show_report(out: &Output, report: &Report) -> Result<(), ClientError> {

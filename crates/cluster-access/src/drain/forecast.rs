@@ -110,6 +110,13 @@ impl std::fmt::Display for Note {
     }
 }
 
+impl PodForecast {
+    /// Whether nothing is known that keeps the pod from leaving, if it has to.
+    pub fn can_leave(&self) -> bool {
+        !matches!(self.verdict, Verdict::Refuse { .. }) && !self.notes.iter().any(Note::is_fatal)
+    }
+}
+
 impl Forecast {
     /// Whether there are pods that would be lost, or lose something, and nobody has said that this is meant.
     pub fn is_refused(&self) -> bool {
@@ -118,7 +125,7 @@ impl Forecast {
 
     /// Whether nothing is known that makes it fail.
     pub fn can_end_well(&self) -> bool {
-        !self.is_refused() && !self.pods.iter().any(|pod| pod.notes.iter().any(Note::is_fatal))
+        self.pods.iter().all(PodForecast::can_leave)
     }
 }
 

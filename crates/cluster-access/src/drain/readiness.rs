@@ -1,6 +1,9 @@
 //! Whether a node can do its work: what a new machine is waited for.
 
-use std::{collections::HashSet, fmt};
+use std::{
+    collections::{BTreeSet, HashSet},
+    fmt,
+};
 
 use k8s_openapi::api::{
     apps::v1::DaemonSet,
@@ -66,8 +69,8 @@ pub struct Readiness {
     pub ready: bool,
     /// Whether it is not cordoned.
     pub schedulable: bool,
-    /// Keys of the taints that it has until it is set up, such as `node.kubernetes.io/not-ready`.
-    pub startup_taints: Vec<String>,
+    /// Keys of the taints that it has until it is set up, such as `node.kubernetes.io/not-ready`: one key may stand for several effects.
+    pub startup_taints: BTreeSet<String>,
     /// The DaemonSets that are to run on it and have no ready pod there.
     pub missing_daemon_sets: Vec<DaemonSetName>,
 }

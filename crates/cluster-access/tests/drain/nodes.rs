@@ -1,5 +1,7 @@
 //! Which node is a machine, and whether it can do its work.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, ensure};
 use cluster_access::drain::{DrainError, InstanceError, Readiness};
 use k8s_openapi::api::core::v1::Node;
@@ -60,7 +62,7 @@ async fn what_a_node_lacks_is_said() -> Result<()> {
         node: node.clone(),
         ready: true,
         schedulable: true,
-        startup_taints: Vec::new(),
+        startup_taints: BTreeSet::new(),
         missing_daemon_sets: Vec::new(),
     };
     assert_eq!(ready, well);
@@ -73,7 +75,7 @@ async fn what_a_node_lacks_is_said() -> Result<()> {
     stage.run_with("DaemonSet", "never", 0, never).await?;
     drainer.cordon(node).await?;
     let lacking = drainer.readiness(node).await?;
-    assert_eq!(lacking.startup_taints, ["ebs.csi.aws.com/agent-not-ready"]);
+    assert_eq!(lacking.startup_taints, BTreeSet::from(["ebs.csi.aws.com/agent-not-ready".to_owned()]));
     let missing: Vec<_> = lacking.missing_daemon_sets.iter().map(|set| set.name.as_str()).collect();
     assert_eq!(missing, ["never"]);
     ensure!(!lacking.schedulable && !lacking.is_complete() && lacking.missing().len() == 3, "{lacking:?}");

@@ -30,6 +30,7 @@ async fn a_node_is_drained_from_the_command_line() -> Result<()> {
         code == Some(1) && output.starts_with("POD") && output.contains("--ignore-daemonsets"),
         "{output}{error}"
     );
+    ensure!(error.contains(&format!("node/{node} cannot be drained; pods in the way: ")), "{error}");
     let (code, _, error) = run(on(&[])).await?;
     ensure!(code == Some(1) && error.contains("was not started"), "{error}");
     let consents = ["--ignore-daemonsets", "--delete-emptydir-data", "--force", "--output", "json"];

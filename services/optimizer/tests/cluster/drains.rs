@@ -1,6 +1,6 @@
 //! Emptying nodes.
 
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
@@ -140,10 +140,15 @@ async fn goes_on(stage: &Stage, happens: impl AsyncFn(u64) -> Result<()>) -> Res
     let (here, other) = stage.two_nodes().await?;
     stage.held((&here, &other)).await?;
     let (changes, never) = (stage.eks().changes(SAGA), CancellationToken::new());
-    let drain = changes.drain(&here, PATIENCE, &never, &|_| {});
+    let told = Mutex::new(String::new());
+    let tell = |why: String| *told.lock().unwrap() = why;
+    let drain = changes.drain(&here, PATIENCE, &never, &tell);
     let meanwhile = async {
-        let cordoned = async || stage.is_cordoned(&here).await.ok()?.then_some(());
-        eventually_within(PATIENCE, "the drain to begin", cordoned).await?;
+        let is_told = async || {
+            let told = told.lock().unwrap().clone();
+            (told.starts_with("still to leave: ") && told.contains("its budget")).then_some(())
+        };
+        eventually_within(PATIENCE, "it to be told what is waited for", is_told).await?;
         happens(stage.asked(Operation::EksCluster)).await?;
         stage.release().await
     };
