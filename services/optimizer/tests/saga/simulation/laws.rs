@@ -42,7 +42,9 @@ pub(super) fn always(all: &Everything, setting: &Setting) -> Option<String> {
 /// No pod ends with its instance, but those that nobody could see: between the look at an instance and its end, which takes effect within
 /// [`Timing::call`](optimizer::saga::Timing::call), it may become a node, and a pod may come that nothing keeps from a cordoned one.
 pub(super) fn ended_with(all: &Everything, case: &Case, id: &InstanceId, node: &str) -> Option<String> {
-    let unseen = if case.is_quiet() { Duration::from_secs(1) } else { Duration::from_secs(20) };
+    let until_begun = if case.is_quiet() { Duration::from_secs(1) } else { Duration::from_secs(20) };
+    // While a hook holds the end, nobody can go back.
+    let unseen = until_begun + case.hook.unwrap_or_default();
     let is_alive = all.cluster.nodes.get(node).is_some_and(|node| node.is_ready);
     if !is_alive || all.taken.contains(id) {
         return None;
