@@ -212,8 +212,7 @@ impl Live {
                 for gap in &forecast.gaps {
                     self.line(&format!("warning: {gap}"));
                 }
-                let evicted = forecast.pods.iter().filter(|pod| matches!(pod.verdict, Verdict::Evict { .. }));
-                self.evicted = evicted.map(|pod| pod.pod.clone()).collect();
+                self.evicted = forecast.evicted().map(|pod| pod.pod.clone()).collect();
                 self.bar.set_length(self.evicted.len() as u64);
                 self.bar.enable_steady_tick(Duration::from_millis(200));
             }
@@ -277,7 +276,7 @@ fn foreseen(pods: &[PodForecast]) -> Table {
 /// Whether a node can be drained, in a sentence.
 fn conclusion(forecast: &Forecast) -> String {
     let in_the_way = forecast.pods.iter().filter(|pod| !pod.can_leave()).count();
-    let leave = forecast.pods.iter().filter(|pod| matches!(pod.verdict, Verdict::Evict { .. })).count();
+    let leave = forecast.evicted().count();
     let node = &forecast.node;
     match in_the_way {
         0 => format!("node/{node} can be drained; pods that would leave: {leave}"),

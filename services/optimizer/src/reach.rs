@@ -41,6 +41,14 @@ impl Changes {
     pub fn reads(&self) -> Reads {
         Reads { cloud: self.cloud.clone(), cluster: self.cluster.clone() }
     }
+
+    /// The node that this instance is; `None` also where its cluster is gone, and every node with it.
+    pub(crate) async fn node_left(&self, instance: &InstanceId) -> Result<Option<Node>, ReachError> {
+        match self.cluster.node_of(instance).await {
+            Err(ReachError::NoCluster(_)) => Ok(None),
+            found => found,
+        }
+    }
 }
 
 /// A node, as far as it matters here.

@@ -66,16 +66,7 @@ impl Database {
 
     /// Changes a row and tells of it, both or neither; false when there was no such row, and then nothing is told.
     async fn change(&self, statement: Statement<'_>, event: &Event) -> Result<bool, StoreError> {
-        let changed = async {
-            let mut transaction = self.store.begin().await?;
-            if statement.execute(&mut *transaction).await?.rows_affected() == 0 {
-                return Ok(false);
-            }
-            transaction.emit(event).await?;
-            transaction.commit().await?;
-            Ok(true)
-        };
-        self.store.bounded(changed).await
+        self.store.bounded(async { finish(self.store.begin().await?, statement, event).await }).await
     }
 
     /// The time that all replicas agree on.
@@ -84,10 +75,34 @@ impl Database {
     }
 }
 
-/// How many rows of a table are a user's.
-async fn count(transaction: &mut Transaction, table: &'static str, user_id: &str) -> Result<i64, StoreError> {
-    let query = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table} WHERE user_id = $1"));
-    Ok(sqlx::query_scalar(query).bind(user_id).fetch_one(&mut **transaction).await?)
+/// Ends a transaction with a change and what tells of it; false when it concerns no row, and then nothing is done.
+async fn finish(
+    mut transaction: Transaction,
+    statement: Statement<'_>,
+    event: &Event,
+) -> Result<bool, StoreError> {
+    if statement.execute(&mut *transaction).await?.rows_affected() == 0 {
+        return Ok(false);
+    }
+    transaction.emit(event).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Ends a transaction that no other of the user's overlaps with a row more of a table, unless the user has [`MAX_EACH`].
+async fn add(
+    mut transaction: Transaction,
+    table: &'static str,
+    user_id: &str,
+    insert: Statement<'_>,
+    event: &Event,
+) -> Result<Added, StoreError> {
+    let count = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table} WHERE user_id = $1"));
+    let count: i64 = sqlx::query_scalar(count).bind(user_id).fetch_one(&mut *transaction).await?;
+    if count >= MAX_EACH {
+        return Ok(Added::TooMany);
+    }
+    Ok(if finish(transaction, insert, event).await? { Added::Now } else { Added::Before })
 }
 
 /// Says of what an event tells that it is of the simulated account, where it is.

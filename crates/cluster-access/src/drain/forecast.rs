@@ -118,6 +118,11 @@ impl PodForecast {
 }
 
 impl Forecast {
+    /// The pods that are evicted.
+    pub fn evicted(&self) -> impl Iterator<Item = &PodForecast> {
+        self.pods.iter().filter(|pod| matches!(pod.verdict, Verdict::Evict { .. }))
+    }
+
     /// Whether there are pods that would be lost, or lose something, and nobody has said that this is meant.
     pub fn is_refused(&self) -> bool {
         self.pods.iter().any(|pod| matches!(pod.verdict, Verdict::Refuse { .. }))

@@ -20,7 +20,10 @@ use std::{
 use anyhow::{Context, Result};
 use k8s_openapi::{
     ClusterResourceScope,
-    api::core::v1::{Namespace, ServiceAccount},
+    api::{
+        core::v1::{Namespace, ServiceAccount},
+        rbac::v1::{ClusterRole, ClusterRoleBinding},
+    },
 };
 use kube::{
     Api, Resource, ResourceExt,
@@ -28,6 +31,7 @@ use kube::{
     config::{AuthInfo, Kubeconfig},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 use sim::{Options, Sim};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -226,6 +230,24 @@ impl Cluster {
     {
         self.remove_at_end::<K>(&object.name_any());
         Ok(Api::<K>::all(self.client()).create(&PostParams::default(), object).await?)
+    }
+
+    /// Gives these rights to a group, by a role of this name.
+    ///
+    /// # Errors
+    /// What the cluster answers.
+    pub async fn grant(&self, role: &str, rules: &Value, group: &str) -> Result<()> {
+        let api = "rbac.authorization.k8s.io";
+        let metadata = json!({ "name": role });
+        let granted = json!({ "metadata": metadata, "rules": rules });
+        self.create::<ClusterRole>(&serde_json::from_value(granted)?).await?;
+        let binding = json!({
+            "metadata": metadata,
+            "roleRef": { "apiGroup": api, "kind": "ClusterRole", "name": role },
+            "subjects": [{ "apiGroup": api, "kind": "Group", "name": group }],
+        });
+        self.create::<ClusterRoleBinding>(&serde_json::from_value(binding)?).await?;
+        Ok(())
     }
 
     /// Removes an object outside of namespaces at the end, where the test has made it in another way.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cluster_access::drain::{PodName, Progress, Verdict};
+use cluster_access::drain::{PodName, Progress};
 
 use super::words;
 
@@ -19,8 +19,7 @@ impl Left {
     pub(super) fn hear(&mut self, progress: &Progress<'_>) -> Option<String> {
         match progress {
             Progress::Forecast(forecast) => {
-                let evicted = forecast.pods.iter().filter(|pod| matches!(pod.verdict, Verdict::Evict { .. }));
-                self.pods = evicted.map(|pod| pod.pod.clone()).collect();
+                self.pods = forecast.evicted().map(|pod| pod.pod.clone()).collect();
             }
             Progress::Evicted(pod) => {
                 self.pods.insert((*pod).clone());

@@ -46,7 +46,7 @@ impl ClusterReads for EksReads {
         let options = &options;
         match self.0.ask(|drainer| async move { drainer.forecast(node, options).await }).await {
             Ok(forecast) => Ok(Forecast {
-                to_evict: words::to_evict(&forecast),
+                to_evict: forecast.evicted().count(),
                 to_lose: words::to_lose(&forecast),
                 hindrances: words::hindrances(&forecast),
             }),

@@ -61,11 +61,6 @@ pub(super) fn failure(report: &Report) -> String {
     if all.is_empty() { "it has failed".to_owned() } else { all.join("; ") }
 }
 
-/// So many pods leave.
-pub(super) fn to_evict(forecast: &Forecast) -> usize {
-    forecast.pods.iter().filter(|pod| matches!(pod.verdict, Verdict::Evict { .. })).count()
-}
-
 /// So many pods would be lost.
 pub(super) fn to_lose(forecast: &Forecast) -> usize {
     forecast.pods.iter().filter(|pod| matches!(pod.verdict, Verdict::Refuse { .. })).count()

@@ -89,11 +89,11 @@ impl Lab {
 
     /// Has an operation cancelled between two of its steps, as long as there is a way back.
     pub(crate) async fn cancel(&self, user: &UserData, id: &str) -> Result<(), LabError> {
-        let (operation, _) = self.operation(user, id).await?;
+        let (operation, saga) = self.operation(user, id).await?;
         if operation.ended_at.is_some() {
             return Err(LabError::Conflict("the operation is over".to_owned()));
         }
-        self.database.request_cancel(&operation, can_be_cancelled).await
+        self.database.request_cancel(&operation, &saga, can_be_cancelled).await
     }
 }
 

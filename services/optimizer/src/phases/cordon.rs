@@ -31,14 +31,12 @@ pub(super) async fn observe(reads: &Reads, facts: &Facts, name: &str) -> Result<
 /// It is uncordoned whether it is to be seen that it was cordoned or not: so a late cordon, which was made for an earlier version of the node,
 /// is refused.
 pub(super) async fn undo(changes: &Changes, facts: &Facts, name: &str) -> Result<Seen, ReachError> {
-    let node_of = async || match changes.cluster.node_of(&facts.target.instance_id).await {
-        Err(ReachError::NoCluster(_)) => Ok(None),
-        found => found,
-    };
-    if node_of().await?.is_some() {
-        changes.cluster.uncordon(name).await?;
+    let instance = &facts.target.instance_id;
+    if changes.node_left(instance).await?.is_none() {
+        return Ok(Seen::done(format!("node {name} is gone")));
     }
-    Ok(Seen::done(match node_of().await? {
+    changes.cluster.uncordon(name).await?;
+    Ok(Seen::done(match changes.node_left(instance).await? {
         None => format!("node {name} is gone"),
         Some(node) if node.is_cordoned => format!("somebody else keeps node {name} cordoned"),
         Some(_) => format!("node {name} is uncordoned"),

@@ -2,10 +2,7 @@ use std::collections::BTreeMap;
 
 use ::store::{Options, testing::TestDatabase};
 use cloud::{Instance, InstanceId, Launch, Lifecycle};
-use k8s_openapi::api::{
-    core::v1::{Node, Pod},
-    rbac::v1::ClusterRole,
-};
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, ResourceExt as _, api::ListParams};
 use sim::{Account as Simulated, CloudOptions, Seed, cloud::Change};
 use simulated_cloud::Settings;
@@ -37,7 +34,7 @@ impl Stage {
         let cluster = Cluster::simulated(options).await.unwrap();
         let sim = cluster.sim().unwrap();
         let simulated = sim.account().unwrap();
-        grant(&cluster).await;
+        cluster.grant("kubesage-optimizer", &cluster_role_rules(), ACCESS_GROUP).await.unwrap();
         let settings = Settings {
             url: sim.url(),
             ca_pem: sim.ca_pem(),
@@ -144,20 +141,6 @@ impl Stage {
             self.database.append(lease, &entry).await.unwrap();
         }
     }
-}
-
-/// Gives the optimizer its rights in the cluster.
-async fn grant(cluster: &Cluster) {
-    const ROLE: &str = "kubesage-optimizer";
-    let role = json!({ "metadata": { "name": ROLE }, "rules": cluster_role_rules() });
-    cluster.create::<ClusterRole>(&serde_json::from_value(role).unwrap()).await.unwrap();
-    let group = "rbac.authorization.k8s.io";
-    let binding = json!({
-        "apiVersion": format!("{group}/v1"), "kind": "ClusterRoleBinding", "metadata": { "name": ROLE },
-        "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": ROLE },
-        "subjects": [{ "apiGroup": group, "kind": "Group", "name": ACCESS_GROUP }],
-    });
-    cluster.post(&format!("/apis/{group}/v1/clusterrolebindings"), binding).await.unwrap();
 }
 
 fn ended(ending: Ending) -> Vec<saga::Event> {

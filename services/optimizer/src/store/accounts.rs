@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use store::{StoreError, Transaction};
 
 use super::{
-    Added, Database, MAX_EACH, count, is_id,
+    Added, Database, add, finish, is_id,
     operations::{live, turns_of},
 };
 use crate::saga::SagaId;
@@ -42,16 +42,8 @@ impl Database {
         .bind(account.created_at);
         let added = async {
             // So that no other of the user's comes meanwhile.
-            let mut transaction = self.store.begin_exclusive(&turns_of(&account.user_id)).await?;
-            if count(&mut transaction, "accounts", &account.user_id).await? >= MAX_EACH {
-                return Ok(Added::TooMany);
-            }
-            if insert.execute(&mut *transaction).await?.rows_affected() == 0 {
-                return Ok(Added::Before);
-            }
-            transaction.emit(event).await?;
-            transaction.commit().await?;
-            Ok(Added::Now)
+            let transaction = self.store.begin_exclusive(&turns_of(&account.user_id)).await?;
+            add(transaction, "accounts", &account.user_id, insert, event).await
         };
         self.store.bounded(added).await
     }
@@ -115,12 +107,7 @@ impl Database {
                 .execute(&mut *transaction)
                 .await?;
             let removed = sqlx::query("DELETE FROM accounts WHERE id = $1").bind(&account.id);
-            if removed.execute(&mut *transaction).await?.rows_affected() == 0 {
-                return Ok(Removed::Gone);
-            }
-            transaction.emit(event).await?;
-            transaction.commit().await?;
-            Ok(Removed::Now)
+            Ok(if finish(transaction, removed, event).await? { Removed::Now } else { Removed::Gone })
         };
         self.store.bounded(removed).await
     }

@@ -4,7 +4,7 @@ use contracts::events::Event;
 use sqlx::FromRow;
 use store::StoreError;
 
-use super::{Added, Database, MAX_EACH, accounts::has_account, count, is_id, operations::turns_of};
+use super::{Added, Database, accounts::has_account, add, is_id, operations::turns_of};
 
 /// An instance that may be replaced.
 #[derive(Clone, Debug, FromRow)]
@@ -65,15 +65,7 @@ impl Database {
             if !has_account(&mut transaction, &instance.account_id).await? {
                 return Ok(Added::NoAccount);
             }
-            if count(&mut transaction, "lab_instances", &instance.user_id).await? >= MAX_EACH {
-                return Ok(Added::TooMany);
-            }
-            if insert.execute(&mut *transaction).await?.rows_affected() == 0 {
-                return Ok(Added::Before);
-            }
-            transaction.emit(event).await?;
-            transaction.commit().await?;
-            Ok(Added::Now)
+            add(transaction, "lab_instances", &instance.user_id, insert, event).await
         };
         self.store.bounded(added).await
     }

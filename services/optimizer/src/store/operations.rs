@@ -151,9 +151,10 @@ impl Database {
     pub(crate) async fn request_cancel<E: From<StoreError>>(
         &self,
         operation: &Operation,
+        saga: &NewSaga,
         check: impl FnOnce(&State) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (saga, now) = (operation.saga()?, self.now());
+        let now = self.now();
         let requested = async {
             let mut transaction = self.store.begin().await?;
             let asked = sqlx::query(
@@ -162,10 +163,10 @@ impl Database {
             );
             let asked = asked.bind(&operation.id).bind(now.as_millis()).execute(&mut *transaction);
             let is_new = asked.await.map_err(StoreError::from)?.rows_affected() == 1;
-            check(&State::of(&saga, &journal_in(&mut transaction, saga.id, 0).await?))?;
+            check(&State::of(saga, &journal_in(&mut transaction, saga.id, 0).await?))?;
             if is_new {
                 let is_simulated = operation.is_simulated == 1;
-                let event = told(EventType::OperationCancelRequested, &saga, is_simulated, now, json!({}));
+                let event = told(EventType::OperationCancelRequested, saga, is_simulated, now, json!({}));
                 transaction.emit(&event).await?;
                 transaction.commit().await?;
             }

@@ -72,7 +72,7 @@ async fn what_cannot_be_entered_says_so_and_can_be_cancelled() {
     assert!(told <= taken_over + 1, "it is told once: {journal:?}");
 
     let operation = database.operation_of("ada", saga.id).await.unwrap().unwrap();
-    database.request_cancel(&operation, |_| Ok::<_, StoreError>(())).await.unwrap();
+    database.request_cancel(&operation, &saga, |_| Ok::<_, StoreError>(())).await.unwrap();
     let is_cancelled = |event: &saga::Event| matches!(event, saga::Event::Ended { ending: Ending::Cancelled, why: told } if told.ends_with(why));
     eventually("it to be cancelled", async || last().await.filter(is_cancelled)).await.unwrap();
     stop.cancel();

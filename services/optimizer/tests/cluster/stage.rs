@@ -13,7 +13,6 @@ use cloud::InstanceId;
 use k8s_openapi::api::{
     core::v1::{Node, Pod},
     policy::v1::PodDisruptionBudget,
-    rbac::v1::ClusterRole,
 };
 use kube::{Api, api::ListParams};
 use optimizer::cluster::{ACCESS_GROUP, Eks, cluster_role_rules};
@@ -67,16 +66,7 @@ impl Stage {
 
     /// Gives these rights to who comes with the optimizer's role.
     pub(crate) async fn bind(&self, rules: &Value) -> Result<()> {
-        let role = json!({ "metadata": { "name": ROLE }, "rules": rules });
-        self.cluster.create::<ClusterRole>(&serde_json::from_value(role)?).await?;
-        let group = "rbac.authorization.k8s.io";
-        let binding = json!({
-            "apiVersion": format!("{group}/v1"), "kind": "ClusterRoleBinding", "metadata": { "name": ROLE },
-            "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": ROLE },
-            "subjects": [{ "apiGroup": group, "kind": "Group", "name": ACCESS_GROUP }],
-        });
-        self.cluster.post(&format!("/apis/{group}/v1/clusterrolebindings"), binding).await?;
-        Ok(())
+        self.cluster.grant(ROLE, rules, ACCESS_GROUP).await
     }
 
     pub(crate) fn sim(&self) -> &Sim {

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use bus::{Bus, BusOptions};
 use cloud::{Group, Instance};
 use contracts::{ErrorCode, Token, auth::AuthResult};
-use k8s_openapi::api::{core::v1::Node, rbac::v1::ClusterRole};
+use k8s_openapi::api::core::v1::Node;
 use kube::{Api, api::ListParams};
 use optimizer::{
     Clouds, NAME, OperationArgs, Parts,
@@ -76,7 +76,7 @@ impl World {
         let options =
             Options { seed: Seed::Shop, delays, cloud: CloudOptions::at_once(), ..Options::default() };
         let cluster = Cluster::simulated(options).await?;
-        bind(&cluster).await?;
+        cluster.grant(ROLE, &cluster_role_rules(), ACCESS_GROUP).await?;
         let sim = cluster.sim().context("a simulator")?;
         let account = sim.account().context("an account")?;
         let clouds = Clouds::default().and_simulated(Settings {
@@ -274,18 +274,4 @@ pub(crate) struct Old {
 
 fn connect(bus: &TestBus) -> Result<Bus> {
     Ok(Bus::connect(&bus.url, BusOptions { prefix: bus.prefix.clone(), ..BusOptions::default() })?)
-}
-
-/// Gives the optimizer its rights in the cluster.
-async fn bind(cluster: &Cluster) -> Result<()> {
-    let role = json!({ "metadata": { "name": ROLE }, "rules": cluster_role_rules() });
-    cluster.create::<ClusterRole>(&serde_json::from_value(role)?).await?;
-    let group = "rbac.authorization.k8s.io";
-    let binding = json!({
-        "apiVersion": format!("{group}/v1"), "kind": "ClusterRoleBinding", "metadata": { "name": ROLE },
-        "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": ROLE },
-        "subjects": [{ "apiGroup": group, "kind": "Group", "name": ACCESS_GROUP }],
-    });
-    cluster.post(&format!("/apis/{group}/v1/clusterrolebindings"), binding).await?;
-    Ok(())
 }

@@ -11,11 +11,7 @@ use crate::{
 /// Why an instance cannot be ended yet; `None` when nothing that can run elsewhere is on it. What joins the cluster in the moment between this
 /// and its end comes too late to be seen.
 pub(crate) async fn stays(changes: &Changes, id: &InstanceId) -> Result<Option<String>, ReachError> {
-    let node = match changes.cluster.node_of(id).await {
-        Ok(Some(node)) => node,
-        Ok(None) | Err(ReachError::NoCluster(_)) => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let Some(node) = changes.node_left(id).await? else { return Ok(None) };
     if !node.is_cordoned {
         changes.cluster.cordon(&node.name).await?;
     }
